@@ -1,0 +1,112 @@
+"""Cross-stitch unit: each task takes a learned mixture of all tasks' features.
+
+    (1)  Y[i] = sum_j A[i,j] X[j]                tomaszewska fig7
+    (2)  dX[j] = sum_i A[i,j] dY[i]              tomaszewska fig8
+    (3)  dA[i,j] = sum_n dY[i,n] X[j,n]          tomaszewska fig8, erratum 1
+
+X, Y (T, N, C, ...)   A (T, T) for all channels or (C, T, T) one a channel
+T tasks, N examples, C channels, any further axes (height, width)
+Misra et al. 2016, arXiv:1604.03539.   Lesson: 05_cross_stitch
+"""
+
+import numpy as np
+
+from tinynet import nn
+from tinynet.engine import Op
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import ShapeError, sizes
+
+
+def _flat(X, A):
+    """X as (T, N, C, P) with all further axes in P; A as (C, T, T); both views where possible."""
+    if X.ndim < 3:
+        raise ShapeError(f"cross_stitch: X has shape {X.shape}, but needs at least the axes (T, N, C); "
+                         "stack the tasks' features first")
+    X = X.reshape(*X.shape[:3], -1) if X.size else X.reshape(*X.shape[:3], 0)
+    sizes("X: T N C P, A: T T" if A.ndim == 2 else "X: T N C P, A: C T T", X, A)
+    return X, np.broadcast_to(A, (X.shape[2], *A.shape)) if A.ndim == 2 else A
+
+
+# %% 1. The mathematics
+def cross_stitch_forward(X, A):
+    x, a = _flat(X, A)
+    Y = np.einsum("cij,jncp->incp", a, x)                           # (1)
+    return Y.reshape(X.shape), (X, A)
+
+
+def cross_stitch_backward(dY, cache):
+    X, A = cache
+    x, a = _flat(X, A)
+    dy = dY.reshape(x.shape)
+    dX = np.einsum("cij,incp->jncp", a, dy)                         # (2)
+    dA = np.einsum("incp,jncp->cij", dy, x)                         # (3)
+    return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
+
+
+# %% 2. The same in loops
+@parallel_jit
+def _mix(X, A, Y):
+    """Y[i] = sum_j A[c,i,j] X[j], every output entry written by one thread."""
+    T, N, C, P = X.shape
+    for n in prange(N):
+        for c in range(C):
+            for i in range(T):
+                for p in range(P):
+                    Y[i, n, c, p] = A[c, i, 0] * X[0, n, c, p]      # (1) (2)
+                for j in range(1, T):
+                    for p in range(P):
+                        Y[i, n, c, p] += A[c, i, j] * X[j, n, c, p]     # (1) (2)
+
+
+@parallel_jit
+def _outer(dY, X, dA):
+    """dA[c,i,j] = sum over examples and places; each channel summed by one thread."""
+    T, N, C, P = X.shape
+    for c in prange(C):
+        for i in range(T):
+            for j in range(T):
+                total = dA[c, i, j]
+                for n in range(N):
+                    for p in range(P):
+                        total += dY[i, n, c, p] * X[j, n, c, p]     # (3)
+                dA[c, i, j] = total
+
+
+def cross_stitch_forward_loops(X, A):
+    x, a = contiguous(*_flat(X, A))
+    Y = np.empty_like(x)
+    _mix(x, a, Y)
+    return Y.reshape(X.shape), (X, A)
+
+
+def cross_stitch_backward_loops(dY, cache):
+    X, A = cache
+    x, a = _flat(X, A)
+    dy, x, a = contiguous(dY.reshape(x.shape), x, a.swapaxes(1, 2))
+    dX, dA = np.empty_like(x), np.zeros_like(a)
+    _mix(dy, a, dX)
+    _outer(dy, x, dA)
+    return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
+
+
+# %% 3. The op
+cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
+                  loops=(cross_stitch_forward_loops, cross_stitch_backward_loops), loops_from=4096)
+
+
+# %% 4. The module
+class CrossStitch(nn.Module):
+    """X (T, N, C, ...) -> Y of the same shape; A starts with `same` on the diagonal and
+    (1 - same) / (T - 1) beside it (tomaszewska init: alpha_S + alpha_D = 1).
+
+    channels=None shares one A (T, T) between all channels, a number gives each its own.
+    """
+
+    def __init__(self, tasks, channels=None, same=0.9, dtype=np.float32):
+        other = (1 - same) / (tasks - 1) if tasks > 1 else 0
+        A = np.full((tasks, tasks), other, dtype)
+        np.fill_diagonal(A, same)
+        self.A = nn.Parameter(A if channels is None else np.tile(A, (channels, 1, 1)))
+
+    def forward(self, X):
+        return cross_stitch(X, self.A)

@@ -1,0 +1,251 @@
+"""The engine: a tape of forward/backward pairs on NumPy arrays, with no mathematics in it.
+
+    >>> import tinynet as tn
+    >>> x = tn.Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
+
+An `Op` wraps a pair `forward(*arrays, **settings) -> y, cache` and `backward(dy, cache) -> one
+gradient per array`.  Calling it on tensors leaves a `Step` on the result: the backward, its cache
+and the tensors it came from.  `Tensor.backward` walks these steps from the end to the leaves.
+"""
+
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+BACKENDS = ("auto", "numpy", "numba")
+_grad_enabled = ContextVar("grad_enabled", default=True)
+_watch = None           # tinynet.debug() puts its observer here
+
+
+# %% Tensor
+class Tensor:
+    """An array that remembers how it was computed.
+
+    data           anything np.asarray takes; float arrays keep their dtype, a list gives float64
+    requires_grad  True for a leaf whose gradient is wanted; raises TypeError unless it is floating
+
+    `.grad` is None until a backward pass reaches the leaf; further passes add to it.
+    """
+
+    __slots__ = ("data", "grad", "name", "requires_grad", "step")
+    __array_priority__ = 1000       # array + tensor asks the tensor
+    __hash__ = object.__hash__
+
+    def __init__(self, data, requires_grad=False, name=None):
+        self.data = data.data if isinstance(data, Tensor) else np.asarray(data)
+        self.grad = self.step = None
+        self.name = name
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(f"a gradient needs floating numbers, and this tensor holds {self.data.dtype}; "
+                            "convert the data first, e.g. data.astype(np.float32)")
+        self.requires_grad = requires_grad
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+
+    def numpy(self):
+        """The array itself (not a copy)."""
+        return self.data
+
+    def item(self):
+        """The value of a tensor with one entry, as a Python number."""
+        return self.data.item()
+
+    def detach(self):
+        """A tensor on the same array that gradients don't flow through."""
+        return Tensor(self.data)
+
+    def zero_grad(self):
+        """Forget the gradient; the next backward pass starts from nothing."""
+        self.grad = None
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False and dtype is not None and dtype != self.dtype:
+            raise ValueError(f"a {self.dtype} tensor can't be seen as {np.dtype(dtype)} without a copy")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __len__(self):
+        if not self.shape:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+
+    def __bool__(self):
+        return bool(self.data)
+
+    def __float__(self):
+        return float(self.data)
+
+    def __repr__(self):
+        origin = f", from={self.step.op.name}" if self.step else ", requires_grad" if self.requires_grad else ""
+        name = f", name={self.name!r}" if self.name else ""
+        values = np.array2string(self.data, precision=4, threshold=20, separator=", ", prefix="Tensor(")
+        return f"Tensor({values}, shape={self.shape}, {self.dtype}{name}{origin})"
+
+    def backward(self, dy=None):
+        """Add dL/dleaf to `.grad` of every leaf that asked for it.
+
+        dy  dL/dself, of this tensor's shape; may be left out for a single number, where it is 1
+
+        Raises RuntimeError when nothing here asked for a gradient, ValueError on a wrong dy.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: no tensor behind this one has requires_grad=True "
+                               "(or it was made under no_grad), so there is nothing to differentiate")
+        grads = {id(self): self._upstream(dy)}      # id -> dL/dtensor, held only until it is used
+        for tensor in _after_its_users(self):
+            dy = grads.pop(id(tensor), None)
+            if dy is None:
+                continue
+            if tensor.step is None:
+                dy = np.array(dy, tensor.dtype)
+                tensor.grad = dy if tensor.grad is None else tensor.grad + dy
+                continue
+            for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=True):
+                if d is not None and parent is not None and parent.requires_grad:
+                    grads[id(parent)] = grads[id(parent)] + d if id(parent) in grads else d
+
+    def _upstream(self, dy):
+        if dy is None:
+            if self.size != 1:
+                raise ValueError(f"backward: a tensor of shape {self.shape} has no single gradient; reduce it first, "
+                                 "e.g. y.sum().backward(), or pass dy of its shape")
+            return np.ones(self.shape, self.dtype)
+        dy = np.asarray(dy, self.dtype)
+        if dy.shape != self.shape:
+            raise ValueError(f"backward: dy has shape {dy.shape}, the tensor {self.shape}; they must be equal")
+        return dy
+
+
+def _after_its_users(root):
+    """Every tensor behind `root` that wants a gradient, each after all that were computed from it.
+
+    Counts users first, then releases a tensor when its last user has gone (Kahn 1962): no
+    recursion, and time linear in the number of steps.
+    """
+    users, found = {id(root): 0}, [root]
+    for tensor in found:
+        for parent in tensor.step.parents if tensor.step else ():
+            if parent is None or not parent.requires_grad:
+                continue
+            if id(parent) not in users:
+                users[id(parent)] = 0
+                found.append(parent)
+            users[id(parent)] += 1
+    ready = [root]
+    while ready:
+        tensor = ready.pop()
+        yield tensor
+        for parent in tensor.step.parents if tensor.step else ():
+            if parent is None or not parent.requires_grad:
+                continue
+            users[id(parent)] -= 1
+            if users[id(parent)] == 0:
+                ready.append(parent)
+
+
+# %% Op
+class Step:
+    """One entry of the tape: what was done, how to undo it, and where it came from."""
+
+    __slots__ = ("backward", "cache", "memo", "op", "parents")
+
+    def __init__(self, op, backward, cache, parents):
+        self.op, self.backward, self.cache, self.parents = op, backward, cache, parents
+        self.memo = None                # what debug() wrote down at the forward pass
+
+    def gradients(self, dy):
+        """One gradient (or None) per parent."""
+        if _watch:
+            _watch.before_backward(self, dy)
+        grads = self.backward(dy, self.cache)
+        if type(grads) is not tuple:
+            grads = (grads,)
+        if _watch:
+            _watch.after_backward(self, grads)
+        return grads
+
+
+class Op:
+    """A forward/backward pair on arrays, made to work on tensors.
+
+    forward    forward(*arrays, **settings) -> y, cache
+    backward   backward(dy, cache) -> one gradient per array (None where there is none)
+    loops      the compiled twins (forward, backward), or None where NumPy or BLAS already wins
+    loops_from "auto" runs the twins from this many entries of the first array on: where they
+               were measured to be faster
+    """
+
+    def __init__(self, forward, backward, loops=None, loops_from=0):
+        self.forward, self.backward, self.loops, self.loops_from = forward, backward, loops, loops_from
+        self.name = forward.__name__.removesuffix("_forward")
+        self.__doc__ = forward.__doc__
+
+    def __repr__(self):
+        return f"Op({self.name})"
+
+    def pair(self, size):
+        """The (forward, backward) that the backend in force chooses for a first array of `size`."""
+        if self.loops is None or _backend == "numpy" or (_backend == "auto" and size < self.loops_from):
+            return self.forward, self.backward
+        return self.loops
+
+    def __call__(self, *inputs, **settings):
+        """Inputs are tensors, arrays or None; settings are what no gradient flows to."""
+        arrays = [x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs]
+        forward, backward = self.pair(arrays[0].size)
+        y, cache = forward(*arrays, **settings)
+        out = Tensor(y)
+        if _grad_enabled.get() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+            parents = tuple(x if isinstance(x, Tensor) else None for x in inputs)
+            out.step = Step(self, backward, cache, parents)
+            out.requires_grad = True
+        if _watch:
+            _watch.after_forward(self, arrays, out)
+        return out
+
+
+# %% Switches
+@contextmanager
+def no_grad():
+    """Inside this context nothing is written on the tape."""
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+class use_backend:
+    """Choose which twin the ops run: "numpy", "numba", or "auto", the faster one of each.
+
+    Takes effect at once and for good; as a context (`with use_backend("numpy"):`) it is undone
+    at the end.  A step already on the tape keeps the backward that its forward chose.
+    The environment variable TINYNET_BACKEND sets the first choice.
+    """
+
+    def __init__(self, name):
+        global _backend
+        if name not in BACKENDS:
+            raise ValueError(f"there is no backend {name!r}; choose one of {', '.join(map(repr, BACKENDS))}")
+        self.before, _backend = _backend, name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        global _backend
+        _backend = self.before
+
+
+_backend = "auto"
+try:
+    use_backend(os.environ.get("TINYNET_BACKEND", "auto"))
+except ValueError as error:
+    raise ValueError(f"TINYNET_BACKEND: {error}") from None

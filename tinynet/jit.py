@@ -1,0 +1,74 @@
+"""The one place with numba's flags: `jit` and `parallel_jit` for the kernels of the blocks.
+
+A kernel is compiled at its first call, not at import: numba takes longer to import than all of
+tinynet, and a run on the NumPy backend never needs it.  The machine code is kept in numba's cache
+(NUMBA_CACHE_DIR, else __pycache__); where neither can be written, work goes on without one.
+
+Inside a kernel `prange` marks a loop whose iterations own their outputs, so that results are
+the same bits for any number of threads.
+"""
+
+import functools
+import threading
+import warnings
+
+import numpy as np
+
+prange = range      # numba's own prange takes this name's place when a kernel is compiled
+
+# numba's default thread pool ends the process when two threads start kernels at once
+_one_at_a_time = threading.Lock()
+_NO_CACHE = "no locator available"
+
+
+class Kernel:
+    """A function of scalar loops that becomes machine code when it is first called."""
+
+    def __init__(self, loops, parallel=False):
+        functools.update_wrapper(self, loops)
+        self.loops, self.parallel, self._compiled = loops, parallel, None
+
+    def __call__(self, *args):
+        compiled = self._compiled or self._compile()
+        if not self.parallel:
+            return compiled(*args)
+        with _one_at_a_time:
+            return compiled(*args)
+
+    def _compile(self):
+        import numba
+
+        self.loops.__globals__["prange"] = numba.prange
+        flags = dict(parallel=self.parallel, error_model="numpy", nogil=True)
+        try:
+            self._compiled = numba.njit(cache=True, **flags)(self.loops)
+        except RuntimeError as error:
+            if _NO_CACHE not in str(error):
+                raise
+            warnings.warn("tinynet: no folder for compiled kernels can be written, so every run compiles "
+                          "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=3)
+            self._compiled = numba.njit(**flags)(self.loops)
+        return self._compiled
+
+
+def jit(loops):
+    """Compile scalar loops to machine code at the first call (single thread)."""
+    return Kernel(loops)
+
+
+def parallel_jit(loops):
+    """The same, with the iterations of `prange` spread over the cores."""
+    return Kernel(loops, parallel=True)
+
+
+def contiguous(*arrays):
+    """What every compiled twin does at its door, so that one signature is compiled.
+
+    Returns the arrays C-contiguous, aligned and writeable (copied only where they aren't), the
+    floating ones in their common dtype.  None stays None.
+    """
+    floats = [a.dtype for a in arrays if a is not None and a.dtype.kind == "f"]
+    dtype = np.result_type(*floats) if floats else None
+    ready = tuple(None if a is None else
+                  np.require(a, dtype if a.dtype.kind == "f" else None, ["C", "A", "W"]) for a in arrays)
+    return ready if len(ready) > 1 else ready[0]

@@ -1,0 +1,359 @@
+"""The elementary ops: arithmetic with broadcasting, matmul, reductions, shape moves, indexing.
+
+Each is a pair: forward keeps in the cache what its backward needs, backward returns one gradient
+per array.  An axis that broadcasting stretched is summed away again on the way back.  The last
+section hangs the ops on Tensor as operators and methods.
+"""
+
+
+import numpy as np
+
+from tinynet.engine import Op, Tensor
+
+
+def unbroadcast(d, shape):
+    """Sum `d` over the axes along which an array of `shape` was stretched to d's shape.
+
+    >>> unbroadcast(np.ones((3, 2)), (2,))
+    array([3., 3.])
+    """
+    if d.shape == shape:
+        return d
+    d = d.sum(axis=tuple(range(d.ndim - len(shape))))
+    return d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
+
+
+# %% Arithmetic: two arrays, broadcast
+def add_forward(a, b):
+    return a + b, (a.shape, b.shape)
+
+
+def add_backward(dy, cache):
+    return unbroadcast(dy, cache[0]), unbroadcast(dy, cache[1])
+
+
+def subtract_forward(a, b):
+    return a - b, (a.shape, b.shape)
+
+
+def subtract_backward(dy, cache):
+    return unbroadcast(dy, cache[0]), unbroadcast(-dy, cache[1])
+
+
+def multiply_forward(a, b):
+    return a * b, (a, b)
+
+
+def multiply_backward(dy, cache):
+    a, b = cache
+    return unbroadcast(dy * b, a.shape), unbroadcast(dy * a, b.shape)
+
+
+def divide_forward(a, b):
+    y = a / b
+    return y, (a.shape, b, y)
+
+
+def divide_backward(dy, cache):
+    a_shape, b, y = cache
+    da = dy / b
+    return unbroadcast(da, a_shape), unbroadcast(-da * y, b.shape)
+
+
+def maximum_forward(a, b):
+    return np.maximum(a, b), (a, b)
+
+
+def maximum_backward(dy, cache):
+    """At a tie each side gets half, the middle of its one-sided derivatives."""
+    a, b = cache
+    to_a = (a > b) + (a == b) * dy.dtype.type(0.5)
+    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+
+
+def minimum_forward(a, b):
+    return np.minimum(a, b), (a, b)
+
+
+def minimum_backward(dy, cache):
+    """At a tie each side gets half, the middle of its one-sided derivatives."""
+    a, b = cache
+    to_a = (a < b) + (a == b) * dy.dtype.type(0.5)
+    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+
+
+def where_forward(condition, a, b):
+    condition = condition.astype(bool, copy=False)
+    return np.where(condition, a, b), (condition, a.shape, b.shape)
+
+
+def where_backward(dy, cache):
+    condition, a_shape, b_shape = cache
+    da, db = np.where(condition, dy, 0), np.where(condition, 0, dy)
+    return None, unbroadcast(da, a_shape), unbroadcast(db, b_shape)
+
+
+# %% Arithmetic: one array
+def negative_forward(x):
+    return -x, None
+
+
+def negative_backward(dy, _):
+    return -dy
+
+
+def power_forward(x, exponent=2):
+    """x ** exponent for a constant number; write exp(b * log(a)) for a variable exponent."""
+    exponent = float(exponent)
+    return x ** exponent, (x, exponent)
+
+
+def power_backward(dy, cache):
+    x, exponent = cache
+    return dy * (exponent * x ** (exponent - 1)) if exponent else np.zeros_like(dy)
+
+
+def exp_forward(x):
+    y = np.exp(x)
+    return y, y
+
+
+def exp_backward(dy, y):
+    return dy * y
+
+
+def log_forward(x):
+    return np.log(x), x
+
+
+def log_backward(dy, x):
+    return dy / x
+
+
+def sqrt_forward(x):
+    y = np.sqrt(x)
+    return y, y
+
+
+def sqrt_backward(dy, y):
+    return dy / (2 * y)
+
+
+def absolute_forward(x):
+    return np.abs(x), x
+
+
+def absolute_backward(dy, x):
+    """sign(0) = 0, the middle of the one-sided derivatives -1 and 1."""
+    return dy * np.sign(x)
+
+
+# %% Matrix product
+def matmul_forward(a, b):
+    return np.matmul(a, b), (a, b)
+
+
+def matmul_backward(dy, cache):
+    """dA = dY B', dB = A' dY, with a vector taken as a row on the left and a column on the right."""
+    a, b = cache
+    A, B = (a[None, :] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
+    dY = dy[..., None] if b.ndim == 1 else dy
+    dY = dY[..., None, :] if a.ndim == 1 else dY
+    dA, dB = np.matmul(dY, B.swapaxes(-1, -2)), np.matmul(A.swapaxes(-1, -2), dY)
+    return unbroadcast(dA, A.shape).reshape(a.shape), unbroadcast(dB, B.shape).reshape(b.shape)
+
+
+# %% Reductions
+def _keep(y, x, axis):
+    """y as it would be with keepdims=True."""
+    return y if y.ndim == x.ndim else np.expand_dims(y, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def sum_forward(x, axis=None, keepdims=False):
+    return x.sum(axis=axis, keepdims=keepdims), (x, axis)
+
+
+def sum_backward(dy, cache):
+    x, axis = cache
+    return np.broadcast_to(_keep(dy, x, axis), x.shape)
+
+
+def mean_forward(x, axis=None, keepdims=False):
+    y = x.sum(axis=axis, keepdims=keepdims)
+    n = x.size // y.size if x.size else 0
+    if n == 0:
+        raise ValueError(f"mean: x has shape {x.shape}, and the mean over no entries is undefined; "
+                         "leave out empty batches")
+    return y / y.dtype.type(n), (x, axis, n)
+
+
+def mean_backward(dy, cache):
+    x, axis, n = cache
+    return np.broadcast_to(_keep(dy / dy.dtype.type(n), x, axis), x.shape)
+
+
+def max_forward(x, axis=None, keepdims=False):
+    y = x.max(axis=axis, keepdims=keepdims)
+    return y, (x, axis, y)
+
+
+def max_backward(dy, cache):
+    """Entries that tie for the maximum share the gradient equally."""
+    x, axis, y = cache
+    ties = (x == _keep(y, x, axis)).astype(dy.dtype)
+    return _keep(dy, x, axis) * ties / ties.sum(axis=axis, keepdims=True)
+
+
+# %% Shape moves
+def reshape_forward(x, shape=()):
+    return x.reshape(shape), x.shape
+
+
+def reshape_backward(dy, shape):
+    return dy.reshape(shape)
+
+
+def transpose_forward(x, axes=None):
+    return x.transpose(axes), axes
+
+
+def transpose_backward(dy, axes):
+    return dy.transpose(None if axes is None else np.argsort(axes))
+
+
+def broadcast_to_forward(x, shape=()):
+    return np.broadcast_to(x, shape), x.shape
+
+
+def broadcast_to_backward(dy, shape):
+    return unbroadcast(dy, shape)
+
+
+def getitem_forward(x, index=()):
+    return x[index], (x.shape, index)
+
+
+def getitem_backward(dy, cache):
+    """An entry taken several times collects the gradient of each time."""
+    shape, index = cache
+    dx = np.zeros(shape, dy.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in parts):
+        dx[index] = dy
+    else:
+        np.add.at(dx, index, dy)
+    return dx
+
+
+def concatenate_forward(*arrays, axis=0):
+    return np.concatenate(arrays, axis=axis), (np.cumsum([a.shape[axis] for a in arrays])[:-1], axis)
+
+
+def concatenate_backward(dy, cache):
+    cuts, axis = cache
+    return tuple(np.split(dy, cuts, axis=axis))
+
+
+def stack_forward(*arrays, axis=0):
+    return np.stack(arrays, axis=axis), axis
+
+
+def stack_backward(dy, axis):
+    return tuple(np.moveaxis(dy, axis, 0))
+
+
+# %% The ops: NumPy already runs these at the speed of memory, so none has compiled twins
+add = Op(add_forward, add_backward)
+subtract = Op(subtract_forward, subtract_backward)
+multiply = Op(multiply_forward, multiply_backward)
+divide = Op(divide_forward, divide_backward)
+maximum = Op(maximum_forward, maximum_backward)
+minimum = Op(minimum_forward, minimum_backward)
+where = Op(where_forward, where_backward)
+negative = Op(negative_forward, negative_backward)
+power = Op(power_forward, power_backward)
+exp = Op(exp_forward, exp_backward)
+log = Op(log_forward, log_backward)
+sqrt = Op(sqrt_forward, sqrt_backward)
+absolute = Op(absolute_forward, absolute_backward)
+matmul = Op(matmul_forward, matmul_backward)
+sum = Op(sum_forward, sum_backward)                     # noqa: A001  (NumPy's name)
+mean = Op(mean_forward, mean_backward)
+max = Op(max_forward, max_backward)                     # noqa: A001
+reshape = Op(reshape_forward, reshape_backward)
+transpose = Op(transpose_forward, transpose_backward)
+broadcast_to = Op(broadcast_to_forward, broadcast_to_backward)
+getitem = Op(getitem_forward, getitem_backward)
+concatenate = Op(concatenate_forward, concatenate_backward)
+stack = Op(stack_forward, stack_backward)
+
+
+# %% Operators and methods of Tensor
+def _like(tensor, other):
+    """A Python or NumPy number in the tensor's own dtype, so that float32 stays float32."""
+    if isinstance(other, Tensor) or not np.isscalar(other):
+        return other
+    if tensor.dtype.kind == "f":
+        return np.asarray(other, tensor.dtype)
+    return np.asarray(other)
+
+
+def _operator(op):
+    return lambda self, other: op(self, _like(self, other))
+
+
+def _reflected(op):
+    return lambda self, other: op(_like(self, other), self)
+
+
+def _comparison(ufunc):
+    """Comparisons answer with a plain boolean array: no gradient flows through them."""
+    return lambda self, other: ufunc(self.data, other.data if isinstance(other, Tensor) else other)
+
+
+def _exponent(x, exponent):
+    if np.ndim(exponent):
+        raise TypeError("power: the exponent must be one constant number; for a variable one write (b * a.log()).exp()")
+    return power(x, exponent=float(exponent))
+
+
+def _index(x, index):
+    """Tensors in an index count as their arrays."""
+    if isinstance(index, tuple):
+        index = tuple(i.data if isinstance(i, Tensor) else i for i in index)
+    return getitem(x, index=index.data if isinstance(index, Tensor) else index)
+
+
+def _shape(args):
+    return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+
+
+def _swap(x, first, second):
+    axes = list(range(x.ndim))
+    axes[first], axes[second] = axes[second], axes[first]
+    return transpose(x, axes=tuple(axes))
+
+
+for _name, _op in dict(add=add, sub=subtract, mul=multiply, truediv=divide, matmul=matmul).items():
+    setattr(Tensor, f"__{_name}__", _operator(_op))
+    setattr(Tensor, f"__r{_name}__", _reflected(_op))
+for _name, _ufunc in dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_equal,
+                          gt=np.greater, ge=np.greater_equal).items():
+    setattr(Tensor, f"__{_name}__", _comparison(_ufunc))
+
+Tensor.__array_ufunc__ = None          # array + tensor gives a tensor, not an array of tensors
+Tensor.__neg__ = lambda self: negative(self)
+Tensor.__abs__ = lambda self: absolute(self)
+Tensor.__pow__ = _exponent
+Tensor.__getitem__ = _index
+Tensor.exp = lambda self: exp(self)
+Tensor.log = lambda self: log(self)
+Tensor.sqrt = lambda self: sqrt(self)
+Tensor.abs = lambda self: absolute(self)
+Tensor.sum = lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims)
+Tensor.mean = lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims)
+Tensor.max = lambda self, axis=None, keepdims=False: max(self, axis=axis, keepdims=keepdims)
+Tensor.reshape = lambda self, *shape: reshape(self, shape=_shape(shape))
+Tensor.transpose = lambda self, *axes: transpose(self, axes=_shape(axes) or None)
+Tensor.swapaxes = _swap
+Tensor.T = property(lambda self: transpose(self))
