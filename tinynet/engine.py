@@ -107,7 +107,7 @@ class Tensor:
                 dy = np.array(dy, tensor.dtype)
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
                 continue
-            for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=True):
+            for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=False):
                 if d is not None and parent is not None and parent.requires_grad:
                     grads[id(parent)] = grads[id(parent)] + d if id(parent) in grads else d
 
@@ -167,6 +167,9 @@ class Step:
         grads = self.backward(dy, self.cache)
         if type(grads) is not tuple:
             grads = (grads,)
+        if len(grads) < len(self.parents):      # more are right: optional arrays that were left out
+            raise TypeError(f"{self.op.name}: its backward returned {len(grads)} gradients for {len(self.parents)} "
+                            "arrays; return one each, None where there is none")
         if _watch:
             _watch.after_backward(self, grads)
         return grads
