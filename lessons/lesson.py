@@ -1,0 +1,75 @@
+"""What a lesson and its reader share: `from lessons import lesson`.
+
+    lesson.quick, lesson.seed, lesson.data      how to run: on less?  which seed?  real data in which folder?
+    lesson.number("largest sigmoid'", ours, slide=0.25, source="saha")
+    lesson.save(fig, "saha_fig2_dead-neurons")
+    lesson.shown("sigmoid' never exceeds 1/4, so five layers lose a factor of a thousand")
+
+`python -m lessons` sets these and collects the answers; a lesson that is run alone, as a script or
+as a notebook, finds the defaults below.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+FIGURES = Path(__file__).resolve().parent.parent / "figures"
+
+
+@dataclass
+class Lesson:
+    """How the running lesson is to run, and what it has told so far."""
+
+    quick: bool = False
+    seed: int = 0
+    data: Path | None = None
+    figures: Path = FIGURES
+    numbers: list = field(default_factory=list)     # (label, ours, slide, source)
+    saved: list = field(default_factory=list)       # names of the figures' files
+    sentence: str = ""
+
+    def begin(self):
+        """Forget what the lesson before has told."""
+        self.numbers, self.saved, self.sentence = [], [], ""
+
+    def number(self, label, ours, slide=None, source=""):
+        """Print and keep one of the lesson's numbers, beside the slide's or the paper's where it has one."""
+        self.numbers.append((label, ours, slide, source))
+        beside = "" if slide is None else f"   {source or 'slide'}: {_short(slide)}"
+        print(f"  {label:<54} {_short(ours):>12}{beside}")
+
+    def save(self, fig, name):
+        """Write `fig` to figures/NAME.png: the whole file or none.  Returns the path."""
+        path = self.figures / f"{name.removesuffix('.png')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half_written = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            fig.savefig(half_written, format="png")
+            os.replace(half_written, path)
+        finally:
+            half_written.unlink(missing_ok=True)
+        self.saved.append(path.name)
+        return path
+
+    def shown(self, sentence):
+        """What this lesson has shown, in one sentence for the table at the end."""
+        self.sentence = sentence
+        print(f"  shown: {sentence}")
+
+
+def _short(value):
+    """A number as a slide would print it: four digits, or the text as it is."""
+    if isinstance(value, str):
+        return value
+    if np.ndim(value):
+        return " ".join(_short(v) for v in np.asarray(value).tolist())
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    return f"{float(value):.4g}"
+
+
+lesson = Lesson()
