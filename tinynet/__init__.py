@@ -1,7 +1,9 @@
 """tinynet: deep learning from scratch, one readable file a block."""
 
 from tinynet import ops  # noqa: F401  (hangs the operators on Tensor)
+from tinynet.debugging import debug
+from tinynet.drawing import draw_graph
 from tinynet.engine import Op, Tensor, no_grad, use_backend
 
 __version__ = "0.1.0"
-__all__ = ["Op", "Tensor", "no_grad", "use_backend"]
+__all__ = ["Op", "Tensor", "debug", "draw_graph", "no_grad", "use_backend"]

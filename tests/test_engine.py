@@ -1,0 +1,217 @@
+"""The engine: order, accumulation, memory, and what it says when asked for the impossible."""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import engine, ops
+
+
+def leaf(*values, dtype=np.float64):
+    return tn.Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def test_a_tensor_used_twice_collects_both_gradients():
+    x = leaf(3.0)
+    (x * x + x).sum().backward()
+    assert x.grad == 7
+
+
+def test_a_diamond_waits_for_both_sides():
+    x = leaf(2.0)
+    a = x * 3
+    b, c = a * a, a + 1
+    (b * c).sum().backward()                    # 9x^2 (3x + 1), derivative 81x^2 + 18x
+    assert x.grad == 81 * 4 + 18 * 2
+
+
+def test_an_unused_leaf_keeps_no_gradient():
+    x, unused = leaf(1.0), leaf(1.0)
+    (x * 2).sum().backward()
+    assert unused.grad is None
+
+
+def test_backward_twice_adds_and_zero_grad_forgets():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward()
+    y.backward()
+    assert x.grad == 8
+    x.zero_grad()
+    assert x.grad is None
+
+
+def test_gradients_of_two_leaves_never_share_memory():
+    a, b = leaf(1.0), leaf(2.0)
+    (a + b).backward(np.array([1.0]))
+    assert not np.shares_memory(a.grad, b.grad)
+
+
+def test_a_leaf_is_its_own_graph():
+    x = leaf(1.0)
+    x.backward()
+    assert x.grad == 1
+
+
+def test_a_chain_of_100_000_ops_needs_no_recursion():
+    x = y = leaf(1.0)
+    for _ in range(100_000):
+        y = -y
+    y.backward()
+    assert x.grad == 1
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_the_order_is_found_in_linear_time(n, monkeypatch):
+    """Each step's parents are looked up a fixed number of times, however long the chain."""
+    looked_up = []
+
+    class CountingStep(engine.Step):
+        parents = property(lambda self: looked_up.append(1) or self._parents,
+                           lambda self, value: setattr(self, "_parents", value))
+
+    monkeypatch.setattr(engine, "Step", CountingStep)
+    y = leaf(1.0)
+    for _ in range(n):
+        y = y + y
+    y.backward()
+    assert len(looked_up) == 4 * n
+
+
+def test_memory_is_freed_without_the_garbage_collector():
+    gc.disable()
+    try:
+        x = leaf(1.0)
+        y = (x * x).exp().sum()
+        y.backward()
+        data = weakref.ref(y.step.parents[0].data)
+        del y
+        assert data() is None
+    finally:
+        gc.enable()
+
+
+def test_non_scalar_without_dy_says_what_to_do():
+    y = leaf(1.0, 2.0) * 2
+    with pytest.raises(ValueError, match=r"shape \(2,\).*sum\(\).backward\(\), or pass dy"):
+        y.backward()
+    with pytest.raises(ValueError, match=r"dy has shape \(3,\), the tensor \(2,\)"):
+        y.backward(np.ones(3))
+
+
+def test_integer_tensors_have_no_gradient():
+    with pytest.raises(TypeError, match=r"int64.*astype\(np.float32\)"):
+        tn.Tensor([1, 2], requires_grad=True)
+
+
+def test_nothing_to_differentiate():
+    with pytest.raises(RuntimeError, match="requires_grad"):
+        tn.Tensor([1.0]).backward()
+    x = leaf(1.0)
+    with tn.no_grad():
+        y = x * 2
+    assert not y.requires_grad
+    with pytest.raises(RuntimeError, match="no_grad"):
+        y.backward()
+
+
+def test_detach_cuts_the_tape_and_shares_the_array():
+    x = leaf(2.0)
+    y = x * x.detach()
+    y.sum().backward()
+    assert x.grad == 2
+    assert x.detach().data is x.data
+
+
+def test_dtype_of_the_gradient_is_the_leafs():
+    x = leaf(1.0, dtype=np.float32)
+    (x * np.array([2.0])).sum().backward()      # a float64 array makes the product float64
+    assert x.grad.dtype == np.float32
+
+
+def test_numpy_sees_the_values():
+    x = tn.Tensor([1.0, 2.0])
+    assert np.asarray(x) is x.numpy()
+    assert np.array(x, dtype=np.float32).dtype == np.float32
+    assert np.allclose(np.sin(np.asarray(x)), np.sin([1, 2]))
+    assert len(x) == 2
+    assert x[0].item() == float(x[0]) == 1
+    with pytest.raises(TypeError, match="no length"):
+        len(x.sum())
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(x, dtype=np.float32, copy=False)
+
+
+def test_repr_tells_values_shape_dtype_and_origin():
+    x = tn.Tensor(np.ones(2, np.float32), requires_grad=True, name="w")
+    assert repr(x) == "Tensor([1., 1.], shape=(2,), float32, name='w', requires_grad)"
+    assert "from=add" in repr(x + 1)
+    assert repr(ops.add) == "Op(add)"
+
+
+def test_a_backward_with_too_few_gradients_is_named():
+    def half_forward(a, b):
+        return a + b, None
+
+    half = tn.Op(half_forward, lambda dy, cache: dy)
+    with pytest.raises(TypeError, match="half: its backward returned 1 gradients for 2"):
+        half(leaf(1.0), leaf(2.0)).sum().backward()
+
+
+# %% Backends
+def twin_op():
+    def f_forward(x):
+        return x, "numpy"
+
+    def f_forward_loops(x):
+        return x, "numba"
+
+    said = []
+    return said, tn.Op(f_forward, lambda dy, cache: said.append(("numpy", cache)) or dy,
+                       loops=(f_forward_loops, lambda dy, cache: said.append(("numba", cache)) or dy), loops_from=3)
+
+
+@pytest.mark.parametrize(("backend", "size", "runs"), [("numpy", 9, "numpy"), ("numba", 1, "numba"),
+                                                       ("auto", 2, "numpy"), ("auto", 3, "numba")])
+def test_the_backend_chooses_the_twin(backend, size, runs):
+    said, op = twin_op()
+    with tn.use_backend(backend):
+        op(leaf(*range(size))).backward(np.ones(size))
+    assert said == [(runs, runs)]
+
+
+def test_a_step_keeps_the_backward_its_forward_chose():
+    said, op = twin_op()
+    with tn.use_backend("numba"):
+        y = op(leaf(1.0))
+    with tn.use_backend("numpy"):
+        y.backward()
+    assert said == [("numba", "numba")]
+
+
+def test_use_backend_stays_or_is_undone():
+    before = engine._backend
+    with tn.use_backend("numpy"):
+        assert engine._backend == "numpy"
+        tn.use_backend("numba")
+        assert engine._backend == "numba"
+    assert engine._backend == before
+    with pytest.raises(ValueError, match=r"no backend 'cuda'; choose one of 'auto', 'numpy', 'numba'"):
+        tn.use_backend("cuda")
+
+
+def test_the_environment_sets_the_first_backend():
+    def run(backend):
+        return subprocess.run([sys.executable, "-c", "import tinynet; print(tinynet.engine._backend)"],
+                              env=os.environ | {"TINYNET_BACKEND": backend}, capture_output=True, text=True)
+
+    assert run("numpy").stdout.strip() == "numpy"
+    wrong = run("gpu")
+    assert wrong.returncode != 0
+    assert "TINYNET_BACKEND: there is no backend 'gpu'" in wrong.stderr
