@@ -25,12 +25,13 @@ def style():
     """Put the house style in force for all figures made from now on."""
     plt = _pyplot()
     plt.rcParams.update({
-        "figure.figsize": (7.2, 4.2), "figure.dpi": 100, "savefig.dpi": 130, "figure.constrained_layout.use": True,
+        "figure.figsize": (7.2, 4.2), "figure.dpi": 100, "savefig.dpi": 130, "figure.autolayout": True,
         "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12, "legend.fontsize": 11,
         "xtick.labelsize": 11, "ytick.labelsize": 11, "lines.linewidth": 2.2, "lines.markersize": 6,
         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-        "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.8, "legend.frameon": False,
-        "image.cmap": MAP, "axes.prop_cycle": plt.cycler(color=COLOURS, linestyle=DASHES),
+        "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.8, "image.cmap": MAP,
+        "legend.framealpha": 0.85, "legend.edgecolor": "none",
+        "axes.prop_cycle": plt.cycler(color=COLOURS, linestyle=DASHES),
     })
 
 
@@ -41,10 +42,11 @@ def subplots(rows=1, columns=1, **settings):
     return _pyplot().subplots(rows, columns, **settings)
 
 
-def curves(ax, x, named, **settings):
+def curves(ax, x, named, legend="upper right", **settings):
     """One line for each name: values in `named`, over the shared x, with about eight markers on each.
 
-    The legend is added when there is more than one line.  Returns the lines.
+    The legend, when there is more than one line, stands where `legend` says ("best" is slow to
+    find).  Returns the lines.
     """
     x, lines = list(x), []
     for i, (name, y) in enumerate(named.items()):
@@ -53,7 +55,7 @@ def curves(ax, x, named, **settings):
                     markevery=(i * every // max(len(named), 1), every), label=name)
         lines += ax.plot(x, y, **(look | settings))
     if len(lines) > 1:
-        ax.legend()
+        ax.legend(loc=legend)
     return lines
 
 

@@ -1,0 +1,71 @@
+"""The lessons in this folder, as their docstrings describe them; nothing is run or imported here.
+
+A lesson's docstring: the question it answers, then one line each of
+
+    Slides: shi 1.1-1.6, fig1; csc321 block
+    Blocks: residual, linear
+    Run time: 8 s, --quick 2 s
+    Figures: shi_fig1_degradation.png
+"""
+
+import ast
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+FIELDS = ("Slides", "Blocks", "Run time", "Figures")
+
+
+@dataclass
+class Entry:
+    """One lesson: `name` is its file's name, `topic` the same without the number."""
+
+    path: Path
+    question: str
+    fields: dict = field(default_factory=dict)
+
+    name = property(lambda self: self.path.stem)
+    topic = property(lambda self: self.path.stem[3:])
+    slides = property(lambda self: self.fields.get("Slides", ""))
+    blocks = property(lambda self: _parts(self.fields.get("Blocks", "")))
+    figures = property(lambda self: _parts(self.fields.get("Figures", "")))
+
+
+def catalogue(folder=FOLDER):
+    """Every NN_topic.py of the folder, in order."""
+    return [read(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.py"))]
+
+
+def read(path):
+    """The docstring of a lesson, taken apart; a lesson that can't be parsed has no fields."""
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except SyntaxError:
+        text = ""
+    starts = re.compile(rf"^({'|'.join(FIELDS)}):", re.MULTILINE)
+    first = starts.search(text)
+    head = text[:first.start()] if first else text
+    pieces = starts.split(text)[1:]
+    fields = {name: " ".join(value.split()) for name, value in zip(pieces[::2], pieces[1::2], strict=True)}
+    return Entry(path, " ".join(head.strip().split("\n\n")[0].split()), fields)
+
+
+def choose(names, entries):
+    """The lessons that `names` ask for, all without names; `residual` and `03_residual` are the same one.
+
+    Raises KeyError with a sentence that suggests the nearest name.
+    """
+    known = {key: entry for entry in entries for key in (entry.topic, entry.name, entry.path.name)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise KeyError(f"there is no lesson {unknown[0]!r}{meant} (python -m lessons --list names them all)")
+    asked = [known[name] for name in names]
+    return [e for e in entries if e in asked] if names else entries
+
+
+def _parts(text):
+    return [part.strip() for part in text.split(",") if part.strip() and part.strip() != "none"]
