@@ -5,10 +5,14 @@ per array.  An axis that broadcasting stretched is summed away again on the way 
 section hangs the ops on Tensor as operators and methods.
 """
 
+import functools
+import inspect
+import math
 
 import numpy as np
 
 from tinynet.engine import Op, Tensor
+from tinynet.shapes import ShapeError
 
 
 def unbroadcast(d, shape):
@@ -19,11 +23,43 @@ def unbroadcast(d, shape):
     """
     if d.shape == shape:
         return d
-    d = d.sum(axis=tuple(range(d.ndim - len(shape))))
-    return d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
+    new = d.ndim - len(shape)
+    stretched = (*range(new), *(new + i for i, n in enumerate(shape) if n == 1))
+    return d.sum(axis=stretched).reshape(shape)
+
+
+def needs(what):
+    """Say in one sentence which shapes met and what the op needs, where NumPy would be obscure.
+
+    Costs nothing to speak of while the shapes fit: nothing is looked at before NumPy complains.
+    """
+    def decorate(forward):
+        @functools.wraps(forward)
+        def checked(*arrays, **settings):
+            try:
+                return forward(*arrays, **settings)
+            except np.exceptions.AxisError:
+                raise
+            except ValueError as error:
+                raise ShapeError(_sentence(forward, arrays, settings, what)) from error
+        return checked
+    return decorate
+
+
+def _sentence(forward, arrays, settings, what):
+    names = list(inspect.signature(forward).parameters)
+    if names[0] == "arrays":
+        names = [f"array {i}" for i in range(1, len(arrays) + 1)]
+    given = [f"{name} has shape {np.shape(array)}" for name, array in zip(names, arrays, strict=False)]
+    given += [f"{name}={value}" for name, value in settings.items()]
+    return f"{forward.__name__.removesuffix('_forward')}: {', '.join(given)}; {what}"
 
 
 # %% Arithmetic: two arrays, broadcast
+broadcasts = needs("aligned at the right, their axes must be equal or 1; reshape one, e.g. to (N, 1)")
+
+
+@broadcasts
 def add_forward(a, b):
     return a + b, (a.shape, b.shape)
 
@@ -32,6 +68,7 @@ def add_backward(dy, cache):
     return unbroadcast(dy, cache[0]), unbroadcast(dy, cache[1])
 
 
+@broadcasts
 def subtract_forward(a, b):
     return a - b, (a.shape, b.shape)
 
@@ -40,6 +77,7 @@ def subtract_backward(dy, cache):
     return unbroadcast(dy, cache[0]), unbroadcast(-dy, cache[1])
 
 
+@broadcasts
 def multiply_forward(a, b):
     return a * b, (a, b)
 
@@ -49,6 +87,7 @@ def multiply_backward(dy, cache):
     return unbroadcast(dy * b, a.shape), unbroadcast(dy * a, b.shape)
 
 
+@broadcasts
 def divide_forward(a, b):
     y = a / b
     return y, (a.shape, b, y)
@@ -60,6 +99,7 @@ def divide_backward(dy, cache):
     return unbroadcast(da, a_shape), unbroadcast(-da * y, b.shape)
 
 
+@broadcasts
 def maximum_forward(a, b):
     return np.maximum(a, b), (a, b)
 
@@ -71,6 +111,7 @@ def maximum_backward(dy, cache):
     return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
 
 
+@broadcasts
 def minimum_forward(a, b):
     return np.minimum(a, b), (a, b)
 
@@ -82,6 +123,7 @@ def minimum_backward(dy, cache):
     return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
 
 
+@broadcasts
 def where_forward(condition, a, b):
     condition = condition.astype(bool, copy=False)
     return np.where(condition, a, b), (condition, a.shape, b.shape)
@@ -149,6 +191,8 @@ def absolute_backward(dy, x):
 
 
 # %% Matrix product
+@needs("a's last axis must be as long as b's last but one (or only) one, and the axes before them equal or 1; "
+       "transpose one, e.g. with .swapaxes(-1, -2)")
 def matmul_forward(a, b):
     return np.matmul(a, b), (a, b)
 
@@ -164,35 +208,44 @@ def matmul_backward(dy, cache):
 
 
 # %% Reductions
-def _keep(y, x, axis):
-    """y as it would be with keepdims=True."""
-    return y if y.ndim == x.ndim else np.expand_dims(y, tuple(range(x.ndim)) if axis is None else axis)
+def _keep(y, ndim, axis):
+    """y with the axes that a sum took away from `ndim`, as it would be with keepdims=True."""
+    return y if y.ndim == ndim else np.expand_dims(y, tuple(range(ndim)) if axis is None else axis)
+
+
+def _entries(x, axis, name):
+    """How many entries each result is taken over: at least one."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    n = math.prod(x.shape[i] for i in axes)
+    if n == 0:
+        raise ShapeError(f"{name}: x has shape {x.shape}, and the {name} over no entries is undefined; "
+                         "leave out empty batches")
+    return n
 
 
 def sum_forward(x, axis=None, keepdims=False):
-    return x.sum(axis=axis, keepdims=keepdims), (x, axis)
+    return x.sum(axis=axis, keepdims=keepdims), (x.shape, axis)
 
 
 def sum_backward(dy, cache):
-    x, axis = cache
-    return np.broadcast_to(_keep(dy, x, axis), x.shape)
+    shape, axis = cache
+    return np.broadcast_to(_keep(dy, len(shape), axis), shape)
 
 
 def mean_forward(x, axis=None, keepdims=False):
     y = x.sum(axis=axis, keepdims=keepdims)
-    n = x.size // y.size if x.size else 0
-    if n == 0:
-        raise ValueError(f"mean: x has shape {x.shape}, and the mean over no entries is undefined; "
-                         "leave out empty batches")
-    return y / y.dtype.type(n), (x, axis, n)
+    n = _entries(x, axis, "mean")
+    return y / y.dtype.type(n), (x.shape, axis, n)
 
 
 def mean_backward(dy, cache):
-    x, axis, n = cache
-    return np.broadcast_to(_keep(dy / dy.dtype.type(n), x, axis), x.shape)
+    shape, axis, n = cache
+    return np.broadcast_to(_keep(dy / dy.dtype.type(n), len(shape), axis), shape)
 
 
 def max_forward(x, axis=None, keepdims=False):
+    if not x.size:
+        _entries(x, axis, "max")
     y = x.max(axis=axis, keepdims=keepdims)
     return y, (x, axis, y)
 
@@ -200,11 +253,12 @@ def max_forward(x, axis=None, keepdims=False):
 def max_backward(dy, cache):
     """Entries that tie for the maximum share the gradient equally."""
     x, axis, y = cache
-    ties = (x == _keep(y, x, axis)).astype(dy.dtype)
-    return _keep(dy, x, axis) * ties / ties.sum(axis=axis, keepdims=True)
+    ties = (x == _keep(y, x.ndim, axis)).astype(dy.dtype)
+    return _keep(dy, x.ndim, axis) * ties / ties.sum(axis=axis, keepdims=True)
 
 
 # %% Shape moves
+@needs("the new shape must hold as many entries")
 def reshape_forward(x, shape=()):
     return x.reshape(shape), x.shape
 
@@ -213,14 +267,17 @@ def reshape_backward(dy, shape):
     return dy.reshape(shape)
 
 
+@needs("axes must name each axis of x once")
 def transpose_forward(x, axes=None):
-    return x.transpose(axes), axes
+    y = x.transpose(axes)
+    return y, None if axes is None else [axis % x.ndim for axis in axes]
 
 
 def transpose_backward(dy, axes):
     return dy.transpose(None if axes is None else np.argsort(axes))
 
 
+@needs("aligned at the right, each axis of x must have the new size or 1")
 def broadcast_to_forward(x, shape=()):
     return np.broadcast_to(x, shape), x.shape
 
@@ -245,6 +302,7 @@ def getitem_backward(dy, cache):
     return dx
 
 
+@needs("all axes but the joined one must be equal")
 def concatenate_forward(*arrays, axis=0):
     return np.concatenate(arrays, axis=axis), (np.cumsum([a.shape[axis] for a in arrays])[:-1], axis)
 
@@ -254,6 +312,7 @@ def concatenate_backward(dy, cache):
     return tuple(np.split(dy, cuts, axis=axis))
 
 
+@needs("all shapes must be equal")
 def stack_forward(*arrays, axis=0):
     return np.stack(arrays, axis=axis), axis
 
@@ -263,13 +322,41 @@ def stack_backward(dy, axis):
 
 
 # %% The ops: NumPy already runs these at the speed of memory, so none has compiled twins
-add = Op(add_forward, add_backward)
-subtract = Op(subtract_forward, subtract_backward)
-multiply = Op(multiply_forward, multiply_backward)
-divide = Op(divide_forward, divide_backward)
-maximum = Op(maximum_forward, maximum_backward)
-minimum = Op(minimum_forward, minimum_backward)
-where = Op(where_forward, where_backward)
+class Arithmetic(Op):
+    """An op in which numbers (and lists of them) take the dtype of the floating array beside
+    them, so that float32 stays float32."""
+
+    def __call__(self, *inputs):
+        for x in inputs:
+            if not isinstance(x, (Tensor, np.ndarray)):
+                return super().__call__(*_alike(inputs))
+        return super().__call__(*inputs)
+
+
+def _alike(inputs):
+    floats = [x.dtype for x in inputs if isinstance(x, (Tensor, np.ndarray)) and x.dtype.kind == "f"]
+    dtype = floats[0] if floats else None
+    return [x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, dtype) for x in inputs]
+
+
+class Joining(Op):
+    """An op on any number of arrays, given one by one or as one list."""
+
+    def __call__(self, *arrays, axis=0):
+        if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)):
+            arrays = arrays[0]
+        if not arrays:
+            raise ValueError(f"{self.name}: there are no arrays; give at least one")
+        return super().__call__(*arrays, axis=axis)
+
+
+add = Arithmetic(add_forward, add_backward)
+subtract = Arithmetic(subtract_forward, subtract_backward)
+multiply = Arithmetic(multiply_forward, multiply_backward)
+divide = Arithmetic(divide_forward, divide_backward)
+maximum = Arithmetic(maximum_forward, maximum_backward)
+minimum = Arithmetic(minimum_forward, minimum_backward)
+where = Arithmetic(where_forward, where_backward)
 negative = Op(negative_forward, negative_backward)
 power = Op(power_forward, power_backward)
 exp = Op(exp_forward, exp_backward)
@@ -284,26 +371,17 @@ reshape = Op(reshape_forward, reshape_backward)
 transpose = Op(transpose_forward, transpose_backward)
 broadcast_to = Op(broadcast_to_forward, broadcast_to_backward)
 getitem = Op(getitem_forward, getitem_backward)
-concatenate = Op(concatenate_forward, concatenate_backward)
-stack = Op(stack_forward, stack_backward)
+concatenate = Joining(concatenate_forward, concatenate_backward)
+stack = Joining(stack_forward, stack_backward)
 
 
 # %% Operators and methods of Tensor
-def _like(tensor, other):
-    """A Python or NumPy number in the tensor's own dtype, so that float32 stays float32."""
-    if isinstance(other, Tensor) or not np.isscalar(other):
-        return other
-    if tensor.dtype.kind == "f":
-        return np.asarray(other, tensor.dtype)
-    return np.asarray(other)
-
-
 def _operator(op):
-    return lambda self, other: op(self, _like(self, other))
+    return lambda self, other: op(self, other)
 
 
 def _reflected(op):
-    return lambda self, other: op(_like(self, other), self)
+    return lambda self, other: op(other, self)
 
 
 def _comparison(ufunc):
@@ -312,9 +390,13 @@ def _comparison(ufunc):
 
 
 def _exponent(x, exponent):
-    if np.ndim(exponent):
+    if np.ndim(exponent) or getattr(exponent, "requires_grad", False):
         raise TypeError("power: the exponent must be one constant number; for a variable one write (b * a.log()).exp()")
     return power(x, exponent=float(exponent))
+
+
+def _as_exponent(x, base):
+    raise TypeError("power: the exponent can't be a tensor; for a ** b write (b * a.log()).exp()")
 
 
 def _index(x, index):
@@ -330,6 +412,8 @@ def _shape(args):
 
 def _swap(x, first, second):
     axes = list(range(x.ndim))
+    if not (-x.ndim <= first < x.ndim and -x.ndim <= second < x.ndim):
+        raise ShapeError(f"swapaxes: x has shape {x.shape}, which has no axes {first} and {second}")
     axes[first], axes[second] = axes[second], axes[first]
     return transpose(x, axes=tuple(axes))
 
@@ -345,6 +429,7 @@ Tensor.__array_ufunc__ = None          # array + tensor gives a tensor, not an a
 Tensor.__neg__ = lambda self: negative(self)
 Tensor.__abs__ = lambda self: absolute(self)
 Tensor.__pow__ = _exponent
+Tensor.__rpow__ = _as_exponent
 Tensor.__getitem__ = _index
 Tensor.exp = lambda self: exp(self)
 Tensor.log = lambda self: log(self)
