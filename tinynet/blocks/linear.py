@@ -8,6 +8,8 @@
 x (..., D)   W (C, D)   b (C) or None   y (..., C)    D features in, C out
 """
 
+import math
+
 import numpy as np
 
 from tinynet import nn
@@ -24,7 +26,8 @@ def linear_forward(x, W, b=None):
 
 def linear_backward(dy, cache):
     x, W, has_bias = cache
-    dy_rows, x_rows = dy.reshape(-1, W.shape[0]), x.reshape(-1, W.shape[1])
+    N = math.prod(x.shape[:-1])
+    dy_rows, x_rows = dy.reshape(N, W.shape[0]), x.reshape(N, W.shape[1])
     dx = dy @ W                                                     # (2)
     dW = dy_rows.T @ x_rows                                         # (3)
     return dx, dW, dy_rows.sum(axis=0) if has_bias else None        # (4)
