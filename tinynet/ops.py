@@ -328,15 +328,22 @@ class Arithmetic(Op):
 
     def __call__(self, *inputs):
         for x in inputs:
-            if not isinstance(x, (Tensor, np.ndarray)):
-                return super().__call__(*_alike(inputs))
-        return super().__call__(*inputs)
+            if not isinstance(x, _ARRAYS):
+                inputs = _alike(inputs)
+                break
+        return Op.__call__(self, *inputs)
+
+
+_ARRAYS = (Tensor, np.ndarray)
 
 
 def _alike(inputs):
-    floats = [x.dtype for x in inputs if isinstance(x, (Tensor, np.ndarray)) and x.dtype.kind == "f"]
-    dtype = floats[0] if floats else None
-    return [x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x, dtype) for x in inputs]
+    dtype = None
+    for x in inputs:
+        if isinstance(x, _ARRAYS) and x.dtype.kind == "f":
+            dtype = x.dtype
+            break
+    return [x if isinstance(x, _ARRAYS) else np.asarray(x, dtype) for x in inputs]
 
 
 class Joining(Op):
@@ -376,14 +383,6 @@ stack = Joining(stack_forward, stack_backward)
 
 
 # %% Operators and methods of Tensor
-def _operator(op):
-    return lambda self, other: op(self, other)
-
-
-def _reflected(op):
-    return lambda self, other: op(other, self)
-
-
 def _comparison(ufunc):
     """Comparisons answer with a plain boolean array: no gradient flows through them."""
     return lambda self, other: ufunc(self.data, other.data if isinstance(other, Tensor) else other)
@@ -419,8 +418,8 @@ def _swap(x, first, second):
 
 
 for _name, _op in dict(add=add, sub=subtract, mul=multiply, truediv=divide, matmul=matmul).items():
-    setattr(Tensor, f"__{_name}__", _operator(_op))
-    setattr(Tensor, f"__r{_name}__", _reflected(_op))
+    setattr(Tensor, f"__{_name}__", lambda self, other, op=_op: op(self, other))
+    setattr(Tensor, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
 for _name, _ufunc in dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_equal,
                           gt=np.greater, ge=np.greater_equal).items():
     setattr(Tensor, f"__{_name}__", _comparison(_ufunc))
