@@ -1,0 +1,364 @@
+"""gradcheck: is this backward the derivative of this forward, and if not, what is wrong with it?
+
+    >>> import numpy as np
+    >>> from tinynet.check import gradcheck
+    >>> def square_forward(x):
+    ...     return x * x, x
+    >>> def square_backward(dy, x):
+    ...     return dy * x
+    >>> print(gradcheck(square_forward, square_backward, np.array([1.0, 2.0, 3.0])))
+    square: WRONG
+      dx: off by a constant factor: every entry is 1/2 times what it should be
+          worst entry dx[2]: analytic -2.11121, numeric -4.22241, ratio 0.5
+"""
+
+import copy
+import inspect
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from tinynet.check.diagnosis import Evidence, explain, explain_shape
+from tinynet.check.numeric import measure
+from tinynet.engine import Op, Tensor, no_grad
+from tinynet.nn import Module
+
+UPSTREAMS = 4       # random ones, so that no single lucky direction decides
+LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
+
+
+# %% What comes back
+class GradientError(AssertionError):
+    """A backward that is not the derivative of its forward."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong.
+
+    kind   the kind of mistake, one of `tinynet.check.KINDS`, or None when none fits
+    name   the input whose gradient it is, or "" for the pair as a whole
+    text   the sentence (and the worst entry) to print
+    """
+
+    kind: str | None
+    name: str
+    text: str
+
+
+class Report(NamedTuple):
+    """What gradcheck found.  Prints as text, counts as True when all is right.
+
+    problems  what is wrong, [] when all is right
+    notes     what the reader should know: kinks met, inputs passed over
+    """
+
+    name: str
+    problems: list
+    notes: list
+
+    ok = property(lambda self: not self.problems)
+    kinds = property(lambda self: [p.kind for p in self.problems], doc="The kinds of mistake, None where none fits.")
+
+    def __bool__(self):
+        return self.ok
+
+    def __str__(self):
+        lines = [f"{self.name}: {'right' if self.ok else 'WRONG'}"]
+        for p in self.problems:
+            lines.append(f"  {f'd{p.name}: ' if p.name else ''}{p.text}")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+    def raise_if_wrong(self):
+        """Raises GradientError (an AssertionError) with this text; returns the report when all is right."""
+        if not self.ok:
+            raise GradientError(str(self))
+        return self
+
+
+# %% The check
+def gradcheck(function, *inputs, **settings):
+    """Compare a backward with the measured derivative of its forward, on these inputs in float64.
+
+    gradcheck(forward, backward, *arrays, **settings)   a pair on arrays:
+        forward(*arrays, **settings) -> y, cache;  backward(dy, cache) -> one gradient per array
+    gradcheck(op, *inputs, **settings)                  an Op
+    gradcheck(function, *inputs, **settings)            any function of tensors that returns a tensor,
+                                                        or a Module: its parameters are checked too
+
+    Every entry of every floating input is moved, so choose small inputs (a few hundred entries),
+    with sizes that differ from each other: then a mistake has one explanation.  Arrays of
+    integers or booleans, None, and inputs for which backward returns None are passed over.
+    Several random upstream gradients must each give the measured gradient within fixed tolerances;
+    further, backward run twice must give the same bits, a zero upstream exactly zero, an upstream
+    in another memory layout (strided, Fortran-ordered, read-only, stride 0) the same gradient, and
+    neither inputs, upstream, y nor returned gradients may be changed.  Empty and size-1 arrays are
+    inputs like all others: pass them too (for our own ops `cases` has them).
+
+    Returns a Report; raises what forward or the first run of backward raise, and ValueError when
+    an output isn't finite or the arrays are too large to check.
+    """
+    return Check(_pair_of(function, inputs, settings)).report()
+
+
+class Pair(NamedTuple):
+    """What is checked, made uniform: forward(*arrays) -> y, cache; backward; value(*arrays) -> y."""
+
+    name: str
+    names: list
+    arrays: list
+    forward: object
+    backward: object
+    value: object
+    analytic: bool
+    settings: dict
+    most: int = 1000     # gradients it may return: more are of arrays left out
+
+
+def _pair_of(function, inputs, settings):
+    if isinstance(function, Op):
+        size = np.size(inputs[0].data if isinstance(inputs[0], Tensor) else inputs[0])
+        forward, backward = function.pair(size)
+    elif inputs and callable(inputs[0]):
+        forward, backward, inputs = function, inputs[0], inputs[1:]
+    else:
+        return _pair_of_tensors(function, inputs, settings)
+    arrays = [_in_float64(x) for x in inputs]
+
+    def run(*arrays):
+        return forward(*arrays, **copy.deepcopy(settings))      # a generator starts anew each time
+
+    compiled = forward.__name__.endswith("_loops")              # complex numbers would compile them again
+    return Pair(_plain(forward), _names(forward, arrays), arrays, run, backward,
+                lambda *a: run(*a)[0], not compiled, settings, _room(forward))
+
+
+def _pair_of_tensors(function, inputs, settings):
+    """A function of tensors, or a module: then its parameters are inputs like the others."""
+    parameters = dict(function.named_parameters()) if isinstance(function, Module) else {}
+    count = len(inputs)
+
+    def forward(*arrays):
+        with _holding(parameters.values(), arrays[count:]):
+            leaves = [Tensor(a, requires_grad=True) if _floating(a) else a for a in arrays[:count]]
+            y = function(*leaves, **settings)
+            return y.data, (y, leaves, arrays)
+
+    def backward(dy, cache):
+        y, leaves, arrays = cache
+        with _holding(parameters.values(), arrays[count:]):
+            leaves = [*leaves, *parameters.values()]
+            for leaf in leaves:
+                if isinstance(leaf, Tensor):
+                    leaf.zero_grad()
+            y.backward(dy)
+            return tuple((np.zeros(leaf.shape) if leaf.grad is None else leaf.grad)
+                         if isinstance(leaf, Tensor) else None for leaf in leaves)
+
+    def value(*arrays):
+        with no_grad(), _holding(parameters.values(), arrays[count:]):
+            return function(*(Tensor(a) if _floating(a) else a for a in arrays[:count]), **settings).data
+
+    named = function.forward if parameters else function
+    names = _names(named, inputs) + list(parameters)
+    arrays = [_in_float64(x) for x in (*inputs, *parameters.values())]
+    name = type(function).__name__ if isinstance(function, Module) else _plain(function)
+    return Pair(name, names, arrays, forward, backward, value, False, settings)
+
+
+@contextmanager
+def _holding(parameters, arrays):
+    """Inside, the parameters hold these arrays and no gradient."""
+    before = [(p, p.data, p.grad) for p in parameters]
+    for (p, _, _), array in zip(before, arrays, strict=True):
+        p.data, p.grad = array, None
+    try:
+        yield
+    finally:
+        for p, data, grad in before:
+            p.data, p.grad = data, grad
+
+
+def _floating(a):
+    return a is not None and a.dtype.kind == "f"
+
+
+def _in_float64(x):
+    if x is None:
+        return None
+    array = np.asarray(x.data if isinstance(x, Tensor) else x)
+    return array.astype(float) if array.dtype.kind == "f" else array
+
+
+def _plain(function):
+    name = getattr(function, "__name__", type(function).__name__)
+    return name.removesuffix("_loops").removesuffix("_forward")
+
+
+def _parameters(function):
+    try:
+        return inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+
+
+def _room(function):
+    """How many arrays the function takes at most."""
+    kinds = [p.kind for p in _parameters(function)]
+    return 1000 if not kinds or inspect.Parameter.VAR_POSITIONAL in kinds else len(kinds)
+
+
+def _names(function, arrays):
+    """The inputs' names as the function's author wrote them."""
+    parameters = _parameters(function)
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "input")
+    return (names + [f"{rest}[{i}]" for i in range(len(arrays) - len(names))])[:len(arrays)]
+
+
+class Check:
+    """One run of gradcheck: the stages in order; a stage that fails ends it where the next needs it."""
+
+    def __init__(self, pair, seed=0):
+        self.pair, self.problems, self.notes = pair, [], []
+        self.before = [None if a is None else a.copy() for a in pair.arrays]
+        self.y = self._forward()[0]
+        rng = np.random.default_rng(seed)
+        self.upstreams = [np.asarray(rng.normal(size=self.y.shape)) for _ in range(UPSTREAMS)]
+
+    def report(self):
+        y_before = self.y.copy()
+        grads = [self._backward(dy) for dy in self.upstreams]
+        usable = self._counted(grads)
+        if usable and self._values(grads, usable) and not self.problems:
+            self._habits(grads[0])
+        if not np.array_equal(self.y, y_before):
+            self._wrong("alias", "", "y changes after forward returned it: forward must not keep the array it "
+                                     "returns and write to it again")
+        return Report(self.pair.name, self.problems, self.notes)
+
+    def _wrong(self, kind, name, text):
+        if all((p.kind, p.name, p.text) != (kind, name, text) for p in self.problems):
+            self.problems.append(Problem(kind, name, text))
+
+    # ---- running the pair, and watching what it does to arrays that aren't its own
+    def _forward(self):
+        y, cache = _two(self.pair.forward(*self.pair.arrays), self.pair.name)
+        self._unchanged("forward")
+        return np.asarray(y), cache
+
+    def _backward(self, dy):
+        """The gradients for one upstream, with a cache of their own."""
+        kept = dy.copy()
+        y, cache = self._forward()
+        if not np.array_equal(y, self.y):
+            self._wrong("random", "", "two runs of forward give different y: fix its seed or pass the random part in")
+        grads = self._as_tuple(self.pair.backward(dy, cache))
+        if not np.array_equal(dy, kept):
+            self._wrong("changed", "", "backward changes the upstream gradient: work on a copy")
+            dy[...] = kept
+        self._unchanged("backward")
+        return grads
+
+    def _unchanged(self, who):
+        for name, array, before in zip(self.pair.names, self.pair.arrays, self.before, strict=True):
+            if array is not None and not np.array_equal(array, before, equal_nan=array.dtype.kind == "f"):
+                self._wrong("changed", "", f"{who} changes its input {name}: work on a copy")
+                array[...] = before
+
+    # ---- the stages
+    def _counted(self, grads):
+        """Which inputs have a gradient to compare; notes the others."""
+        names, arrays = self.pair.names, self.pair.arrays
+        got, extra = len(grads[0]), [g for g in grads[0][len(arrays):] if g is not None]
+        if got < len(arrays) or (extra and got > self.pair.most):
+            self._wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
+                                     "return one each, in the order of forward, None where there is none")
+            return []
+        usable = [i for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is not None]
+        passed_over = [names[i] for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is None]
+        if not usable:
+            self._wrong("count", "", "backward returns no gradient for a floating input")
+        elif passed_over:
+            self.notes.append(f"not checked: {', '.join(passed_over)} (backward returns None)")
+        return usable
+
+    def _values(self, grads, usable):
+        """Shapes, then dtypes, then values of every usable input; True when all are right."""
+        cells = max(self.pair.arrays[i].size for i in usable) * self.y.size
+        if cells > LARGEST:
+            raise ValueError(f"{self.pair.name}: a Jacobian of {cells:,} entries is too large to measure; "
+                             "check with smaller arrays (a few hundred entries)")
+        if not np.isfinite(self.y).all():
+            raise ValueError(f"{self.pair.name}: forward gives NaN or inf on these inputs; choose others")
+        measured = {i: measure(self.pair.value, self.pair.arrays, i, self.pair.analytic) for i in usable}
+        self._unchanged("forward")
+        for i in usable:
+            evidence = Evidence(self, i, measured, [np.asarray(g[i]) for g in grads])
+            shape, dtype = evidence.grads[0].shape, evidence.grads[0].dtype
+            if shape != evidence.x.shape:
+                self._wrong(*explain_shape(evidence))
+            elif dtype != np.float64:
+                self._wrong("dtype", evidence.name, f"is {dtype} where dy is float64: keep dy's dtype")
+            elif not evidence.right().all():
+                self._wrong(*explain(evidence))
+            elif measured[i].kinks:
+                self.notes.append(evidence.kinks_met())
+        return not self.problems
+
+    def _habits(self, first):
+        """What a backward must keep to beside the values."""
+        kept = [None if g is None else np.array(g) for g in first]
+        y, cache = self._forward()
+        dy = self.upstreams[0]
+        self._same("repeat", "backward run twice on one cache gives two different gradients: it changes its cache",
+                   lambda: self.pair.backward(dy, cache), lambda: self.pair.backward(dy, cache), exactly=True)
+        zero = [g for g in self._backward(np.zeros(y.shape)) if g is not None]
+        if any(np.any(g) for g in map(np.asarray, zero)):       # NaN counts as not zero, too
+            self._wrong("zero upstream", "", "an upstream of zeros gives a gradient that isn't exactly zero")
+        for layout, given in _layouts(dy):
+            plain = np.ascontiguousarray(given).reshape(dy.shape)
+            self._same("layout", f"backward gives another result when the upstream is {layout}: "
+                       "don't count on its memory layout", lambda p=plain: self._backward(p),
+                       lambda g=given: self._backward(g))
+        if not all(g is None or np.array_equal(g, k) for g, k in zip(first, kept, strict=True)):
+            self._wrong("alias", "", "a gradient changes after backward returned it: return a new array every time")
+
+    def _same(self, kind, text, one, other, exactly=False):
+        try:
+            pairs = zip(self._as_tuple(one()), self._as_tuple(other()), strict=True)
+            same = all((a is None and b is None) or _equal(np.asarray(a), np.asarray(b), exactly) for a, b in pairs)
+        except Exception as error:
+            self._wrong(kind, "", f"{text} ({type(error).__name__}: {error})")
+        else:
+            if not same:
+                self._wrong(kind, "", text)
+
+    @staticmethod
+    def _as_tuple(grads):
+        return tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
+
+
+def _two(returned, name):
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"{name}: forward must return two things, y and the cache")
+    return returned
+
+
+def _equal(a, b, exactly):
+    if exactly:
+        return a.shape == b.shape and np.array_equal(a, b)
+    return a.shape == b.shape and bool((np.abs(a - b) <= 1e-10 * np.abs(a).max(initial=0.0)).all())
+
+
+def _layouts(dy):
+    """The upstream's values in other memory layouts, and a constant upstream of stride 0."""
+    frozen = dy.copy()
+    frozen.flags.writeable = False
+    yield "read-only", frozen
+    if dy.ndim:
+        spread = np.zeros(tuple(2 * n for n in dy.shape))[tuple(slice(None, None, 2) for _ in dy.shape)]
+        spread[...] = dy
+        yield "strided", spread
+        yield "Fortran-ordered", np.asfortranarray(dy)
+        yield "a broadcast number (stride 0)", np.broadcast_to(1.5, dy.shape)
