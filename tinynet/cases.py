@@ -18,6 +18,7 @@ import numpy as np
 from tinynet import ops
 from tinynet.blocks import cross_stitch as _cross_stitch
 from tinynet.blocks import linear as _linear
+from tinynet.blocks import residual as _residual
 from tinynet.engine import Op
 
 
@@ -215,3 +216,13 @@ def cross_stitch(rng, T, N, C):
 @case(_cross_stitch.cross_stitch, never_empty="T")
 def cross_stitch_channels(rng, T, N, C, H, W):
     return rng.normal(size=(T, N, C, H, W)), rng.normal(size=(C, T, T))
+
+
+plain("residual", _residual.residual, "N D, H D, D H, H")
+plain("residual_without_bias", _residual.residual, "B N D, H D, D H")
+plain("residual_vector", _residual.residual, "D, H D, D H, H", activation="tanh")
+plain("residual_sigmoid", _residual.residual, "N D, H D, D H, H", activation="sigmoid")
+plain("residual_tanh", _residual.residual, "N D, H D, D H, H", activation="tanh")
+plain("residual_stack", _residual.residual_stack, "N D, L H D, L D H, L H", activation="tanh")
+plain("residual_stack_relu", _residual.residual_stack, "N D, L H D, L D H, L H")
+plain("residual_stack_without_bias", _residual.residual_stack, "N D, L H D, L D H", activation="sigmoid")
