@@ -201,13 +201,14 @@ class Op:
 
     def __call__(self, *inputs, **settings):
         """Inputs are tensors, arrays or None; settings are what no gradient flows to."""
-        arrays = [x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs]
+        tensors = [x if isinstance(x, Tensor) else None for x in inputs]
+        arrays = [x if x is None else np.asarray(x) if t is None else t.data
+                  for x, t in zip(inputs, tensors, strict=True)]
         forward, backward = self.pair(arrays[0].size)
         y, cache = forward(*arrays, **settings)
         out = Tensor(y)
-        if _grad_enabled.get() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            parents = tuple(x if isinstance(x, Tensor) else None for x in inputs)
-            out.step = Step(self, backward, cache, parents)
+        if _grad_enabled.get() and True in [t is not None and t.requires_grad for t in tensors]:
+            out.step = Step(self, backward, cache, tensors)
             out.requires_grad = True
         if _watch:
             _watch.after_forward(self, arrays, out)
