@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet import ops
+from tinynet.blocks import additive_attention as _additive
+from tinynet.blocks import attention as _attention
 from tinynet.blocks import cross_stitch as _cross_stitch
 from tinynet.blocks import linear as _linear
 from tinynet.blocks import residual as _residual
@@ -226,3 +228,45 @@ plain("residual_tanh", _residual.residual, "N D, H D, D H, H", activation="tanh"
 plain("residual_stack", _residual.residual_stack, "N D, L H D, L D H, L H", activation="tanh")
 plain("residual_stack_relu", _residual.residual_stack, "N D, L H D, L D H, L H")
 plain("residual_stack_without_bias", _residual.residual_stack, "N D, L H D, L D H", activation="sigmoid")
+
+
+# %% Blocks: attention
+plain("attention", _attention.attention, "M D, N D, N E")
+plain("attention_batch_heads", _attention.attention, "B H M D, B H N D, B H N E", scale=0.7)
+plain("attention_causal", _attention.attention, "B M D, B N D, B N E", causal=True)
+
+
+@case(_attention.attention)
+def attention_mask(rng, B, M, N, D, E):
+    Q, K, V = rng.normal(size=(B, M, D)), rng.normal(size=(B, N, D)), rng.normal(size=(B, N, E))
+    return Q, K, V, rng.random((B, M, N)) < 0.6
+
+
+@case(_attention.attention)
+def attention_padding_causal(rng, B, H, N, D):
+    Q, K, V = rng.normal(size=(3, B, H, N, D))
+    return (Q, K, V, rng.random((B, 1, 1, N)) < 0.6), dict(causal=True)
+
+
+@case(_attention.attention)
+def attention_row_without_keys(rng, M, N, D, E):
+    may_attend = np.broadcast_to(np.arange(M)[:, None] > 0, (M, N))     # query 0 has nothing
+    return rng.normal(size=(M, D)), rng.normal(size=(N, D)), rng.normal(size=(N, E)), may_attend
+
+
+plain("additive_attention", _additive.additive_attention, "M P, N Q, A P, A Q, A")
+plain("additive_attention_batch", _additive.additive_attention, "B M P, B N Q, A P, A Q, A")
+
+
+@case(_additive.additive_attention)
+def additive_attention_mask(rng, B, M, N, P, Q, A):
+    s, h = rng.normal(size=(B, M, P)), rng.normal(size=(B, N, Q))
+    W, U, v = rng.normal(size=(A, P)), rng.normal(size=(A, Q)), rng.normal(size=A)
+    return s, h, W, U, v, rng.random((B, M, N)) < 0.6
+
+
+@case(_additive.additive_attention)
+def additive_attention_row_without_keys(rng, M, N, P, Q, A):
+    may_attend = np.broadcast_to(np.arange(M)[:, None] > 0, (M, N))     # state 0 has nothing
+    s, h = rng.normal(size=(M, P)), rng.normal(size=(N, Q))
+    return s, h, rng.normal(size=(A, P)), rng.normal(size=(A, Q)), rng.normal(size=A), may_attend

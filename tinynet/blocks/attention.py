@@ -1,0 +1,160 @@
+"""Scaled dot-product attention: every query fetches a mixture of the values, weighted by how well
+its dot products with the keys agree.
+
+    (1)  S[i,j] = scale Q[i].K[j]                         csc321 score; Vaswani et al. 2017, eq. 1
+    (2)  P[i,j] = exp S[i,j] / sum_j' exp S[i,j']         csc321 score; csc321 map
+    (3)  Y[i] = sum_j P[i,j] V[j]                         csc321 context; csc321 transformer
+    (4)  dV[j] = sum_i P[i,j] dY[i]
+    (5)  dP[i,j] = dY[i].V[j]
+    (6)  dS[i,j] = P[i,j] (dP[i,j] - sum_j' P[i,j'] dP[i,j'])       the Jacobian diag(p) - p p' times dp
+    (7)  dQ[i] = scale sum_j dS[i,j] K[j]
+    (8)  dK[j] = scale sum_i dS[i,j] Q[i]
+
+Q (..., M, d)   K (..., N, d)   V (..., N, e)   Y (..., M, e)   P, S (..., M, N)
+M queries, N keys with their values, d and e features; ... any leading axes (batch, heads), the same in all three
+mask   boolean, broadcast to (..., M, N): True where query i may attend to key j
+causal True: query i attends to keys j <= i only (added to the mask)
+scale  1 / sqrt(d) unless it is given
+
+A query that may attend to nothing has P = 0: it fetches zero and gets and gives no gradient.
+Vaswani et al. 2017, arXiv:1706.03762.   Lesson: 04_attention
+"""
+
+import numpy as np
+
+from tinynet import nn
+from tinynet.engine import Op
+from tinynet.shapes import ShapeError, sizes
+
+
+def _checked(Q, K, V, mask, scale):
+    """The scale, after a look at shapes and dtypes."""
+    M, d, N, _ = sizes("Q: ... M d, K: ... N d, V: ... N e", Q, K, V)
+    if not Q.shape[:-2] == K.shape[:-2] == V.shape[:-2]:
+        raise ShapeError(f"attention: Q {Q.shape}, K {K.shape} and V {V.shape} differ in their leading axes; "
+                         "broadcast them to the same batch and heads first")
+    check_mask("attention", mask, (*Q.shape[:-2], M, N))
+    return 1 / max(d, 1) ** 0.5 if scale is None else float(scale)
+
+
+def check_mask(block, mask, shape):
+    """Raises TypeError unless the mask is boolean, ShapeError unless it broadcasts to `shape` (..., M, N)."""
+    if mask is None:
+        return
+    if mask.dtype != bool:
+        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a query may attend to a key")
+    try:
+        np.broadcast_to(mask, shape)
+    except ValueError:
+        raise ShapeError(f"{block}: mask has shape {mask.shape}, which doesn't broadcast to queries and keys "
+                         f"(..., M, N) = {shape}; add axes of size 1 where it is to be repeated") from None
+
+
+def forbidden(mask, causal, M, N):
+    """Where a query may not look, broadcastable to (..., M, N); None where it may look everywhere."""
+    if mask is None and not causal:
+        return None
+    if mask is None:
+        return ~np.tri(M, N, dtype=bool)
+    return ~(mask & np.tri(M, N, dtype=bool)) if causal else ~mask
+
+
+def masked_softmax(S, hidden):
+    """Softmax over the last axis in which entries with hidden=True don't take part; changes S to the result.
+
+    A row without any entry left is zero, not NaN.
+    """
+    if hidden is not None:
+        np.copyto(S, -np.inf, where=hidden)
+    top = S.max(axis=-1, keepdims=True, initial=-np.inf)
+    S -= np.where(top == -np.inf, 0, top)       # the largest becomes 0: exp can't overflow
+    np.exp(S, out=S)
+    total = S.sum(axis=-1, keepdims=True)
+    S /= np.where(total == 0, 1, total)
+    return S
+
+
+# %% 1. The mathematics
+def attention_weights(Q, K, mask=None, causal=False, scale=None):
+    """The attention map P (..., M, N): how much each query takes from each key (csc321 map)."""
+    scale = _checked(Q, K, K, mask, scale)
+    S = (Q * scale) @ K.swapaxes(-1, -2)                            # (1)
+    return masked_softmax(S, forbidden(mask, causal, *S.shape[-2:]))        # (2)
+
+
+def attention_forward(Q, K, V, mask=None, causal=False, scale=None):
+    scale = _checked(Q, K, V, mask, scale)
+    P = attention_weights(Q, K, mask, causal, scale)
+    return P @ V, (Q, K, V, P, causal, scale)                       # (3)
+
+
+def attention_backward(dY, cache):
+    Q, K, V, P, _, scale = cache
+    dV = P.swapaxes(-1, -2) @ dY                                    # (4)
+    dP = dY @ V.swapaxes(-1, -2)                                    # (5)
+    dS = P * (dP - (P * dP).sum(axis=-1, keepdims=True))            # (6)
+    dQ = dS @ K * scale                                             # (7)
+    dK = dS.swapaxes(-1, -2) @ (Q * scale)                          # (8)
+    return dQ, dK, dV, None
+
+
+# %% 2. The same in loops: over heads and blocks of queries, so that a block's scores stay in the
+# processor's cache and a causal block passes over the keys behind it; BLAS does the inner loops
+BLOCK = 128         # queries
+
+
+def _blocks(P, causal):
+    """(head, queries, keys): slices that together cover all of P that can differ from 0."""
+    *heads, M, N = P.shape
+    for head in np.ndindex(*heads):
+        for first in range(0, M, BLOCK):
+            last = min(first + BLOCK, M)
+            yield head, slice(first, last), slice(0, min(last, N) if causal else N)
+
+
+def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
+    scale = _checked(Q, K, V, mask, scale)
+    M, N = Q.shape[-2], K.shape[-2]
+    P = np.zeros((*Q.shape[:-1], N), np.result_type(Q, K))
+    Y = np.empty((*Q.shape[:-1], V.shape[-1]), np.result_type(P, V))
+    hidden = forbidden(mask, causal, M, N)
+    hidden = None if hidden is None else np.broadcast_to(hidden, P.shape)
+    for head, queries, keys in _blocks(P, causal):
+        p = P[head][queries, keys]
+        np.matmul(Q[head][queries] * scale, K[head][keys].T, out=p)                 # (1)
+        masked_softmax(p, None if hidden is None else hidden[head][queries, keys])  # (2)
+        np.matmul(p, V[head][keys], out=Y[head][queries])                           # (3)
+    return Y, (Q, K, V, P, causal, scale)
+
+
+def attention_backward_loops(dY, cache):
+    Q, K, V, P, causal, scale = cache
+    dQ, dK, dV = np.empty_like(Q), np.zeros_like(K), np.zeros_like(V)
+    for head, queries, keys in _blocks(P, causal):
+        p, dy = P[head][queries, keys], dY[head][queries]
+        dV[head][keys] += p.T @ dy                                  # (4)
+        ds = dy @ V[head][keys].T                                   # (5)
+        ds -= np.vecdot(p, ds)[:, None]                             # (6)
+        ds *= p                                                     # (6)
+        dQ[head][queries] = ds @ K[head][keys] * scale              # (7)
+        dK[head][keys] += ds.T @ (Q[head][queries] * scale)         # (8)
+    return dQ, dK, dV, None
+
+
+# %% 3. The op
+attention = Op(attention_forward, attention_backward,
+               loops=(attention_forward_loops, attention_backward_loops), loops_from=4096)
+
+
+# %% 4. The module
+class ScaledDotProductAttention(nn.Module):
+    """Q (..., M, d), K (..., N, d), V (..., N, e), optional boolean mask (..., M, N) -> (..., M, e).
+
+    No parameters: the projections before it learn.  causal and scale are as in the op.
+    """
+
+    def __init__(self, causal=False, scale=None):
+        self.causal, self.scale = causal, scale
+
+    def forward(self, Q, K, V, mask=None):
+        return attention(Q, K, V, mask, causal=self.causal, scale=self.scale)
