@@ -134,11 +134,12 @@ class _Group:
     def ready(self):
         """Collect the gradients; yield (count, arrays) once for all parameters, or for each that has one."""
         self.present = [i for i, p in enumerate(self.params) if p.grad is not None]
-        for i in self.present:
-            p, grad = self.params[i], self.params[i].grad
+        for p in self.params:
+            grad = p.data if p.grad is None else p.grad
             if grad.shape != p.data.shape or not grad.dtype == p.data.dtype == self.flat[0].dtype:
                 raise ValueError(f"step: a parameter was {self.flat[0].dtype} when the optimiser was made, it is now "
                                  f"{p.dtype} {p.shape} and its gradient {grad.dtype} {grad.shape}; they must be equal")
+        for i in self.present:
             self.counts[i] += 1
         if len(self.present) == len(self.params) and len(set(self.counts)) == 1:
             np.concatenate([p.data for p in self.params], axis=None, out=self.flat[0])
