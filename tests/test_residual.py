@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinynet import nn
 from tinynet.blocks.residual import (
     Residual,
     ResidualStack,
@@ -14,6 +15,7 @@ from tinynet.blocks.residual import (
     residual_terms,
 )
 from tinynet.engine import Tensor
+from tinynet.models.residual_net import PlainNet, ResidualNet
 from tinynet.shapes import ShapeError
 
 
@@ -30,7 +32,9 @@ def test_where_F_is_zero_a_block_is_the_identity_forward_and_backward(arrays):
     dx, dW1, dW2, db1 = residual_backward(dy, cache)
     assert np.array_equal(y, x)
     assert np.array_equal(dx, dy)
-    assert not dW1.any() and not db1.any() and dW2.any()
+    assert not dW1.any()
+    assert not db1.any()
+    assert dW2.any()
 
 
 def test_the_two_terms_add_up_to_dx_and_the_first_is_the_upstream_gradient(arrays):
@@ -78,7 +82,35 @@ def test_an_unknown_activation_is_refused_with_the_choices(make):
 
 def test_wrong_shapes_name_the_block(arrays):
     x, W1, W2, b1 = arrays
-    with pytest.raises(ShapeError, match="residual_stack: .*H is 6 and 5"):
+    with pytest.raises(ShapeError, match=r"residual_stack: .*H is 6 and 5"):
         residual_stack_forward(x, W1, W2[:, :, :5], b1)
     with pytest.raises(ShapeError, match="residual: "):
         residual_forward(x[:, :3], W1[0], W2[0])
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_plain_and_residual_nets_of_depth_two_are_the_same_net(activation):
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    plain, residual_net = (net(2, 5, 4, width=6, activation=activation, init=nn.glorot_uniform, rng=1)
+                           for net in (PlainNet, ResidualNet))
+    assert np.array_equal(plain(x).data, residual_net(x).data)
+
+
+def test_depth_counts_the_layers_of_weights():
+    for depth in (2, 8, 20):
+        residual_net = ResidualNet(depth, 5, 4, rng=0)
+        assert 2 + 2 * len(residual_net.blocks.W1.data) == depth
+        assert len(PlainNet(depth, 5, 4, rng=0).layers) == depth
+    with pytest.raises(ValueError, match="ResidualNet: depth is 7"):
+        ResidualNet(7, 5, 4)
+    with pytest.raises(ValueError, match="PlainNet: depth is 0"):
+        PlainNet(0, 5, 4)
+
+
+@pytest.mark.parametrize("net", [PlainNet, ResidualNet])
+def test_deep_nets_keep_float32_and_give_every_parameter_a_gradient(net):
+    deep = net(64, 5, 4, width=8, rng=0)
+    y = deep(np.ones((3, 5), np.float32))
+    y.sum().backward()
+    assert y.dtype == np.float32
+    assert all(p.grad is not None and p.grad.dtype == np.float32 for p in deep.parameters())

@@ -57,6 +57,13 @@ class Module:
         """All parameters, as a list."""
         return [p for _, p in self.named_parameters()]
 
+    def named_rngs(self):
+        """(name, np.random.Generator) of every module that draws at random, e.g. dropout's."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, np.random.Generator):
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
     def _children(self):
         for name, value in vars(self).items():
             if isinstance(value, (Module, Parameter)):
@@ -131,7 +138,7 @@ class Sequential(Module):
 # %% First values of parameters
 def glorot_uniform(rng, shape, dtype=np.float32):
     """U(-r, r) with r = sqrt(6 / (fan_in + fan_out)) for a (fan_out, fan_in) matrix.  Glorot and Bengio 2010."""
-    r = np.sqrt(6 / max(sum(shape), 1))
+    r = np.sqrt(6 / max(sum(shape[-2:]), 1))
     return np.random.default_rng(rng).uniform(-r, r, shape).astype(dtype)
 
 

@@ -95,20 +95,29 @@ residual_stack = Op(residual_stack_forward, residual_stack_backward)
 
 
 # %% 4. The module
+def _first_weights(module, shape, hidden, activation, gain, init, rng, dtype):
+    """Give `module` W1 (..., H, D), W2 (..., D, H) and b1 (..., H) for shape (..., D)."""
+    _sigma(activation)
+    *L, D = shape
+    H = D if hidden is None else hidden
+    rng = np.random.default_rng(rng)
+    module.W1 = nn.Parameter(init(rng, (*L, H, D), dtype))
+    module.W2 = nn.Parameter(init(rng, (*L, D, H), dtype) * float(gain))
+    module.b1 = nn.Parameter(np.zeros((*L, H), dtype))
+    module.activation = activation
+
+
 class Residual(nn.Module):
     """x (..., d) -> x + W2 sigma(W1 x + b1) of the same shape, with `hidden` units inside (d if None).
 
     activation  "relu", "sigmoid" or "tanh"
-    gain        W1 starts He-normal and W2 at `gain` times that; 0 starts as the identity
+    gain        W2 starts at `gain` times its first weights; 0 starts as the identity
+    init        first weights: init(rng, shape, dtype), e.g. nn.he_normal or nn.glorot_uniform
     rng         a seed or np.random.Generator
     """
 
-    def __init__(self, d, hidden=None, activation="relu", gain=1.0, rng=None, dtype=np.float32):
-        rng, hidden, self.activation = np.random.default_rng(rng), d if hidden is None else hidden, activation
-        self.W1 = nn.Parameter(nn.he_normal(rng, (hidden, d), dtype))
-        self.W2 = nn.Parameter(nn.he_normal(rng, (d, hidden), dtype) * float(gain))
-        self.b1 = nn.Parameter(np.zeros(hidden, dtype))
-        _sigma(activation)
+    def __init__(self, d, hidden=None, activation="relu", gain=1.0, init=nn.he_normal, rng=None, dtype=np.float32):
+        _first_weights(self, (d,), hidden, activation, gain, init, rng, dtype)
 
     def forward(self, x):
         return residual(x, self.W1, self.W2, self.b1, activation=self.activation)
@@ -117,17 +126,14 @@ class Residual(nn.Module):
 class ResidualStack(nn.Module):
     """`blocks` residual blocks in a row as one op: x (..., d) -> the same shape.
 
-    W2's gain is 1 / sqrt(blocks), so that the sum in (4) starts as large as x at any depth.
+    gain is 1 / sqrt(blocks) if None, so that the sum in (4) starts about as large as x at any depth.
     The other arguments are those of Residual.
     """
 
-    def __init__(self, blocks, d, hidden=None, activation="relu", rng=None, dtype=np.float32):
-        rng, hidden, self.activation = np.random.default_rng(rng), d if hidden is None else hidden, activation
-        gain = 1 / math.sqrt(max(blocks, 1))
-        self.W1 = nn.Parameter(nn.he_normal(rng, (blocks, hidden, d), dtype))
-        self.W2 = nn.Parameter(nn.he_normal(rng, (blocks, d, hidden), dtype) * gain)
-        self.b1 = nn.Parameter(np.zeros((blocks, hidden), dtype))
-        _sigma(activation)
+    def __init__(self, blocks, d, hidden=None, activation="relu", gain=None, init=nn.he_normal, rng=None,
+                 dtype=np.float32):
+        gain = 1 / math.sqrt(max(blocks, 1)) if gain is None else gain
+        _first_weights(self, (blocks, d), hidden, activation, gain, init, rng, dtype)
 
     def forward(self, x):
         return residual_stack(x, self.W1, self.W2, self.b1, activation=self.activation)

@@ -1,0 +1,1 @@
+"""The decks' networks, put together from blocks; nothing is derived here."""
