@@ -14,7 +14,7 @@ few NumPy calls in all, not a few for each parameter.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -244,13 +244,13 @@ class Schedule:
     """
 
     def state_dict(self):
-        """The schedule's kind and its settings."""
-        return {"type": type(self).__name__, **asdict(self)}
+        """The schedule's kind and its settings, in words."""
+        return {"schedule": repr(self)}
 
     def load_state_dict(self, state):
         """A schedule has no memory: raises ValueError when `state` comes from a different one."""
         if state != self.state_dict():
-            raise ValueError(f"schedule: the state was saved by {state}, and this one is {self.state_dict()}; "
+            raise ValueError(f"schedule: the state was saved by {state.get('schedule')}, and this is {self}; "
                              "make the same schedule to go on")
 
 
@@ -314,6 +314,7 @@ class WarmUp(Schedule):
 
     def __post_init__(self):
         _check(self, self.epochs > 0 and self.start >= 0, "epochs must be above 0, and start 0 or more")
+        _check(self, isinstance(self.then, Schedule), "then must be one of the schedules here")
 
     def __call__(self, t):
         if t < self.epochs:

@@ -1,0 +1,160 @@
+"""Checkpoint files: named arrays and notes in one .npz that holds no pickles.
+
+The file is a plain zip: `tinynet.json` with the notes and one uncompressed `NAME.npy` an array, so
+that `np.load(path)` opens it too.  It is written beside its place, forced to the disk and then
+renamed, so that at any moment the old file or the new one is there, whole.
+
+Nothing in a file is believed before it is checked: what every entry claims to hold is compared
+with the bytes that are there and with what the reader expects, and only then is memory taken.
+"""
+
+import json
+import math
+import os
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+NOTES = "tinynet.json"
+FORMAT = "tinynet checkpoint 1"
+_DAMAGE = (zipfile.BadZipFile, ValueError, TypeError, KeyError, SyntaxError, EOFError, RecursionError, MemoryError,
+           NotImplementedError, RuntimeError, OverflowError)
+
+
+class CheckpointError(ValueError):
+    """A file that can't be written, or that is no checkpoint for what it is to be loaded into."""
+
+
+# %% Writing
+def save(path, arrays, notes):
+    """Replace the file at `path` by one with `arrays` (by name) and `notes` (what JSON can hold).
+
+    Returns when the data is on the disk.  Raises CheckpointError when it can't be written; the
+    old file is untouched then.
+    """
+    path = Path(path).resolve()
+    part = _part(path)
+    try:
+        with open(part, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(NOTES, json.dumps({"format": FORMAT, **notes}, default=np.ndarray.tolist))
+                for name, array in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path}: it can't be written ({error.strerror}); "
+                              "make room there or choose another folder") from error
+
+
+def prepare(path):
+    """Make sure before any work that `path` can be written; makes its folder where there is none."""
+    path = Path(path).resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        _part(path).touch()
+        _part(path).unlink()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path}: it can't be written ({error.strerror}); "
+                              "choose a file in a folder that you may write to") from error
+
+
+def _part(path):
+    """Where the file grows; a run that was killed leaves one behind, and the next run writes over it."""
+    return path.with_name(path.name + ".part")
+
+
+def _sync_folder(folder):
+    """Force the new name itself to the disk."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# %% Reading
+def load(path, check=None):
+    """(arrays by name, notes) of the file at `path`.
+
+    check  check(notes, {name: (shape, dtype)}) is called before any array is read and raises
+           ValueError when the file isn't the one wanted
+
+    Raises CheckpointError when the file is truncated, foreign, damaged, or claims more than it holds.
+    """
+    with _told(path), zipfile.ZipFile(path) as archive:
+        entries = _entries(archive, os.path.getsize(path))
+        notes = json.loads(archive.read(NOTES))
+        if not isinstance(notes, dict) or notes.get("format") != FORMAT:
+            raise ValueError(f"its notes don't say {FORMAT!r}")
+        claims = {name: _claim(archive, name, entry) for name, entry in entries.items()}
+    if check:
+        try:
+            check(notes, claims)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise CheckpointError(f"checkpoint {path}: {_words(error)}") from error
+    with _told(path), zipfile.ZipFile(path) as archive:
+        return {name: _read(archive, entry) for name, entry in entries.items()}, notes
+
+
+@contextmanager
+def _told(path):
+    """Whatever goes wrong inside is told in one sentence with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path}: it can't be read ({error.strerror})") from error
+    except _DAMAGE as error:
+        raise CheckpointError(f"checkpoint {path}: it is truncated, damaged or no file of tinynet's ({_words(error)}); "
+                              "delete it or name another file to start anew") from error
+
+
+def _words(error):
+    return str(error.args[0] if error.args else type(error).__name__).rstrip(".")
+
+
+def _entries(archive, size):
+    """{name: zip entry} of the arrays, once it is sure that reading them takes no more than the file's size."""
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(set(names)) < len(names):
+        raise ValueError("an entry is there twice")
+    if NOTES not in names:
+        raise ValueError(f"there is no {NOTES} in it")
+    if any(info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size for info in infos):
+        raise ValueError("its entries are compressed")
+    if sum(info.file_size for info in infos) > size:
+        raise ValueError(f"its entries claim more than the file's {size} bytes")
+    if wrong := [name for name in names if name != NOTES and not name.endswith(".npy")]:
+        raise ValueError(f"{wrong[0]!r} is no array")
+    return {info.filename.removesuffix(".npy"): info for info in infos if info.filename != NOTES}
+
+
+def _claim(archive, name, info):
+    """(shape, dtype) in an entry's header, which must add up to the bytes that are there."""
+    with archive.open(info) as entry:
+        version = np.lib.format.read_magic(entry)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read(entry)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds pickled Python objects, which are never opened")
+        if dtype.kind not in "fiub" or min(shape, default=0) < 0:
+            raise ValueError(f"{name} claims to hold {dtype} of shape {shape}")
+        if math.prod(shape) * dtype.itemsize != info.file_size - entry.tell():
+            raise ValueError(f"{name} claims to hold {dtype} of shape {shape} in {info.file_size - entry.tell()} bytes")
+    return shape, dtype
+
+
+def _read(archive, info):
+    with archive.open(info) as entry:
+        array = np.lib.format.read_array(entry, allow_pickle=False)
+        entry.read(1)                       # reaching the end makes zipfile compare the checksum
+    return array
