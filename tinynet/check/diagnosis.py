@@ -7,6 +7,8 @@ from itertools import combinations, permutations
 
 import numpy as np
 
+from tinynet.check.paths import alternatives
+
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 ATOL = 1e-11                    # of the largest entry of the Jacobian: where terms cancel
 RTOL_KINK = 1e-5                # one-sided slopes are measured less well
@@ -206,6 +208,10 @@ def _not_summed(e):
             if e.fits(only.reshape(e.flat_dys.shape) @ e.jacobian):
                 return "not summed", (f"not summed over axis {axis} of y (size {n}): "
                                       f"only the {which} entry along it contributes")
+    return None
+
+
+def _one_of_several(e):
     contributions = e.flat_dys[:, :, None] * e.jacobian
     one = (np.abs(contributions - e.analytic[:, None]) <= FIT * e.terms[:, None] + e.allowed[:, None]).all(axis=0)
     if one.any(axis=0)[e.smooth].all():
@@ -248,6 +254,26 @@ def _softmax(e):
     return None
 
 
+def _paths(e):
+    """For our own blocks: the gradient with one path closed, or with one threshold turned."""
+    known = alternatives(e.block, e.arrays, e.settings, e.i, e.dys)
+    if known is None or not e.fits(e.numeric, known[0].reshape(e.numeric.shape)):
+        return None             # not one of our blocks, or another function of the same name
+    for names, kind, wrong in known[1]:
+        wrong = wrong.reshape(e.numeric.shape)
+        lost = e.numeric - wrong
+        if e.fits(e.numeric, wrong):
+            continue            # nothing flows there
+        if e.fits(wrong):
+            return kind, f"{KINDS[kind]}: {' and '.join(names)}"
+        if kind != "mask" and len(names) == 1:
+            c = float(((e.analytic - wrong) * lost)[:, e.smooth].sum() / (lost * lost)[:, e.smooth].sum())
+            if e.fits(wrong + c * lost):
+                return ("sign", f"one term has its sign flipped: {names[0]}") if abs(c + 1) < FIT else (
+                    "factor", f"one term is off by a constant factor: {names[0]} counts {_named(c, e)}")
+    return None
+
+
 def _mask(e):
     wrong = ~e.right() & e.smooth
     passed, blocked = wrong & (np.abs(e.numeric) <= e.allowed), wrong & (np.abs(e.analytic) <= e.allowed)
@@ -283,8 +309,8 @@ def _term(e):
     return None
 
 
-TESTS = [_all_zero, _upstream_ignored, _sign, _factor, _swapped, _transposed, _not_summed, _summed_too_far,
-         _identity, _softmax, _slopes_exchanged, _mask, _term]
+TESTS = [_all_zero, _upstream_ignored, _sign, _factor, _swapped, _transposed, _not_summed, _identity, _softmax,
+         _paths, _one_of_several, _summed_too_far, _slopes_exchanged, _mask, _term]
 
 
 # %% Wrong shapes

@@ -1,0 +1,186 @@
+"""Our blocks written out with valves: closing one leaves the gradient of someone who forgot a path.
+
+`valve("name", t)` marks one path by which a gradient flows back.  Closed, t counts as a constant,
+so the gradient that is left lacks exactly that term.  `valve.side(condition)` marks a threshold or
+mask; turned, the gradient flows on the wrong side of it.  The diagnosis closes and turns them in
+all ways and looks which one gives the wrong gradient.
+"""
+
+from itertools import combinations
+
+import numpy as np
+
+from tinynet import ops
+from tinynet.engine import Op, Tensor
+
+# kinds of a closed path that isn't simply one of several terms
+KIND_OF = {
+    "identity path": "identity",
+    "softmax, other entries in the normaliser": "softmax diagonal",
+    "softmax, numerator": "softmax off-diagonal",
+}
+
+
+class Valves:
+    """Which paths are closed and which thresholds turned; remembers the names it was asked for."""
+
+    def __init__(self, closed=(), turned=()):
+        self.closed, self.turned, self.paths, self.sides = closed, turned, {}, {}
+
+    def __call__(self, name, tensor):
+        self.paths[name] = True
+        return tensor.detach() if name in self.closed else tensor
+
+    def side(self, name, condition):
+        self.sides[name] = True
+        return ~condition if name in self.turned else condition
+
+
+def alternatives(block, inputs, settings, i, dys):
+    """None where no recipe is known, else (full, [(names, kind, what, gradients), ...]) for input i.
+
+    full       the gradient with all valves open, one for each upstream
+    gradients  the same with some closed, or with some thresholds turned
+    """
+    recipe = RECIPES.get(block)
+    if recipe is None:
+        return None
+    valves = Valves()
+    full = _gradients(recipe, valves, inputs, settings, i, dys)
+    found = []
+    paths = list(valves.paths)
+    for count in (1, 2, 3):
+        for names in combinations(paths, count):
+            if count < len(paths):
+                kinds = {KIND_OF[n] for n in names if n in KIND_OF}
+                kind = kinds.pop() if len(kinds) == 1 and count < 3 else "term"
+                found.append((names, kind, _gradients(recipe, Valves(names), inputs, settings, i, dys)))
+    for count in range(1, len(valves.sides) + 1):
+        for names in combinations(valves.sides, count):
+            found.append((names, "mask", _gradients(recipe, Valves((), names), inputs, settings, i, dys)))
+    return full, found
+
+
+def _gradients(recipe, valves, inputs, settings, i, dys):
+    """(K, *shape): the gradient of input i for every upstream."""
+    leaves = [Tensor(a, requires_grad=j == i) if a is not None and a.dtype.kind == "f" else a
+              for j, a in enumerate(inputs)]
+    y = recipe(valves, *leaves, **settings)
+    grads = []
+    for dy in dys:
+        leaves[i].zero_grad()
+        if y.requires_grad:
+            y.backward(dy)
+        grads.append(np.zeros(leaves[i].shape) if leaves[i].grad is None else leaves[i].grad)
+    return np.stack(grads)
+
+
+# %% Pieces
+def _tanh_backward(dy, y):
+    return dy * (1 - y * y)
+
+
+_tanh = Op(lambda x: (np.tanh(x),) * 2, _tanh_backward)
+
+
+def _positive(valve, name, x):
+    """max(0, x)"""
+    return ops.where(valve.side(name, x.data > 0), x, 0.0 * x)
+
+
+def _softmax(valve, s, hidden=None, axis=-1):
+    """e^s over its sum; the sum's own entry and the others have valves of their own."""
+    top = s.data.max(axis=axis, keepdims=True, initial=-np.inf, where=True if hidden is None else ~hidden)
+    e = (s - np.where(np.isfinite(top), top, 0)).exp()
+    if hidden is not None:
+        e = ops.where(valve.side("mask", ~hidden), e, 0.0 * e)
+    total = e.sum(axis=axis, keepdims=True)
+    others = valve("softmax, other entries in the normaliser", total - e)
+    own = valve("softmax, own entry in the normaliser", e)
+    return valve("softmax, numerator", e) / (own + others + (total.data == 0))
+
+
+def _log_sum_exp(x, axis=-1, keepdims=False):
+    top = x.data.max(axis=axis, keepdims=True)
+    y = (x - top).exp().sum(axis=axis, keepdims=True).log() + top
+    return y if keepdims else y.reshape(*y.data.squeeze(axis).shape)
+
+
+# %% The blocks, in the order of their equations
+def relu(valve, x):
+    return _positive(valve, "threshold at 0", x)
+
+
+def leaky_relu(valve, x, slope=0.01):
+    return ops.where(valve.side("threshold at 0", x.data > 0), x, valve("the slope of negative entries", x * slope))
+
+
+def elu(valve, x, alpha=1.0):
+    negative = valve("the exponential of negative entries", alpha * (x.exp() - 1))
+    return ops.where(valve.side("threshold at 0", x.data > 0), x, negative)
+
+
+def gelu(valve, x):
+    from tinynet.blocks.activations import gelu as ours
+    Phi = Tensor(ours.forward(np.where(x.data == 0, 1, x.data))[0] / np.where(x.data == 0, 1, x.data))
+    density = np.exp(-0.5 * x.data ** 2) / np.sqrt(2 * np.pi)
+    return x * Phi + valve("the slope of Phi", x * (x.data * density))
+
+
+def dropout(valve, x, keep_mask, p=0.5):
+    keep = np.broadcast_to(keep_mask.astype(bool), x.shape)
+    return ops.where(valve.side("mask", keep), x / (1 - p), 0.0 * x)
+
+
+def residual(valve, x, W1, W2, b1=None, activation="relu"):
+    z = valve("the path through the weights", x) @ W1.T
+    z = z if b1 is None else z + b1
+    h = (_positive(valve, "threshold at 0", z) if activation == "relu" else
+         _tanh(z) if activation == "tanh" else 1 / ((-z).exp() + 1))
+    return valve("identity path", x) + h @ W2.T
+
+
+def residual_stack(valve, x, W1, W2, b1=None, activation="relu"):
+    for l in range(W1.shape[0]):
+        x = residual(valve, x, W1[l], W2[l], None if b1 is None else b1[l], activation)
+    return x
+
+
+def apl(valve, x, a, b):
+    y = valve("the ReLU", _positive(valve, "threshold at 0", x))
+    for s in range(a.shape[0]):
+        d = b[s] - x
+        y = y + valve("the hinges", a[s] * ops.where(valve.side("hinge thresholds", d.data > 0), d, 0.0 * d))
+    return y
+
+
+def cross_stitch(valve, X, A):
+    a = A if A.ndim == 3 else A.reshape(1, *A.shape)
+    tasks, rows = X.shape[0], []
+    each_channel = (-1, *(1,) * (X.ndim - 3))
+    for i in range(tasks):
+        features = [valve("the task's own features" if i == j else "the other tasks' features", X[j])
+                    for j in range(tasks)]
+        terms = [a[:, i, j].reshape(*each_channel) * x for j, x in enumerate(features)]
+        rows.append(sum(terms[1:], terms[0]))
+    return ops.stack(*rows)
+
+
+def attention(valve, Q, K, V, mask=None, causal=False, scale=None):
+    from tinynet.blocks.attention import forbidden
+    S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
+    hidden = forbidden(mask, causal, *S.shape[-2:])
+    return _softmax(valve, S, None if hidden is None else np.broadcast_to(hidden, S.shape)) @ V
+
+
+def additive_attention(valve, s, h, W, U, v, mask=None):
+    Ws, Uh = s @ W.T, valve("the path through the score", h) @ U.T
+    Ws = Ws.reshape(*Ws.shape[:-1], 1, Ws.shape[-1])
+    Uh = Uh.reshape(*Uh.shape[:-2], 1, *Uh.shape[-2:])
+    e = (_tanh(Ws + Uh) * v).sum(axis=-1)
+    alpha = _softmax(valve, e, None if mask is None else np.broadcast_to(~mask, e.shape))
+    return alpha @ valve("the path through the mixture", h)
+
+
+RECIPES = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, dropout, residual, residual_stack, apl, cross_stitch,
+                                   attention, additive_attention)}

@@ -1,0 +1,189 @@
+"""`python -m tinynet check FILE.py`: a student's forwards and backwards, run through our battery.
+
+A file may define `X_forward` and/or `X_backward` for any block X that `tinynet.cases` knows:
+both are checked together; a backward alone gets the cache of our forward; a forward alone must
+give our y.
+"""
+
+import difflib
+import sys
+import traceback
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tinynet import cases
+from tinynet.check.gradient import gradcheck
+
+SIZES = (3, 5, 2, 4, 7, 6)      # all different, so that a mistake has one explanation
+
+
+class CannotCheck(Exception):
+    """There is nothing to check: the file can't be read or run, or defines no known block."""
+
+
+# %% The inputs
+def distinct(case):
+    """Sizes for the axis letters of a case that differ from each other."""
+    return {letter: SIZES[i % len(SIZES)] for i, letter in enumerate(case.letters)}
+
+
+def draws(op_name):
+    """(what, arrays, settings) for every case: different sizes, two random ones, each axis of size 1, each empty."""
+    for case in cases.of(op_name):
+        varied = [distinct(case), {}, {}, *({letter: 1} for letter in case.letters),
+                  *({letter: 0} for letter in case.letters if letter not in case.never_empty)]
+        for seed, sizes in enumerate(varied):
+            _, arrays, settings = cases.draw(case, np.random.default_rng(seed), **sizes)
+            shapes = ", ".join("None" if a is None else str(a.shape) for a in arrays)
+            yield f"case {case.name}, arrays of shape {shapes}", arrays, settings
+
+
+# %% The check of one block
+def check_block(op_name, forward=None, backward=None):
+    """The first thing that is wrong, as text, or None; either half may be left out."""
+    op = cases.of(op_name)[0].op
+    for what, arrays, settings in draws(op_name):
+        wrong = forward and _forward_wrong(op, forward, arrays, settings)
+        wrong = wrong or (backward and _backward_wrong(op, forward or op.forward, backward, arrays, settings))
+        wrong = wrong or _float32_wrong(op, forward or op.forward, backward, arrays, settings)
+        if wrong:
+            return f"{op_name}: WRONG\n  {wrong}\n  with {what}{_settings(settings)}"
+    return None
+
+
+def _settings(settings):
+    return "".join(f", {name}={value}" for name, value in settings.items())
+
+
+def _forward_wrong(op, forward, arrays, settings):
+    before = [None if a is None else a.copy() for a in arrays]
+    returned = forward(*arrays, **settings)
+    for a, b in zip(arrays, before, strict=True):
+        if a is not None and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+            a[...] = b
+            return "forward changes its inputs: work on copies"
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        return "forward must return two things, y and the cache"
+    y, right = np.asarray(returned[0]), np.asarray(op.forward(*arrays, **settings)[0])
+    if y.shape != right.shape:
+        return f"y has shape {y.shape} where it should be {right.shape}"
+    error = np.abs(y - right)
+    if (error <= 1e-9 * max(np.abs(right).max(initial=0.0), 1e-9)).all():
+        return None
+    worst = np.unravel_index(error.argmax(), error.shape)       # NaN is the worst of all
+    ratios = y[right != 0] / right[right != 0]
+    same = ratios.size and np.ptp(ratios) < 1e-9
+    factor = f"; every entry is {ratios[0]:.6g} times what it should be" if same else ""
+    where = f"[{', '.join(map(str, worst))}]" if worst else ""
+    return f"y is wrong, worst y{where}: {y[worst]:.6g} where it should be {right[worst]:.6g}{factor}"
+
+
+def _backward_wrong(op, forward, backward, arrays, settings):
+    report = gradcheck(forward, backward, *arrays, **settings)
+    if not report.ok:
+        return str(report).partition("\n")[2].strip()
+    y, cache = op.forward(*arrays, **settings)
+    ours = _tuple(op.backward(np.ones_like(y), cache))
+    y, cache = forward(*arrays, **settings)
+    theirs = _tuple(backward(np.ones_like(y), cache))
+    missing = [i for i, g in enumerate(ours) if g is not None and theirs[i] is None]
+    return f"backward returns None for array {missing[0]}, which needs a gradient" if missing else None
+
+
+def _float32_wrong(op, forward, backward, arrays, settings):
+    arrays = [a.astype(np.float32) if a is not None and a.dtype.kind == "f" else a for a in arrays]
+    y, cache = forward(*arrays, **settings)
+    if np.asarray(y).dtype != np.float32:
+        return f"forward turns float32 into {np.asarray(y).dtype}: keep the dtype of the input"
+    grads = _tuple(backward(np.ones_like(y), cache)) if backward else ()
+    other = [np.asarray(g).dtype for g in grads if g is not None and np.asarray(g).dtype != np.float32]
+    return f"backward turns float32 into {other[0]}: keep the dtype of dy" if other else None
+
+
+def _tuple(grads):
+    return tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
+
+
+# %% The command
+def check_file(path, out=print):
+    """Check every known block in the file and print what was found; returns the exit code:
+    0 all right, 1 something is wrong, 2 nothing could be checked."""
+    try:
+        pairs, notes = _pairs(_load(path))
+    except CannotCheck as error:
+        out(str(error))
+        return 2
+    failed = []
+    for name, pair in pairs.items():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                wrong = check_block(name, **pair)
+            except Exception as error:
+                wrong = f"{name}: WRONG\n  {_one_sentence(error, path)}{_hint(name, pair)}"
+        if wrong:
+            failed.append(name)
+        out(wrong or f"{name}: right ({' and '.join(pair)}, {len(list(draws(name)))} draws)")
+    for note in notes:
+        out(note)
+    out(f"failed: {', '.join(failed)}" if failed else f"passed: {', '.join(pairs)}")
+    return 1 if failed else 0
+
+
+def _hint(name, pair):
+    if "forward" in pair:
+        return ""
+    module = sys.modules[cases.of(name)[0].op.forward.__module__]
+    return f"\n  its cache came from our forward, see {Path(module.__file__).parent.name}/{Path(module.__file__).name}"
+
+
+def _load(path):
+    """The module of a file, run."""
+    try:
+        source = Path(path).read_text(encoding="utf-8")
+        code = compile(source, str(path), "exec")
+    except SyntaxError as error:
+        raise CannotCheck(f"{path}, line {error.lineno}: {error.msg}") from None
+    except (OSError, ValueError) as error:      # ValueError: not text, or with null bytes
+        reason = error.strerror if isinstance(error, OSError) else "it isn't Python source in UTF-8"
+        raise CannotCheck(f"can't read {path}: {reason}") from None
+    module = types.ModuleType(Path(path).stem)
+    module.__file__ = str(path)
+    sys.path.insert(0, str(Path(path).resolve().parent))        # its neighbours can be imported, as when it is run
+    try:
+        exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise CannotCheck(f"the file doesn't run: {_one_sentence(error, path)}") from None
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _pairs(module):
+    """{block: {"forward": function, "backward": function}} and notes on names that no block has."""
+    known, pairs, notes = cases.op_names(), {}, []
+    names = [f"{block}_{half}" for block in known for half in ("forward", "backward")]
+    for name, function in vars(module).items():
+        block, _, half = name.rpartition("_")
+        if half not in ("forward", "backward") or not callable(function) or name.startswith("_"):
+            continue
+        if block in known:
+            pairs.setdefault(block, {})[half] = function
+        else:
+            near = difflib.get_close_matches(name, [n for n in names if n.endswith(half)], 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            notes.append(f"{name} was passed over: there is no block {block!r}{meant}")
+    if not pairs:
+        why = "\n".join(notes) if notes else f"define X_forward or X_backward for one of: {', '.join(known)}"
+        raise CannotCheck(f"{module.__file__} defines nothing to check.\n{why}")
+    return pairs, notes
+
+
+def _one_sentence(error, path):
+    """Where in the student's file it happened, and what."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    where = f"{path}, line {frames[-1].lineno}, in {frames[-1].name}: " if frames else ""
+    return f"{where}{type(error).__name__}: {str(error).partition(chr(10))[0]}"
