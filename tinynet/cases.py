@@ -16,11 +16,21 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet import ops
+from tinynet.blocks import activations as _act
 from tinynet.blocks import additive_attention as _additive
+from tinynet.blocks import apl as _apl
 from tinynet.blocks import attention as _attention
+from tinynet.blocks import binary_cross_entropy as _binary_cross_entropy
+from tinynet.blocks import cross_entropy as _cross_entropy
 from tinynet.blocks import cross_stitch as _cross_stitch
+from tinynet.blocks import dropout as _dropout
+from tinynet.blocks import layer_norm as _layer_norm
 from tinynet.blocks import linear as _linear
+from tinynet.blocks import lp_unit as _lp
+from tinynet.blocks import maxout as _maxout
+from tinynet.blocks import mean_squared_error as _mean_squared_error
 from tinynet.blocks import residual as _residual
+from tinynet.blocks import softmax as _softmax
 from tinynet.engine import Op
 
 
@@ -220,6 +230,12 @@ def cross_stitch_channels(rng, T, N, C, H, W):
     return rng.normal(size=(T, N, C, H, W)), rng.normal(size=(C, T, T))
 
 
+plain("cross_stitch_channels_only", _cross_stitch.cross_stitch, "T N C, C T T")
+plain("cross_stitch_images_one_alpha", _cross_stitch.cross_stitch, "T N C H W, T T")
+plain("apl", _apl.apl, "N D, S D, S D")
+plain("apl_vector", _apl.apl, "D, S D, S D")
+plain("apl_batch", _apl.apl, "B N D, S D, S D")
+
 plain("residual", _residual.residual, "N D, H D, D H, H")
 plain("residual_without_bias", _residual.residual, "B N D, H D, D H")
 plain("residual_vector", _residual.residual, "D, H D, D H, H", activation="tanh")
@@ -270,3 +286,84 @@ def additive_attention_row_without_keys(rng, M, N, P, Q, A):
     may_attend = np.broadcast_to(np.arange(M)[:, None] > 0, (M, N))     # state 0 has nothing
     s, h = rng.normal(size=(M, P)), rng.normal(size=(N, Q))
     return s, h, rng.normal(size=(A, P)), rng.normal(size=(A, Q)), rng.normal(size=A), may_attend
+
+
+# %% Blocks: activation functions, pooling units, dropout
+for _op in (_act.sigmoid, _act.tanh, _act.relu, _act.leaky_relu, _act.elu, _act.gelu):
+    plain(_op.name, _op, "N D")
+    plain(f"{_op.name}_number", _op, "")
+plain("leaky_relu_slope", _act.leaky_relu, "B N D", slope=0.2)
+plain("leaky_relu_slope_0", _act.leaky_relu, "N D", slope=0)
+plain("elu_alpha", _act.elu, "B N D", alpha=0.5)
+
+plain("maxout", _maxout.maxout, "N D, C K D, C K", never_empty="K")
+plain("maxout_without_bias", _maxout.maxout, "B N D, C K D", never_empty="K")
+plain("maxout_vector", _maxout.maxout, "D, C K D, C K", never_empty="K")
+
+plain("lp_unit", _lp.lp_unit, "N C K, C K, C", never_empty="K")
+plain("lp_unit_batch", _lp.lp_unit, "B N C K, C K, C", never_empty="K")
+plain("lp_unit_vector", _lp.lp_unit, "C K, C K, C", never_empty="K")
+
+
+@case(_dropout.dropout)
+def dropout(rng, N, D):
+    return [rng.normal(size=(N, D)), rng.random((N, D)) < 0.7], dict(p=0.3)
+
+
+@case(_dropout.dropout)
+def dropout_rows(rng, B, N, D):
+    return [rng.normal(size=(B, N, D)), rng.random((N, 1)) < 0.5], dict(p=0.5)
+
+
+@case(_dropout.dropout)
+def dropout_none(rng, N, D):
+    return [rng.normal(size=(N, D)), np.ones((N, D), bool)], dict(p=0)
+
+
+# %% Blocks: softmax, losses, layer norm
+plain("softmax", _softmax.softmax, "N C", never_empty="C")
+plain("softmax_batch", _softmax.softmax, "B N C", never_empty="C")
+plain("softmax_first_axis", _softmax.softmax, "C N D", never_empty="C", axis=0)
+plain("log_sum_exp", _softmax.log_sum_exp, "N C", never_empty="C")
+plain("log_sum_exp_vector", _softmax.log_sum_exp, "C", never_empty="C")
+plain("log_sum_exp_middle_axis", _softmax.log_sum_exp, "N C D", never_empty="C", axis=1)
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy(rng, N, C):
+    return rng.normal(size=(N, C)), rng.integers(0, C, N)
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_sequence_ignored(rng, B, T, C):
+    return rng.normal(size=(B, T, C)), rng.integers(-1, C, (B, T))
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_ignored_class(rng, N, C):
+    return (rng.normal(size=(N, C)), rng.integers(0, C, N)), dict(ignore=0)
+
+
+@case(_binary_cross_entropy.binary_cross_entropy, never_empty="N C")
+def binary_cross_entropy(rng, N, C):
+    return rng.normal(size=(N, C)), rng.integers(0, 2, (N, C))
+
+
+@case(_binary_cross_entropy.binary_cross_entropy, never_empty="N")
+def binary_cross_entropy_soft(rng, N):
+    return 3 * rng.normal(size=N), rng.integers(0, 5, N) / 4
+
+
+@case(_mean_squared_error.mean_squared_error, never_empty="N D")
+def mean_squared_error(rng, N, D):
+    return rng.normal(size=(N, D)), rng.integers(-2, 3, (N, D))
+
+
+@case(_layer_norm.layer_norm, never_empty="D")
+def layer_norm(rng, N, D):
+    x = np.arange(D) + 0.3 * rng.normal(size=(N, D))        # not all nearly equal: there the slope is steep
+    return x, rng.normal(size=D), rng.normal(size=D)
+
+
+plain("layer_norm_batch", _layer_norm.layer_norm, "B N D, D, D", never_empty="D", eps=0.1)
+plain("layer_norm_vector", _layer_norm.layer_norm, "D, D, D", never_empty="D", eps=0.1)
