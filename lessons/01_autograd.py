@@ -223,10 +223,12 @@ except RecursionError:
 longest = 10_000 if lesson.quick else 100_000
 lengths, seconds = [longest // 8, longest // 4, longest // 2, longest], []
 for length in lengths:
-    y = chain(length)
-    begin = time.perf_counter()
-    backward(y)
-    seconds.append(time.perf_counter() - begin)
+    y, tries = chain(length), []
+    for _ in range(2):                      # the shorter of two: the machine has other things to do
+        begin = time.perf_counter()
+        backward(y)
+        tries.append(time.perf_counter() - begin)
+    seconds.append(min(tries))
 lesson.number("longest chain walked back, in ops", longest)
 lesson.number("microseconds an op", 1e6 * seconds[-1] / longest)
 
@@ -250,9 +252,11 @@ lesson.number(f"loss after {steps} updates", losses["the engine of this lesson"]
 fig, (left, right) = plot.subplots(1, 2)
 plot.curves(left, range(steps), losses)
 left.set(xlabel="update t", ylabel="loss L", title="Two engines, one curve", ylim=(0, None))
-right.loglog(lengths, seconds, "o", color=plot.COLOURS[0], label="measured")
-right.loglog(lengths, [seconds[-1] * n / longest for n in lengths], color=plot.GREY, label="in line with the length")
-right.set(xlabel="length of the chain (ops)", ylabel="backward pass (s)", title="The walk needs linear time")
+thousands = [n / 1000 for n in lengths]
+right.plot([0, thousands[-1]], [0, seconds[-1]], color=plot.GREY, label="in line with the length")
+right.plot(thousands, seconds, "o", color=plot.COLOURS[0], label="measured")
+right.set(xlabel="length of the chain (1,000 ops)", ylabel="backward pass (s)", title="The walk needs linear time",
+          xlim=(0, None), ylim=(0, None))
 right.legend(loc="upper left")
 lesson.save(fig, "saha_chain_two-engines")
 lesson.shown("an engine of three cells gives the same losses and gradients as tinynet.engine, "

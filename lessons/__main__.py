@@ -192,12 +192,12 @@ def progress(entries):
 
 def table(outcomes):
     """The summary: lesson, slide items, figures, seconds, what was shown."""
-    widths = (20, 22, 32, 7, 44)
+    widths = (24, 24, 32, 7, 44)
     rows = [("lesson", "slide items", "figures", "seconds", "what was shown")]
     rows += [(o.entry.name, o.entry.slides, "\n".join(o.figures), f"{o.seconds:7.1f}", o.shown) for o in outcomes]
     lines = [""]
     for row in rows:
-        cells = [[piece for line in text.split("\n") for piece in textwrap.wrap(line, width)] or [""]
+        cells = [[piece for line in text.split("\n") for piece in textwrap.wrap(line, width, break_on_hyphens=False)] or [""]
                  for text, width in zip(row, widths, strict=True)]
         for i in range(max(map(len, cells))):
             lines.append("  ".join(f"{cell[i] if i < len(cell) else '':<{width}}"
