@@ -10,7 +10,7 @@ leading `...` for any number of axes, and an array that is None is passed over.
 """
 
 import sys
-from functools import cache
+from functools import cache, lru_cache
 
 
 class ShapeError(ValueError):
@@ -34,17 +34,22 @@ def sizes(pattern, *arrays):
     Raises ShapeError, which names the block (the calling function), both arrays with their
     letters and sizes, and the letter that disagrees.
     """
+    return _bind(pattern, tuple([None if a is None else a.shape for a in arrays]))
+
+
+@lru_cache(maxsize=4096)        # training meets the same shapes again and again
+def _bind(pattern, shapes):
     named, letters = _parse(pattern)
     bound = {}
-    for (name, axes), array in zip(named, arrays, strict=True):
-        if array is None:
+    for (name, axes), whole in zip(named, shapes, strict=True):
+        if whole is None:
             continue
-        shape = array.shape
+        shape = whole
         if axes[:1] == ("...",):
             axes = axes[1:]
             shape = shape[max(len(shape) - len(axes), 0):]
         if len(shape) != len(axes):
-            _fail(f"{name} has shape {array.shape}, but needs {len(axes)} axes ({' '.join(axes)})")
+            _fail(f"{name} has shape {whole}, but needs {len(axes)} axes ({' '.join(axes)})")
         for letter, size in zip(axes, shape, strict=True):
             expected = int(letter) if letter.isdigit() else bound.setdefault(letter, (size, name, axes, shape))[0]
             if size != expected:
