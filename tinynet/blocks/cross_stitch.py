@@ -43,50 +43,61 @@ def cross_stitch_backward(dY, cache):
     return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
-# %% 2. The same in loops
+# %% 2. The same in loops: X (T, N, C, P), A (T, T, C, P), so that the inner loop runs along P and vectorises
 @parallel_jit
-def _mix(X, A, Y):
-    """Y[i] = sum_j A[c,i,j] X[j], every output entry written by one thread."""
-    T, N, C, P = X.shape
-    for n in prange(N):
-        for c in range(C):
-            for i in range(T):
-                for p in range(P):
-                    Y[i, n, c, p] = A[c, i, 0] * X[0, n, c, p]      # (1) (2)
-                for j in range(1, T):
-                    for p in range(P):
-                        Y[i, n, c, p] += A[c, i, j] * X[j, n, c, p]     # (1) (2)
-
-
-@parallel_jit
-def _outer(dY, X, dA):
-    """dA[c,i,j] = sum over examples and places; each channel summed by one thread."""
+def _stitch(X, A, Y):
+    """Y[i] = sum_j A[i,j] X[j]; each channel belongs to one thread."""
     T, N, C, P = X.shape
     for c in prange(C):
-        for i in range(T):
-            for j in range(T):
-                total = dA[c, i, j]
-                for n in range(N):
+        for n in range(N):
+            for i in range(T):
+                for p in range(P):
+                    Y[i, n, c, p] = A[i, 0, c, p] * X[0, n, c, p]       # (1)
+                for j in range(1, T):
                     for p in range(P):
-                        total += dY[i, n, c, p] * X[j, n, c, p]     # (3)
-                dA[c, i, j] = total
+                        Y[i, n, c, p] += A[i, j, c, p] * X[j, n, c, p]      # (1)
+
+
+@parallel_jit
+def _unstitch(dY, X, A, dX, dA):
+    """Both gradients in one pass over dY and X; dA (T, T, C, P) is summed over the examples only."""
+    T, N, C, P = X.shape
+    for c in prange(C):
+        for n in range(N):
+            for j in range(T):
+                for p in range(P):
+                    dX[j, n, c, p] = A[0, j, c, p] * dY[0, n, c, p]     # (2)
+                    dA[0, j, c, p] += dY[0, n, c, p] * X[j, n, c, p]    # (3)
+                for i in range(1, T):
+                    for p in range(P):
+                        dX[j, n, c, p] += A[i, j, c, p] * dY[i, n, c, p]    # (2)
+                        dA[i, j, c, p] += dY[i, n, c, p] * X[j, n, c, p]    # (3)
+
+
+def _long(x, a):
+    """Contiguous x (T, N, C, P) and a (C, T, T) stretched to (T, T, C, P); where P is 1, C takes its place."""
+    T, N, C, P = x.shape
+    a = np.broadcast_to(a.transpose(1, 2, 0)[..., None], (T, T, C, P))
+    if P == 1:
+        x, a = x.reshape(T, N, 1, C), a.reshape(T, T, 1, C)
+    return contiguous(x, a)
 
 
 def cross_stitch_forward_loops(X, A):
-    x, a = contiguous(*_flat(X, A))
+    x, a = _long(*_flat(X, A))
     Y = np.empty_like(x)
-    _mix(x, a, Y)
+    _stitch(x, a, Y)
     return Y.reshape(X.shape), (X, A)
 
 
 def cross_stitch_backward_loops(dY, cache):
     X, A = cache
-    x, a = _flat(X, A)
-    dy, x, a = contiguous(dY.reshape(x.shape), x, a.swapaxes(1, 2))
+    flat, per_channel = _flat(X, A)
+    x, a = _long(flat, per_channel)
     dX, dA = np.empty_like(x), np.zeros_like(a)
-    _mix(dy, a, dX)
-    _outer(dy, x, dA)
-    return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
+    _unstitch(contiguous(dY.reshape(x.shape)), x, a, dX, dA)
+    dA = dA.reshape(*A.shape[-2:], *flat.shape[2:]).sum(axis=3)     # (3)
+    return dX.reshape(X.shape), dA.transpose(2, 0, 1) if A.ndim == 3 else dA.sum(axis=2)
 
 
 # %% 3. The op
