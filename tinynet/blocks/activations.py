@@ -1,14 +1,14 @@
 """Activation functions: what a unit does with its weighted sum, entry by entry.
 
-    (1)   sigma(x) = 1 / (1 + e^-x)                       saha sigmoid
-    (2)   sigma'(x) = y (1 - y), in [0, 0.25]             saha sigmoid
-    (3)   tanh(x) = (e^x - e^-x) / (e^x + e^-x)           LeCun et al. 1998, Efficient BackProp
-    (4)   tanh'(x) = 1 - y^2
-    (5)   relu(x) = max(0, x)                             saha relu
-    (6)   relu'(x) = 1[x > 0]
-    (7)   leaky(x) = max(s x, x), s = 0.01                saha leaky-relu
-    (8)   leaky'(x) = max(s, 1[x > 0])
-    (9)   elu(x) = max(0, x) + a (e^min(0, x) - 1)        Clevert et al. 2016, arXiv:1511.07289
+    (1)  sigma(x) = 1 / (1 + e^-x)                       saha sigmoid
+    (2)  sigma'(x) = y (1 - y), in [0, 0.25]             saha sigmoid
+    (3)  tanh(x) = (e^x - e^-x) / (e^x + e^-x)           LeCun et al. 1998, Efficient BackProp
+    (4)  tanh'(x) = 1 - y^2
+    (5)  relu(x) = max(0, x)                             saha relu
+    (6)  relu'(x) = 1[x > 0]
+    (7)  leaky(x) = max(s x, x), s = 0.01                saha leaky-relu
+    (8)  leaky'(x) = max(s, 1[x > 0])
+    (9)  elu(x) = max(0, x) + a (e^min(0, x) - 1)        Clevert et al. 2016, arXiv:1511.07289
     (10)  elu'(x) = 1 if x > 0, else y + a
     (11)  gelu(x) = x Phi(x)                              Hendrycks and Gimpel 2016, arXiv:1606.08415
     (12)  Phi(x) = (1 + erf(x / sqrt(2))) / 2
