@@ -1,0 +1,140 @@
+"""Layer normalisation: each example's features get mean 0 and variance 1, then a learned scale and shift.
+
+    (1)  mu = 1/D sum_d x[d]                                Ba et al. 2016, eq. 3
+    (2)  r = 1 / sqrt(1/D sum_d (x[d] - mu)^2 + eps)        Ba et al. 2016, eq. 3
+    (3)  z[d] = (x[d] - mu) r
+    (4)  y[d] = gain[d] z[d] + bias[d]                      Ba et al. 2016, eq. 4
+    (5)  dgain[d] = sum_n dy[n,d] z[n,d]
+    (6)  dbias[d] = sum_n dy[n,d]
+    (7)  dz[d] = dy[d] gain[d]
+    (8)  dx[d] = r (dz[d] - mean(dz) - z[d] mean(dz z))     mean over d
+
+x, y (..., D)   gain, bias (D)    D features, N rows (all leading axes together); (1)-(4), (7), (8) hold for each row
+Ba, Kiros and Hinton 2016, arXiv:1607.06450.
+"""
+
+import numpy as np
+
+from tinynet import nn
+from tinynet.engine import Op
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import sizes
+
+_LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
+_BLOCKS = 16        # the rows are dealt out in so many blocks, so that sums over rows keep one order
+
+
+def _check(x, gain, bias):
+    D, = sizes("x: ... D, gain: D, bias: D", x, gain, bias)
+    if D == 0:
+        raise ValueError(f"layer_norm: x has shape {x.shape}, and no features have no mean; give it at least 1")
+
+
+# %% 1. The mathematics
+def layer_norm_forward(x, gain, bias, eps=1e-5):
+    """Normalise x (..., D) over its last axis, then scale by gain (D) and shift by bias (D)."""
+    _check(x, gain, bias)
+    mu = x.mean(axis=-1)                                                # (1)
+    z = x - mu[..., None]
+    r = 1 / np.sqrt((z * z).mean(axis=-1) + eps)                        # (2)
+    z *= r[..., None]                                                   # (3)
+    return gain * z + bias, (x, gain, mu, r)                            # (4)
+
+
+def layer_norm_backward(dy, cache):
+    x, gain, mu, r = cache
+    z = (x - mu[..., None]) * r[..., None]                              # (3)
+    rows = tuple(range(x.ndim - 1))
+    dgain, dbias = (dy * z).sum(axis=rows), dy.sum(axis=rows)           # (5) (6)
+    dz = dy * gain                                                      # (7)
+    dx = dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)   # (8)
+    return dx * r[..., None], dgain, dbias                              # (8)
+
+
+# %% 2. The same in loops
+@parallel_jit
+def _normalise(X, gain, bias, eps, Y, mu, r, lanes):
+    N, D = X.shape
+    W = lanes.shape[1]
+    for n in prange(N):
+        for i in range(W):
+            lanes[n, i] = 0
+        for c in range(0, D, W):
+            for i in range(min(W, D - c)):
+                lanes[n, i] += X[n, c + i]                              # (1)
+        total = 0.0
+        for i in range(W):
+            total += lanes[n, i]                                        # (1)
+            lanes[n, i] = 0
+        mean = total / D                                                # (1)
+        for c in range(0, D, W):
+            for i in range(min(W, D - c)):
+                lanes[n, i] += (X[n, c + i] - mean) * (X[n, c + i] - mean)      # (2)
+        total = 0.0
+        for i in range(W):
+            total += lanes[n, i]                                        # (2)
+        root = 1 / np.sqrt(total / D + eps)                             # (2)
+        mu[n], r[n] = mean, root
+        for d in range(D):
+            Y[n, d] = gain[d] * ((X[n, d] - mean) * root) + bias[d]     # (3) (4)
+
+
+@parallel_jit
+def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias, lanes):
+    """dX, and for each block of rows its part of dgain and dbias."""
+    N, D = X.shape
+    K, _, W = lanes.shape
+    for k in prange(K):
+        for n in range(k * N // K, (k + 1) * N // K):
+            for i in range(W):
+                lanes[k, 0, i] = lanes[k, 1, i] = 0
+            for c in range(0, D, W):
+                for i in range(min(W, D - c)):
+                    dz = dY[n, c + i] * gain[c + i]                     # (7)
+                    lanes[k, 0, i] += dz                                # (8)
+                    lanes[k, 1, i] += dz * ((X[n, c + i] - mu[n]) * r[n])       # (8)
+            mean, slope = 0.0, 0.0
+            for i in range(W):
+                mean += lanes[k, 0, i] / D                              # (8)
+                slope += lanes[k, 1, i] / D                             # (8)
+            for d in range(D):
+                z = (X[n, d] - mu[n]) * r[n]                            # (3)
+                dX[n, d] = r[n] * (dY[n, d] * gain[d] - mean - z * slope)       # (8)
+                dgain[k, d] += dY[n, d] * z                             # (5)
+                dbias[k, d] += dY[n, d]                                 # (6)
+
+
+def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
+    _check(x, gain, bias)
+    x, gain, bias = contiguous(x, gain, bias)
+    y, mu, r = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
+    N, D = mu.size, gain.size
+    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N), np.empty((N, _LANES)))
+    return y, (x, gain, mu, r)
+
+
+def layer_norm_backward_loops(dy, cache):
+    dy, x, gain, mu, r = contiguous(dy, *cache)
+    N, D = mu.size, gain.size
+    dx, dgain, dbias = np.empty_like(x), np.zeros((_BLOCKS, D), x.dtype), np.zeros((_BLOCKS, D), x.dtype)
+    _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D),
+                  dgain, dbias, np.empty((_BLOCKS, 2, _LANES)))
+    return dx, dgain.sum(axis=0), dbias.sum(axis=0)
+
+
+# %% 3. The op
+layer_norm = Op(layer_norm_forward, layer_norm_backward,
+                loops=(layer_norm_forward_loops, layer_norm_backward_loops), loops_from=65536)
+
+
+# %% 4. The module
+class LayerNorm(nn.Module):
+    """x (..., D) -> y (..., D); gain (D) starts at 1 and bias (D) at 0, so y starts with mean 0 and variance 1."""
+
+    def __init__(self, features, eps=1e-5, dtype=np.float32):
+        self.gain = nn.Parameter(np.ones(features, dtype))
+        self.bias = nn.Parameter(np.zeros(features, dtype))
+        self.eps = eps
+
+    def forward(self, x):
+        return layer_norm(x, self.gain, self.bias, eps=self.eps)

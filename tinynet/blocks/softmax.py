@@ -1,0 +1,202 @@
+"""Softmax and log-sum-exp: scores become weights that sum to one, and the smooth maximum behind them.
+
+    (1)  m = max_c x[c]
+    (2)  s = sum_c exp(x[c] - m)
+    (3)  y[c] = exp(x[c] - m) / s                shi 2.3; csc321 score
+    (4)  dx[c] = y[c] (dy[c] - sum_k dy[k] y[k])
+    (5)  L = log sum_c exp(x[c]) = m + log s
+    (6)  dx[c] = dL exp(x[c] - m) / s
+
+x, y (..., C) or the classes on any other `axis`    C classes; m, s and L lack that axis
+Subtracting m changes nothing but keeps exp from overflowing.  An entry of -inf has weight 0; where
+all entries are -inf there is nothing to choose: weights and gradients 0 (m is taken as 0), L = -inf.
+Lesson: 04_attention
+"""
+
+import numpy as np
+
+from tinynet.engine import Op
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import ShapeError, block_name
+
+_LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
+
+
+def _classes_last(x, axis):
+    """x with the classes as its last axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"{block_name(1)}: x has shape {x.shape}, so there is no axis {axis}; choose one it has")
+    if x.shape[axis] == 0:
+        raise ValueError(f"{block_name(1)}: x has shape {x.shape}, with no classes on axis {axis}; give it at least 1")
+    return np.moveaxis(x, axis, -1)
+
+
+# %% 1. The mathematics
+def sum_exp(x):
+    """(m, s) of each row of x (..., C), both (...)."""
+    m = x.real.max(axis=-1)                                             # (1)
+    m = np.where(m == -np.inf, m.dtype.type(0), m)
+    return m, np.exp(x - m[..., None]).sum(axis=-1)                     # (2)
+
+
+def log_sum(m, s):
+    """log of the sum, -inf for a sum of nothing."""
+    return np.where(s == 0, s.dtype.type(-np.inf), m + np.log(s + (s == 0)))    # (5)
+
+
+def part_of(a, s):
+    """a / s, and 0 where s is a sum of nothing."""
+    return np.where(s == 0, s.dtype.type(0), a / (s + (s == 0)))
+
+
+def softmax_forward(x, axis=-1):
+    """Weights y >= 0 of x's shape that sum to 1 along `axis` (shi 2.3)."""
+    x = _classes_last(x, axis)
+    m, s = sum_exp(x)
+    y = np.exp(x - m[..., None]) * part_of(1, s)[..., None]             # (3)
+    return np.moveaxis(y, -1, axis), (y, axis)
+
+
+def softmax_backward(dy, cache):
+    y, axis = cache
+    dy = np.moveaxis(dy, axis, -1)
+    dx = y * (dy - (dy * y).sum(axis=-1, keepdims=True))                # (4)
+    return np.moveaxis(dx, -1, axis)
+
+
+def log_sum_exp_forward(x, axis=-1):
+    """log(sum(exp(x))) along `axis`, which is left out of the result."""
+    x = _classes_last(x, axis)
+    m, s = sum_exp(x)
+    return log_sum(m, s), (x, m, s, axis)
+
+
+def log_sum_exp_backward(dL, cache):
+    x, m, s, axis = cache
+    dx = np.exp(x - m[..., None]) * part_of(dL, s)[..., None]           # (6)
+    return np.moveaxis(dx, -1, axis)
+
+
+# %% 2. The same in loops
+# exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where a short polynomial (Moshier's
+# Cephes library) is exact to float32.  Adding 1.5 * 2^23 rounds to a whole number and leaves it in the
+# lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to math.exp does not.
+# float64, mostly used to check gradients, stays with NumPy's exp.
+_LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1.44269504, 12582912))
+_LOG2, _LOG2_REST = map(np.float32, (0.693359375, -2.12194440e-4))      # the first has few bits: k * _LOG2 is exact
+_P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
+    0.5, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4))
+
+
+@parallel_jit
+def _sum_exp(X, m, s, lanes):
+    """m and s of each row, read a second time while it is still in the processor's cache."""
+    N, C = X.shape
+    W = lanes.shape[1]
+    for n in prange(N):
+        for i in range(W):
+            lanes[n, i] = -np.inf
+        for c in range(0, C, W):
+            for i in range(min(W, C - c)):
+                lanes[n, i] = X[n, c + i] if X[n, c + i] > lanes[n, i] else lanes[n, i]     # (1)
+        top = lanes[n, 0]
+        for i in range(W):
+            top = lanes[n, i] if lanes[n, i] > top else top                 # (1)
+        m[n] = top if top > -np.inf else 0
+        for i in range(W):
+            lanes[n, i] = 0
+        for c in range(0, C, W):
+            for i in range(min(W, C - c)):
+                z = X[n, c + i] - m[n]
+                y = _LOWEST if z < _LOWEST else z
+                t = np.float32(y * _PER_LOG2 + _ROUND)
+                r = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
+                p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
+                e = (p * r * r + r + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
+                lanes[n, i] += np.float32(0) if z < _LOWEST else e           # (2)
+        s[n] = 0
+        for i in range(W):
+            s[n] += lanes[n, i]                                             # (2)
+
+
+@parallel_jit
+def _exp_rows(X, m, scale, Y):
+    """Y[n,c] = exp(X[n,c] - m[n]) scale[n]"""
+    N, C = X.shape
+    for n in prange(N):
+        for c in range(C):
+            z = X[n, c] - m[n]
+            y = _LOWEST if z < _LOWEST else z
+            t = np.float32(y * _PER_LOG2 + _ROUND)
+            r = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
+            p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
+            e = (p * r * r + r + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
+            Y[n, c] = scale[n] * (np.float32(0) if z < _LOWEST else e)      # (3) (6)
+
+
+@parallel_jit
+def _through_softmax(dY, Y, dX):
+    N, C = Y.shape
+    for n in prange(N):
+        total = 0.0
+        for c in range(C):
+            total += dY[n, c] * Y[n, c]                                 # (4)
+        for c in range(C):
+            dX[n, c] = Y[n, c] * (dY[n, c] - total)                     # (4)
+
+
+def sum_exp_loops(x):
+    """(m, s) of each row of x (..., C), both (...)."""
+    if x.dtype != np.float32:
+        return sum_exp(x)
+    m, s = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
+    X = contiguous(x).reshape(m.size, x.shape[-1])
+    _sum_exp(X, m.reshape(-1), s.reshape(-1), np.empty((m.size, _LANES), x.dtype))
+    return m, s
+
+
+def exp_rows_loops(x, m, scale):
+    """exp(x - m) * scale for x (..., C), m and scale (...)."""
+    if x.dtype != np.float32:
+        return np.exp(x - m[..., None]) * scale[..., None]              # (3) (6)
+    x, m, scale = contiguous(x, m, scale)
+    y = np.empty_like(x)
+    N, C = m.size, x.shape[-1]
+    _exp_rows(x.reshape(N, C), m.reshape(N), scale.reshape(N), y.reshape(N, C))
+    return y
+
+
+def softmax_forward_loops(x, axis=-1):
+    x = _classes_last(x, axis)
+    m, s = sum_exp_loops(x)
+    y = exp_rows_loops(x, m, part_of(1, s))
+    return np.moveaxis(y, -1, axis), (y, axis)
+
+
+def softmax_backward_loops(dy, cache):
+    y, axis = cache
+    dy, y = contiguous(np.moveaxis(dy, axis, -1), y)
+    dx = np.empty_like(y)
+    N, C = y[..., 0].size, y.shape[-1]
+    _through_softmax(dy.reshape(N, C), y.reshape(N, C), dx.reshape(N, C))
+    return np.moveaxis(dx, -1, axis)
+
+
+def log_sum_exp_forward_loops(x, axis=-1):
+    x = _classes_last(x, axis)
+    m, s = sum_exp_loops(x)
+    return log_sum(m, s), (x, m, s, axis)
+
+
+def log_sum_exp_backward_loops(dL, cache):
+    x, m, s, axis = cache
+    return np.moveaxis(exp_rows_loops(x, m, part_of(dL, s)), -1, axis)
+
+
+# %% 3. The ops
+softmax = Op(softmax_forward, softmax_backward,
+             loops=(softmax_forward_loops, softmax_backward_loops), loops_from=65536)
+log_sum_exp = Op(log_sum_exp_forward, log_sum_exp_backward,
+                 loops=(log_sum_exp_forward_loops, log_sum_exp_backward_loops), loops_from=65536)
+
+# %% 4. The module: none, there is nothing to learn
