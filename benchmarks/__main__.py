@@ -1,0 +1,75 @@
+"""`python -m benchmarks [NAME ...] [--json FILE] [--plot FILE]`: medians and ratios of one interleaved run."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")           # two threads each, for BLAS, numba and PyTorch
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+from benchmarks import startup, timing
+
+STARTUP = {"import": startup.import_rows, "lessons": startup.lesson_rows}
+
+
+def contenders():
+    """{name: function that returns rows}; importing the modules registers their benchmarks."""
+    try:
+        for module in ("blocks", "training"):
+            importlib.import_module(f"benchmarks.{module}")
+        import torch
+    except ImportError as error:
+        sys.exit(f'benchmarks: {error.name} is not installed; pip install -e ".[lessons,bench]"')
+    torch.set_num_threads(2)
+    return {name: lambda name=name: timing.rows(name) for name in timing.BENCHMARKS} | STARTUP
+
+
+def line(row):
+    goal = "" if row.goal is None else f"   goal {row.goal:.3g}: {'reached' if row.ratio >= row.goal else 'MISSED'}"
+    return f"{row.name:66} {row.ours_ms:11.3f} {row.other:20} {row.other_ms:11.3f} {row.ratio:7.2f}{goal}"
+
+
+def draw(rows, file):
+    """Ratios as bars on a logarithmic axis: right of 1 tinynet is the faster; a tick marks the goal."""
+    from tinynet import plot
+
+    fig, ax = plot.subplots(figsize=(11, 0.34 * len(rows) + 1.4))
+    labels = [f"{row.name}\nv. {row.other}" for row in rows]
+    colours = [plot.COLOURS[0] if row.other.startswith("PyTorch") else plot.GREY for row in rows]
+    ax.barh(range(len(rows)), [row.ratio - 1 for row in rows], left=1, color=colours)
+    for i, row in enumerate(rows):
+        ax.annotate(f"{row.ratio:.2g}", (max(row.ratio, 1), i), (3, 0), textcoords="offset points", va="center")
+        if row.goal:
+            ax.plot([row.goal, row.goal], [i - 0.4, i + 0.4], color=plot.COLOURS[1], linestyle="-")
+    ax.set(xscale="log", xlabel="time of the other / time of tinynet (dark: PyTorch; tick: goal)")
+    ax.set_yticks(range(len(rows)), labels, fontsize=7)
+    ax.axvline(1, color="black", linewidth=1, linestyle="-")
+    ax.invert_yaxis()
+    fig.savefig(file)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks (default: all)")
+    parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")
+    parser.add_argument("--plot", metavar="FILE", default="benchmarks/ratios.png", help="where the plot goes")
+    options = parser.parse_args()
+    known = contenders()
+    unknown = [name for name in options.names if name not in known]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}")
+    print(f"{'median milliseconds, forward + backward':66} {'tinynet':>11} {'':20} {'other':>11} {'ratio':>7}")
+    rows = []
+    for name in options.names or known:
+        for row in known[name]():
+            print(line(row), flush=True)
+            rows.append(row)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump([row._asdict() for row in rows], file, indent=1)
+    draw(rows, options.plot)
+
+
+if __name__ == "__main__":
+    main()

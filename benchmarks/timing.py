@@ -1,0 +1,52 @@
+"""Interleaved timing: every contender runs once a round, so that a slow moment hits all alike."""
+
+import statistics
+import time
+from typing import NamedTuple
+
+BENCHMARKS = {}
+
+
+class Row(NamedTuple):
+    """One comparison; ratio = other_ms / ours_ms, so above 1 tinynet is the faster."""
+
+    name: str
+    ours_ms: float
+    other: str | None
+    other_ms: float | None
+    ratio: float | None
+    goal: float | None
+
+
+def benchmark(title, goal=None):
+    """Register make() -> {"tinynet": function, "PyTorch": function, ...}; goal: the ratio to reach against PyTorch."""
+    def register(make):
+        BENCHMARKS[make.__name__] = (title, goal, make)
+        return make
+    return register
+
+
+def medians(contenders, seconds=8.0, rounds=(5, 200)):
+    """Median milliseconds by name: at least and at most `rounds`, within about `seconds` once the least is done."""
+    for run in contenders.values():
+        run(), run()                    # compile, allocate, settle
+    times = {name: [] for name in contenders}
+    start = time.perf_counter()
+    while len(times["tinynet"]) < rounds[0] or (
+            time.perf_counter() - start < seconds and len(times["tinynet"]) < rounds[1]):
+        for name, run in contenders.items():
+            begin = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - begin) * 1e3)
+    return {name: statistics.median(ms) for name, ms in times.items()}
+
+
+def rows(name):
+    """The rows of one benchmark, from the fastest alternative to the slowest."""
+    title, goal, make = BENCHMARKS[name]
+    ms = medians(make())
+    ours = ms.pop("tinynet")
+    fastest = sorted(ms.items(), key=lambda item: item[1])
+    torch = [other for other, _ in fastest if other.startswith("PyTorch")][:1]
+    return [Row(title, ours, other, theirs, theirs / ours, goal if [other] == torch else None)
+            for other, theirs in fastest]
