@@ -2,7 +2,7 @@
 
     (1)  y = x W' + b             Nielsen 2015, chapter 2, one example a row
     (2)  dx = dy W
-    (3)  dW = dy' x               summed over all leading axes
+    (3)  dW = dy' x, summed over all leading axes
     (4)  db = sum dy
 
 x (..., D)   W (C, D)   b (C) or None   y (..., C)    D features in, C out
