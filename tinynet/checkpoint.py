@@ -46,6 +46,7 @@ def save(path, arrays, notes):
         os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise CheckpointError(f"checkpoint {path}: it can't be written ({error.strerror}); "
                               "make room there or choose another folder") from error
 

@@ -234,14 +234,14 @@ class _Run:
         for name, array in arrays.items():
             part, _, name = name.partition(".")
             parts[part][name] = array
-        history = History(notes["history"])
-        if {len(column) for column in history.values()} != {notes["epoch"]}:
+        history, lr = History(notes["history"]), float(notes["lr"])
+        if {np.asarray(column, float).shape for column in history.values()} != {(notes["epoch"],)}:
             raise TypeError("the history has another length than the run")
         self.optimizer.load_state_dict(parts["optimizer"])
         self.model.load_state_dict(parts["model"])
         for name, rng in self.rngs().items():
             rng.bit_generator.state = notes["rngs"][name]
-        self.history, self.lr = history, float(notes["lr"])
+        self.history, self.lr = history, lr
 
 
 def _schedule_state(schedule):
