@@ -61,39 +61,38 @@ lesson.number("new weight, eta = 0.1", w11 - 0.1 * dL_do21 * do21_do11 * do11_dw
 np.testing.assert_allclose(dL_do21 * do21_do11 * do11_dw11, numeric, rtol=1e-8)
 
 # %% saha fig2: dead neurons
-# 100 hidden units whose biases start so low that hardly one ever fires.  A ReLU that is silent on
-# every image has slope 0 on every image: its weights get exactly no gradient, so it stays dead.
-# Leaky ReLU keeps a slope of 0.01 on that side, enough to crawl back.
+# 100 separate units, each to answer 1 on every image; their biases start between -3 and 0.  A ReLU
+# that is silent on every image has slope 0 on every image: it gets exactly no gradient and stays
+# dead.  Leaky ReLU keeps a slope of 0.01 on that side, enough to crawl back.
 
 
-def silent_units(slope, steps, eta=2.0):
-    """The share of the 100 hidden units that are below 0 on all images, before each step."""
+def silent_units(slope, steps, eta=0.08):
+    """The share of the units that are below 0 on all images, before each step."""
     rng, silent = np.random.default_rng(lesson.seed), []
-    W1, b1 = rng.normal(size=(100, 64)) / 8, np.full(100, -1.5)
-    W2 = rng.normal(size=(10, 100)) / 10
+    W, b = rng.normal(size=(100, 64)) / 8, rng.uniform(-3, 0, 100)
     for _ in range(steps):
-        z = X @ W1.T + b1
+        z = X @ W.T + b
         silent.append((z < 0).all(axis=0).mean())
         h, cache = leaky_relu_forward(z, slope=slope)
-        d = (sigmoid(h @ W2.T) - targets) / len(X)
-        dz = leaky_relu_backward(d @ W2, cache)
-        W1, b1, W2 = W1 - eta * dz.T @ X, b1 - eta * dz.sum(axis=0), W2 - eta * d.T @ h
-    return silent
+        dz = leaky_relu_backward((h - 1) / len(X), cache)
+        W, b = W - eta * dz.T @ X, b - eta * dz.sum(axis=0)
+    return np.array(silent)
 
 
 # %%
-steps = 30 if lesson.quick else 300
+steps = 100 if lesson.quick else 300
 silent = {"ReLU": silent_units(0.0, steps), "leaky ReLU (0.01 x)": silent_units(0.01, steps)}
 for name, share in silent.items():
-    lesson.number(f"{name}: silent units, first and last step", [share[0], share[-1]])
-assert silent["ReLU"][-1] >= silent["ReLU"][0]
+    lesson.number(f"{name}: silent units (%), first and last step", 100 * share[[0, -1]])
+assert silent["ReLU"][-1] >= silent["ReLU"][0] > silent["leaky ReLU (0.01 x)"][-1]
 
+# %%
 fig, (left, right) = plot.subplots(1, 2)
 plot.curves(left, z, {r"$\sigma(z)$": sigmoid(z), r"$\sigma'(z)$": slope}, legend="upper left")
 left.axhline(0.25, color=plot.GREY, linewidth=1)
 left.set(xlabel="input z", ylabel=r"$\sigma$, $\sigma'$", title=r"$\sigma'$ never exceeds 1/4")
-plot.curves(right, range(steps), {name: 100 * np.array(share) for name, share in silent.items()}, legend="center right")
-right.set(xlabel="training step t", ylabel="silent on all images (% of units)", ylim=(0, 100),
+plot.curves(right, range(steps), {name: 100 * share for name, share in silent.items()}, legend="lower left")
+right.set(xlabel="training step t", ylabel="silent on all images (% of units)", ylim=(0, None),
           title="Dead ReLUs stay dead")
 lesson.save(fig, "saha_fig2_dead-neurons")
 
@@ -174,10 +173,12 @@ def draw_products(jacobians, across):
     fig, (left, right) = plot.subplots(1, 2, figsize=(10, 4.2))
     norms = {name: [np.linalg.norm(j) / len(j) ** 0.5 for j in J] for name, J in jacobians.items()}
     values = {name: np.linalg.svd(J[-1], compute_uv=False) for name, J in jacobians.items()}
+    for s in values.values():
+        s[s < 1e-14 * s[0]] = np.nan                    # rounding
     T, D = len(next(iter(norms.values()))), len(next(iter(values.values())))
     plot.curves(left, range(1, T + 1), norms, legend="lower left")
     left.set(xlabel=across, ylabel=r"$\|\partial h^{(t)}/\partial h^{(1)}\|_F\,/\sqrt{D}$", yscale="log")
-    plot.curves(right, range(1, D + 1), {name: v.clip(1e-16) for name, v in values.items()}, legend="lower left")
+    plot.curves(right, range(1, D + 1), values, legend=None)
     right.set(xlabel="number i, by size", ylabel=r"singular value $s_i$ of $\partial h^{(T)}/\partial h^{(1)}$",
               yscale="log")
     return fig, {name: n[-1] for name, n in norms.items()}, values
@@ -196,21 +197,21 @@ assert norms["vanishing: W = 0.5 G"] < 0.01 < 0.5 < norms["orthogonal W"] <= 1 <
 
 # %% csc321: the same over depth, in a convolutional net
 # A 3 x 3 convolution is a matrix, too: one block of weights per shift, used at every place (here on
-# a 8 x 8 image whose edges meet).  Every layer has weights of its own, of variance g / (9 C).
+# a 4 x 4 image whose edges meet).  Every layer has weights of its own, of variance g / (9 C).
 
 
 def convolution(channels, g):
-    """(64 C, 64 C): the matrix of a random 3 x 3 convolution on 8 x 8 pixels."""
-    places, W = np.eye(64).reshape(8, 8, 64), 0
+    """(16 C, 16 C): the matrix of a random 3 x 3 convolution on 4 x 4 pixels."""
+    places, W = np.eye(16).reshape(4, 4, 16), 0
     for shift in np.ndindex(3, 3):
         weights = rng.normal(size=(channels, channels)) * np.sqrt(g / (9 * channels))
-        W = W + np.kron(weights, np.roll(places, shift, axis=(0, 1)).reshape(64, 64))
+        W = W + np.kron(weights, np.roll(places, shift, axis=(0, 1)).reshape(16, 16))
     return W
 
 
 def depth_jacobians(depth, channels, g):
     """dh(t)/dh(1) for t = 1 .. depth, with h(t) = max(0, W(t) h(t-1)) from a random image."""
-    h = rng.normal(size=64 * channels)
+    h = rng.normal(size=16 * channels)
     J = [np.eye(len(h))]
     for _ in range(depth - 1):
         W = convolution(channels, g)
@@ -221,11 +222,12 @@ def depth_jacobians(depth, channels, g):
 
 
 # %% A ReLU passes half of the variance, so g = 2 (He et al. 2015) keeps the norm: (g/2)^(t/2)
-depth, channels = (12, 2) if lesson.quick else (30, 4)
+depth, channels = (12, 8) if lesson.quick else (30, 16)
 scales = {"vanishing: g = 1": 1, "exploding: g = 4": 4, "critical: g = 2": 2}
 fig, norms, values = draw_products({n: depth_jacobians(depth, channels, g) for n, g in scales.items()}, "layer t")
 for name, g in scales.items():
     lesson.number(f"{name}: norm after {depth} layers", norms[name], (g / 2) ** ((depth - 1) / 2), "(g/2)^((T-1)/2)")
+lesson.number("singular values that ReLUs left above 0", [int(np.isfinite(s).sum()) for s in values.values()])
 lesson.save(fig, "csc321_cnn-jacobian")
 assert norms["vanishing: g = 1"] < norms["critical: g = 2"] < norms["exploding: g = 4"]
 

@@ -190,6 +190,11 @@ def progress(entries):
         yield bar
 
 
+def wrapped(text, width):
+    """The lines of a cell; slide items such as rnn-jacobian are not broken."""
+    return [piece for line in text.split("\n") for piece in textwrap.wrap(line, width, break_on_hyphens=False)] or [""]
+
+
 def table(outcomes):
     """The summary: lesson, slide items, figures, seconds, what was shown."""
     widths = (24, 24, 32, 7, 44)
@@ -197,8 +202,7 @@ def table(outcomes):
     rows += [(o.entry.name, o.entry.slides, "\n".join(o.figures), f"{o.seconds:7.1f}", o.shown) for o in outcomes]
     lines = [""]
     for row in rows:
-        cells = [[piece for line in text.split("\n") for piece in textwrap.wrap(line, width, break_on_hyphens=False)] or [""]
-                 for text, width in zip(row, widths, strict=True)]
+        cells = [wrapped(text, width) for text, width in zip(row, widths, strict=True)]
         for i in range(max(map(len, cells))):
             lines.append("  ".join(f"{cell[i] if i < len(cell) else '':<{width}}"
                                    for cell, width in zip(cells, widths, strict=True)).rstrip())

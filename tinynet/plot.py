@@ -46,7 +46,7 @@ def curves(ax, x, named, legend="upper right", **settings):
     """One line for each name: values in `named`, over the shared x, with about eight markers on each.
 
     The legend, when there is more than one line, stands where `legend` says ("best" is slow to
-    find).  Returns the lines.
+    find; None leaves it out).  Returns the lines.
     """
     x, lines = list(x), []
     for i, (name, y) in enumerate(named.items()):
@@ -54,7 +54,7 @@ def curves(ax, x, named, legend="upper right", **settings):
         look = dict(color=COLOURS[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6],
                     markevery=(i * every // max(len(named), 1), every), label=name)
         lines += ax.plot(x, y, **(look | settings))
-    if len(lines) > 1:
+    if legend and len(lines) > 1:
         ax.legend(loc=legend)
     return lines
 
