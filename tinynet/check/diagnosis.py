@@ -115,7 +115,7 @@ def explain(evidence):
 
 # %% One mistake each
 def _all_zero(e):
-    if not e.analytic.any():
+    if (np.abs(e.analytic) <= 1e-12 * e.terms.max(initial=0.0)).all():
         return "zero", "all zero"
     return None
 
@@ -214,7 +214,8 @@ def _not_summed(e):
 def _one_of_several(e):
     contributions = e.flat_dys[:, :, None] * e.jacobian
     one = (np.abs(contributions - e.analytic[:, None]) <= FIT * e.terms[:, None] + e.allowed[:, None]).all(axis=0)
-    if one.any(axis=0)[e.smooth].all():
+    several = (e.jacobian != 0).sum(axis=0) > 1
+    if several.any() and (one & (e.jacobian != 0)).any(axis=0)[e.smooth & (e.numeric != 0).any(axis=0)].all():
         return "not summed", "not summed: where an entry contributes to y several times, only one of them counts"
     return None
 
@@ -266,11 +267,11 @@ def _paths(e):
             continue            # nothing flows there
         if e.fits(wrong):
             return kind, f"{KINDS[kind]}: {' and '.join(names)}"
-        if kind != "mask" and len(names) == 1:
+        if kind != "mask":
             c = float(((e.analytic - wrong) * lost)[:, e.smooth].sum() / (lost * lost)[:, e.smooth].sum())
             if e.fits(wrong + c * lost):
-                return ("sign", f"one term has its sign flipped: {names[0]}") if abs(c + 1) < FIT else (
-                    "factor", f"one term is off by a constant factor: {names[0]} counts {_named(c, e)}")
+                return ("sign", f"one term has its sign flipped: {' and '.join(names)}") if abs(c + 1) < FIT else (
+                    "factor", f"one term is off by a constant factor: {' and '.join(names)} counts {_named(c, e)}")
     return None
 
 
@@ -310,7 +311,7 @@ def _term(e):
 
 
 TESTS = [_all_zero, _upstream_ignored, _sign, _factor, _swapped, _transposed, _not_summed, _identity, _softmax,
-         _paths, _one_of_several, _summed_too_far, _slopes_exchanged, _mask, _term]
+         _paths, _slopes_exchanged, _mask, _one_of_several, _summed_too_far, _term]
 
 
 # %% Wrong shapes

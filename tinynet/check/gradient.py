@@ -249,14 +249,15 @@ class Check:
 
     def _backward(self, dy):
         """The gradients for one upstream, with a cache of their own."""
-        kept = dy.copy()
+        kept, given = dy.copy(), dy.copy() if dy.flags.owndata else dy      # a view is given for its layout
         y, cache = self._forward()
         if not np.array_equal(y, self.y):
             self._wrong("random", "", "two runs of forward give different y: fix its seed or pass the random part in")
-        grads = self._as_tuple(self.pair.backward(dy, cache))
-        if not np.array_equal(dy, kept):
+        grads = self._as_tuple(self.pair.backward(given, cache))
+        if not np.array_equal(given, kept):
             self._wrong("changed", "", "backward changes the upstream gradient: work on a copy")
-            dy[...] = kept
+        if not np.array_equal(y, self.y):
+            self._wrong("changed", "", "backward changes y, which forward has returned: work on a copy")
         self._unchanged("backward")
         return grads
 
@@ -326,7 +327,8 @@ class Check:
 
     def _same(self, kind, text, one, other, exactly=False):
         try:
-            pairs = zip(self._as_tuple(one()), self._as_tuple(other()), strict=True)
+            first = [None if g is None else np.array(g) for g in self._as_tuple(one())]
+            pairs = zip(first, self._as_tuple(other()), strict=True)
             same = all((a is None and b is None) or _equal(np.asarray(a), np.asarray(b), exactly) for a, b in pairs)
         except Exception as error:
             self._wrong(kind, "", f"{text} ({type(error).__name__}: {error})")

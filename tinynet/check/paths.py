@@ -51,10 +51,9 @@ def alternatives(block, inputs, settings, i, dys):
     paths = list(valves.paths)
     for count in (1, 2, 3):
         for names in combinations(paths, count):
-            if count < len(paths):
-                kinds = {KIND_OF[n] for n in names if n in KIND_OF}
-                kind = kinds.pop() if len(kinds) == 1 and count < 3 else "term"
-                found.append((names, kind, _gradients(recipe, Valves(names), inputs, settings, i, dys)))
+            kinds = {KIND_OF[n] for n in names if n in KIND_OF}
+            kind = kinds.pop() if len(kinds) == 1 and count < 3 else "term"
+            found.append((names, kind, _gradients(recipe, Valves(names), inputs, settings, i, dys)))
     for count in range(1, len(valves.sides) + 1):
         for names in combinations(valves.sides, count):
             found.append((names, "mask", _gradients(recipe, Valves((), names), inputs, settings, i, dys)))
@@ -100,13 +99,19 @@ def _softmax(valve, s, hidden=None, axis=-1):
     return valve("softmax, numerator", e) / (own + others + (total.data == 0))
 
 
-def _log_sum_exp(x, axis=-1, keepdims=False):
-    top = x.data.max(axis=axis, keepdims=True)
-    y = (x - top).exp().sum(axis=axis, keepdims=True).log() + top
-    return y if keepdims else y.reshape(*y.data.squeeze(axis).shape)
-
-
 # %% The blocks, in the order of their equations
+def maximum(valve, a, b):
+    return ops.where(valve.side("which is larger", a.data > b.data), a, b)
+
+
+def minimum(valve, a, b):
+    return ops.where(valve.side("which is smaller", a.data < b.data), a, b)
+
+
+def absolute(valve, x):
+    return ops.where(valve.side("threshold at 0", x.data > 0), x, -x)
+
+
 def relu(valve, x):
     return _positive(valve, "threshold at 0", x)
 
@@ -124,7 +129,7 @@ def gelu(valve, x):
     from tinynet.blocks.activations import gelu as ours
     Phi = Tensor(ours.forward(np.where(x.data == 0, 1, x.data))[0] / np.where(x.data == 0, 1, x.data))
     density = np.exp(-0.5 * x.data ** 2) / np.sqrt(2 * np.pi)
-    return x * Phi + valve("the slope of Phi", x * (x.data * density))
+    return valve("Phi itself", x * Phi) + valve("the slope of Phi", x * (x.data * density))
 
 
 def dropout(valve, x, keep_mask, p=0.5):
@@ -182,5 +187,53 @@ def additive_attention(valve, s, h, W, U, v, mask=None):
     return alpha @ valve("the path through the mixture", h)
 
 
-RECIPES = {f.__name__: f for f in (relu, leaky_relu, elu, gelu, dropout, residual, residual_stack, apl, cross_stitch,
-                                   attention, additive_attention)}
+def softmax(valve, x, axis=-1):
+    return _softmax(valve, x, axis=axis)
+
+
+def cross_entropy(valve, x, t, ignore=-1):
+    C, counts = x.shape[-1], valve.side("ignored targets", t != ignore)
+    top = x.data.max(axis=-1, keepdims=True)
+    log_sum = (x - top).exp().sum(axis=-1).log()
+    right = (x * (np.clip(t, 0, C - 1)[..., None] == np.arange(C))).sum(axis=-1)
+    l = valve("the softmax", log_sum) - valve("the target's logit", right)
+    return (l * counts).sum() / max(int((t != ignore).sum()), 1)
+
+
+def binary_cross_entropy(valve, x, t):
+    softplus = ((-abs(x)).exp() + 1).log() + ops.maximum(x, 0.0 * x)
+    return (valve("the sigmoid", softplus) - valve("the target", x * t)).mean()
+
+
+def mean_squared_error(valve, y, t):
+    return (valve("the prediction", y * y) - valve("the target", y * t) * 2).mean() + np.mean(t * t)
+
+
+def layer_norm(valve, x, gain, bias, eps=1e-5):
+    centred = x - valve("the mean", x.mean(axis=-1, keepdims=True))
+    variance = valve("the variance", (centred * centred).mean(axis=-1, keepdims=True))
+    return gain * (centred / (variance + eps).sqrt()) + bias
+
+
+def maxout(valve, x, W, b=None):
+    C, K, D = W.shape
+    z = x.reshape(*x.shape[:-1], 1, D) @ W.reshape(C * K, D).T
+    z = z.reshape(*x.shape[:-1], C, K)
+    z = z if b is None else z + b
+    wins = z.data.argmax(axis=-1)[..., None] == np.arange(K)
+    return (z * valve.side("which piece wins", wins)).sum(axis=-1)
+
+
+def lp_unit(valve, x, c, r):
+    d = x - c
+    a = d * np.where(valve.side("the sign of x - c", d.data > 0), 1.0, -1.0)
+    size = Tensor(abs(d.data)) + a - a.data                 # |x - c| whichever way the sign is turned
+    p = (r.exp() + 1).log() + 1
+    power = valve("the order inside the mean", p).reshape(-1, 1)
+    return ((power * size.log()).exp().mean(axis=-1).log() / valve("the order of the root", p)).exp()
+
+
+RECIPES = {f.__name__: f for f in (
+    maximum, minimum, absolute,
+    relu, leaky_relu, elu, gelu, dropout, softmax, cross_entropy, binary_cross_entropy, mean_squared_error, layer_norm,
+    maxout, lp_unit, residual, residual_stack, apl, cross_stitch, attention, additive_attention)}

@@ -10,6 +10,7 @@ import sys
 import traceback
 import types
 import warnings
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from tinynet import cases
 from tinynet.check.gradient import gradcheck
 
-SIZES = (3, 5, 2, 4, 7, 6)      # all different, so that a mistake has one explanation
+# all different, so that a mistake has one explanation; the first axes (batch, heads) small where there are many
+SIZES, SIZES_OF_MANY = (3, 5, 2, 4), (2, 3, 5, 4, 7, 6)
 
 
 class CannotCheck(Exception):
@@ -27,7 +29,8 @@ class CannotCheck(Exception):
 # %% The inputs
 def distinct(case):
     """Sizes for the axis letters of a case that differ from each other."""
-    return {letter: SIZES[i % len(SIZES)] for i, letter in enumerate(case.letters)}
+    sizes = SIZES if len(case.letters) <= len(SIZES) else SIZES_OF_MANY
+    return dict(zip(case.letters, cycle(sizes), strict=False))
 
 
 def draws(op_name):
