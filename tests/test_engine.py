@@ -110,6 +110,11 @@ def test_integer_tensors_have_no_gradient():
         tn.Tensor([1, 2], requires_grad=True)
 
 
+def test_a_list_of_tensors_would_lose_gradients():
+    with pytest.raises(TypeError, match=r"ops\.stack"):
+        tn.Tensor([leaf(1.0), leaf(2.0)])
+
+
 def test_nothing_to_differentiate():
     with pytest.raises(RuntimeError, match="requires_grad"):
         tn.Tensor([1.0]).backward()

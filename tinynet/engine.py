@@ -37,6 +37,8 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __init__(self, data, requires_grad=False, name=None):
+        if isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
+            raise TypeError("a list of tensors would lose their gradients; put them together with ops.stack(*tensors)")
         self.data = data.data if isinstance(data, Tensor) else np.asarray(data)
         self.grad = self.step = None
         self.name = name
