@@ -78,14 +78,14 @@ def log_sum_exp_backward(dL, cache):
 
 
 # %% 2. The same in loops
-# exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where a short polynomial (Moshier's
-# Cephes library) is exact to float32.  Adding 1.5 * 2^23 rounds to a whole number and leaves it in the
-# lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to math.exp does not.
-# float64, mostly used to check gradients, stays with NumPy's exp.
-_LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1.44269504, 12582912))
-_LOG2, _LOG2_REST = map(np.float32, (0.693359375, -2.12194440e-4))      # the first has few bits: k * _LOG2 is exact
+# exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where 1 + r + r^2 P(r) is exact to
+# float32 when P meets (exp(r) - 1 - r) / r^2 at six Chebyshev nodes.  Adding 1.5 * 2^23 rounds to a whole
+# number and leaves it in the lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to
+# math.exp does not.  float64, mostly used to check gradients, stays with NumPy's exp.
+_LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1 / np.log(2), 1.5 * 2**23))
+_LOG2, _LOG2_REST = map(np.float32, (355 / 512, np.log(2) - 355 / 512))     # k * 355 / 512 is exact
 _P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
-    0.5, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4))
+    0.500000001, 0.166666667, 0.0416664649, 0.00833331093, 0.001393365, 0.00019890991))
 
 
 @parallel_jit
