@@ -8,6 +8,7 @@ Nothing in a file is believed before it is checked: what every entry claims to h
 with the bytes that are there and with what the reader expects, and only then is memory taken.
 """
 
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import numpy as np
 
 NOTES = "tinynet.json"
 FORMAT = "tinynet checkpoint 1"
+AT_ONCE = 2 ** 26       # the most bytes of directory, notes or header: far above a run of 100,000 epochs
 
 
 class CheckpointError(ValueError):
@@ -89,7 +91,7 @@ def load(path, check=None):
 
     Raises CheckpointError when the file is truncated, foreign, damaged, or claims more than it holds.
     """
-    with _told(path), zipfile.ZipFile(path) as archive:
+    with _told(path), _Careful(path) as file, zipfile.ZipFile(file) as archive:
         entries = _entries(archive, os.path.getsize(path))
         notes = json.loads(archive.read(NOTES))
         if not isinstance(notes, dict) or notes.get("format") != FORMAT:
@@ -97,8 +99,22 @@ def load(path, check=None):
         claims = {name: _claim(archive, name, entry) for name, entry in entries.items()}
     if check:
         check(notes, claims)
-    with _told(path), zipfile.ZipFile(path) as archive:
+    with _told(path), _Careful(path) as file, zipfile.ZipFile(file) as archive:
         return {name: _read(archive, entry) for name, entry in entries.items()}, notes
+
+
+class _Careful(io.BufferedReader):
+    """A file that hands out at most AT_ONCE bytes at once, however long it says that its parts are."""
+
+    def __init__(self, path):
+        super().__init__(io.FileIO(path))
+        self.size = os.path.getsize(path)
+
+    def read(self, n=-1):
+        rest = self.size - self.tell()
+        if (rest if n is None or n < 0 else min(n, rest)) > AT_ONCE:
+            raise ValueError("a part that should be small claims to be huge")
+        return super().read(n)
 
 
 @contextmanager
@@ -110,7 +126,7 @@ def _told(path):
         raise CheckpointError(f"checkpoint {path}: it can't be read ({error.strerror})") from error
     except Exception as error:              # what hostile bytes can raise has no end
         raise CheckpointError(f"checkpoint {path}: it is truncated, damaged or no file of tinynet's ({_words(error)}); "
-                              "delete it or name another file to start anew") from error
+                              "move it away or name another file to start anew") from error
 
 
 def _words(error):

@@ -211,7 +211,7 @@ class _Run:
             raise files.CheckpointError(f"checkpoint {path}: {error}") from error
         except Exception as error:
             raise files.CheckpointError(f"checkpoint {path}: its notes are damaged ({error!r}); "
-                                        "delete it or name another file to start anew") from error
+                                        "move it away or name another file to start anew") from error
 
     def check(self, notes, claims):
         """Raise ValueError unless a file with these notes and arrays is one that this run could have written."""
