@@ -6,6 +6,8 @@ A lesson's docstring: the question it answers, then one line each of
     Blocks: residual, linear
     Run time: 8 s, --quick 2 s
     Figures: shi_fig1_degradation.png
+
+and, after an empty line, what else there is to say.
 """
 
 import ast
@@ -48,8 +50,13 @@ def read(path):
     first = starts.search(text)
     head = text[:first.start()] if first else text
     pieces = starts.split(text)[1:]
-    fields = {name: " ".join(value.split()) for name, value in zip(pieces[::2], pieces[1::2], strict=True)}
-    return Entry(path, " ".join(head.strip().split("\n\n")[0].split()), fields)
+    fields = {name: _paragraph(value) for name, value in zip(pieces[::2], pieces[1::2], strict=True)}
+    return Entry(path, _paragraph(head), fields)
+
+
+def _paragraph(text):
+    """The text up to the first empty line, on one line."""
+    return " ".join(text.strip().split("\n\n")[0].split())
 
 
 def choose(names, entries):

@@ -1,0 +1,170 @@
+"""The runner of the lessons, on tiny lessons of its own; then all real lessons, once and quickly."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lessons.__main__ import main
+from lessons.catalogue import FIELDS, FOLDER, catalogue
+
+FAKE = '''"""Is {topic} {topic}?
+
+Slides: shi 1.1
+Blocks: linear
+Run time: 1 s, --quick 1 s
+Figures: {figures}
+"""
+
+# %%
+import json
+import random
+
+import numpy as np
+
+from lessons import lesson
+
+# %% Body
+{body}
+'''
+SAVE = '''class Figure:
+    def savefig(self, path, format):
+        path.write_text("half")
+        {then}
+
+lesson.save(Figure(), "shi_1.1_fake")
+'''
+
+
+@pytest.fixture
+def run(tmp_path, capfd):
+    """run({"01_topic": body}, *arguments) -> (exit code, standard output, standard error)."""
+    def run(bodies, *arguments):
+        folder = tmp_path / "lessons"
+        folder.mkdir(exist_ok=True)
+        for name, body in bodies.items():
+            (folder / f"{name}.py").write_text(FAKE.format(topic=name[3:], body=body, figures="none"))
+        code = main(["--figures", str(tmp_path / "figures"), *arguments], folder)
+        return code, *capfd.readouterr()
+    return run
+
+
+# %% Choosing
+def test_list_names_the_lessons_and_runs_none(run):
+    code, out, _ = run({"01_good": "1 / 0", "02_bad": "1 / 0"}, "--list")
+    assert code == 0
+    assert re.search(r"01_good +Is good good\?\n02_bad +Is bad bad\?", out)
+
+
+@pytest.mark.parametrize("name", ["bad", "02_bad", "02_bad.py"])
+def test_a_lesson_is_chosen_by_topic_or_by_file(run, name):
+    code, out, _ = run({"01_good": "1 / 0", "02_bad": "print('hello')"}, name)
+    assert code == 0
+    assert "hello" in out
+    assert "01_good" not in out
+
+
+def test_several_names_run_in_the_lessons_order(run):
+    _, out, _ = run({f"0{i}_{x}": f"print('{x}!')" for i, x in enumerate("abc")}, "c", "a")
+    assert re.findall(r"^(\w)!", out, re.MULTILINE) == ["a", "c"]
+
+
+def test_a_misspelt_name_suggests_the_nearest_and_exits_with_2(run):
+    code, out, err = run({"01_residual": "print('ran')", "02_apl": ""}, "apl", "residaul")
+    assert code == 2
+    assert "no lesson 'residaul'; did you mean residual?" in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--data", "nowhere"], "--data: there is no folder nowhere"),
+    (["--seed", "-1"], "--seed: -1 is negative"),
+    (["--figures", __file__ + "/figures"], "--figures: no file can be written in"),
+])
+def test_what_cannot_be_done_is_one_sentence_before_any_lesson_runs(run, arguments, message):
+    code, out, err = run({"01_good": "print('ran')"}, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+# %% Running
+def test_the_table_tells_lesson_items_figures_seconds_and_what_was_shown(run, tmp_path):
+    body = "lesson.number('a half', 0.5, 0.25, 'shi 1.1')\nlesson.shown('a half is a half')\n" + SAVE.format(then="")
+    code, out, _ = run({"01_good": body})
+    assert code == 0
+    assert re.search(r"a half +0\.5 +shi 1\.1: 0\.25", out)
+    assert re.search(r"^01_good +shi 1\.1 +shi_1\.1_fake\.png +\d+\.\d +a half is a half$", out, re.MULTILINE)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["shi_1.1_fake.png"]
+
+
+def test_a_failing_lesson_names_itself_and_the_run_goes_on(run):
+    code, out, _ = run({"01_bad": "def f():\n    return 1 / 0\n\nf()", "02_good": "lesson.shown('good')"})
+    assert code == 1
+    assert "FAILED in 01_bad.py, line 19: ZeroDivisionError: division by zero" in out
+    assert re.search(r"^02_good .* good$", out, re.MULTILINE)
+    assert out.rstrip().endswith("failed: 01_bad")
+
+
+def test_a_lesson_that_does_not_parse_and_one_that_leaves_fail_alone(run):
+    code, out, _ = run({"01_broken": "x = = 1", "02_leaves": "raise SystemExit(0)", "03_good": "print('hello')"})
+    assert code == 1
+    assert "FAILED in 01_broken.py, line 18: SyntaxError" in out
+    assert "FAILED in 02_leaves.py, line 18: SystemExit" in out
+    assert "hello" in out
+
+
+def test_a_missing_package_names_the_command_that_installs_it(run):
+    _, out, _ = run({"01_bad": "import a_package_that_is_not_there"})
+    assert 'pip install -e ".[lessons]"' in out
+
+
+def test_settings_reach_the_lesson_and_nothing_passes_from_one_to_the_next(run, tmp_path):
+    tell = "print(json.dumps([lesson.quick, lesson.seed, str(lesson.data), np.random.rand(), random.random(), " \
+           "tinynet.Op(ops.add.forward, None, loops=(1, 2), loops_from=9).pair(1) == (1, 2)]))"
+    body = f"import tinynet\nfrom tinynet import ops\n{tell}\ntinynet.use_backend('numba')\nlesson.shown('x')"
+    _, out, _ = run({"01_a": body, "02_b": body}, "--quick", "--seed", "7", "--data", str(tmp_path))
+    first, second = (json.loads(line) for line in out.splitlines() if line.startswith("[true"))
+    assert first == second
+    assert first[:3] == [True, 7, str(tmp_path)]
+    assert first[5] is (os.environ.get("TINYNET_BACKEND") == "numba")
+
+
+@pytest.mark.parametrize("then", ["raise KeyboardInterrupt", "raise OSError('disk full')"])
+def test_no_half_written_figure_is_left(run, tmp_path, then):
+    code, out, _ = run({"01_stopped": SAVE.format(then=then), "02_after": "print('ran')"})
+    assert list((tmp_path / "figures").iterdir()) == []
+    assert (code, "ran" in out) == ((130, False) if "Keyboard" in then else (1, True))
+
+
+# %% The real lessons
+def test_lessons_open_as_notebooks():
+    for entry in catalogue():
+        source = entry.path.read_text(encoding="utf-8")
+        assert set(entry.fields) == set(FIELDS), entry.name
+        assert entry.question.endswith(("?", ".")), entry.name
+        assert re.search(r"^# %% \S", source, re.MULTILINE), entry.name
+        for cell in re.split(r"^# %%.*$", source, flags=re.MULTILINE):
+            ast.parse(cell)
+
+
+def test_all_lessons_run_quickly_without_display_or_home_and_write_what_they_declare(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "HOME", "MPLCONFIGDIR")}
+    ran = subprocess.run([sys.executable, "-W", "error", "-m", "lessons", "--quick", "--figures", str(tmp_path)],
+                         cwd=FOLDER.parent, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout + ran.stderr
+    entries = catalogue()
+    assert all(f"{entry.name}: {entry.question}" in ran.stdout for entry in entries)
+    assert ran.stdout.count("  shown: ") == len(entries)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f for e in entries for f in e.figures)
+
+
+def test_a_lesson_runs_alone_from_its_own_folder(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", "from lessons import lesson; print(lesson)"], cwd=FOLDER,
+                         capture_output=True, text=True)
+    assert ran.stdout.startswith("Lesson(quick=False, seed=0"), ran.stderr
