@@ -59,10 +59,10 @@ def forbidden(mask, causal, M, N):
     return ~(mask & np.tri(M, N, dtype=bool)) if causal else ~mask
 
 
-def masked_softmax(S, hidden):
+def masked_softmax(S, hidden=None):
     """Softmax over the last axis in which entries with hidden=True don't take part; changes S to the result.
 
-    A row without any entry left is zero, not NaN.
+    A row without any entry left (or of -inf alone) is zero, not NaN.
     """
     if hidden is not None:
         np.copyto(S, -np.inf, where=hidden)
@@ -121,9 +121,12 @@ def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
     hidden = None if hidden is None else np.broadcast_to(hidden, P.shape)
     for head, queries, keys in _blocks(P, causal):
         p = P[head][queries, keys]
-        np.matmul(Q[head][queries] * scale, K[head][keys].T, out=p)                 # (1)
-        masked_softmax(p, None if hidden is None else hidden[head][queries, keys])  # (2)
-        np.matmul(p, V[head][keys], out=Y[head][queries])                           # (3)
+        np.matmul(Q[head][queries] * scale, K[head][keys].T, out=p)         # (1)
+        if hidden is not None:      # without a mask the keys before the block are all seen
+            doubtful = keys if mask is not None else slice(queries.start, keys.stop)
+            np.copyto(p[:, doubtful], -np.inf, where=hidden[head][queries, doubtful])
+        masked_softmax(p)                                                   # (2)
+        np.matmul(p, V[head][keys], out=Y[head][queries])                   # (3)
     return Y, (Q, K, V, P, causal, scale)
 
 
