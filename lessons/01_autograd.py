@@ -255,8 +255,8 @@ left.set(xlabel="update t", ylabel="loss L", title="Two engines, one curve", yli
 thousands = [n / 1000 for n in lengths]
 right.plot([0, thousands[-1]], [0, seconds[-1]], color=plot.GREY, label="in line with the length")
 right.plot(thousands, seconds, "o", color=plot.COLOURS[0], label="measured")
-right.set(xlabel="length of the chain (1,000 ops)", ylabel="backward pass (s of CPU time)", title="The walk needs linear time",
-          xlim=(0, None), ylim=(0, None))
+right.set(xlabel="length of the chain (1,000 ops)", ylabel="backward pass (s of CPU time)",
+          title="The walk needs linear time", xlim=(0, None), ylim=(0, None))
 right.legend(loc="upper left")
 lesson.save(fig, "saha_chain_two-engines")
 lesson.shown("an engine of three cells gives the same losses and gradients as tinynet.engine, "
