@@ -247,7 +247,7 @@ def learn(make, depth, epochs):
     history = fit(net, lambda net, X, y: cross_entropy(net(X), y), data[:2], SGD(net.parameters(), 0.01, momentum=0.9),
                   epochs, batch_size=128, val=data[2:], metrics=dict(error=error), rng=lesson.seed, progress=False)
     return dict(train=evaluate(net, None, data[:2], dict(error=error))["error"], test=history["val_error"][-1],
-                loss=history["loss"], errors=history["val_error"], net=net)
+                loss=history["loss"], errors=history["val_error"])
 
 
 # %%
@@ -265,17 +265,19 @@ lesson.number(f"residual: training error %, {shallow} -> {deep} layers", ends["r
 
 # %% shi fig1: the deeper plain net is worse on the training set too, so it isn't overfitting
 fig, (left, right) = plot.subplots(1, 2)
-chosen = {f"{d} layers": run for d, run in runs["plain"].items() if d >= 8}
-plot.curves(left, range(1, epochs + 1), {name: run["loss"] for name, run in chosen.items()}, legend="lower left")
-plot.curves(right, range(1, epochs + 1), {name: run["errors"] for name, run in chosen.items()}, legend="lower left")
+chosen = {f"{depth} layers": runs["plain"][depth] for depth in (8, 32)}
+for ax, what in ((left, "loss"), (right, "errors")):
+    plot.curves(ax, range(1, epochs + 1), {name: run[what] for name, run in chosen.items()}, legend="lower left")
+    ax.xaxis.get_major_locator().set_params(integer=True)
 left.set(xlabel="epoch", ylabel="training loss (nats)", title="Plain nets, training", ylim=(0, None))
 right.set(xlabel="epoch", ylabel="test error (%)", title="Plain nets, test", ylim=(0, 100))
 lesson.save(fig, "shi_fig1_degradation")
 
 # %% shi fig4, fig5 and csc321 cifar: plain nets decline with depth, residual nets don't
 fig, axes = plot.subplots(1, 3, sharey=True)
-for ax, (name, of_depth) in zip(axes, runs.items(), strict=False):
-    plot.curves(ax, range(1, epochs + 1), {f"{d} layers": run["errors"] for d, run in of_depth.items() if d >= 8})
+for ax, corner, (name, of_depth) in zip(axes, ("lower left", "upper right"), runs.items(), strict=False):
+    curves = {f"{depth} layers": run["errors"] for depth, run in of_depth.items() if depth >= 8}
+    plot.curves(ax, range(1, epochs + 1), curves, legend=corner)
     ax.set(xlabel="epoch", title=f"{name.capitalize()} nets", ylim=(0, 100))
 for colour, (name, of_depth) in zip(plot.COLOURS, runs.items(), strict=False):
     for which, dash in (("train", "--"), ("test", "-")):
