@@ -107,17 +107,22 @@ cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
 
 # %% 4. The module
 class CrossStitch(nn.Module):
-    """X (T, N, C, ...) -> Y of the same shape; A starts with `same` on the diagonal and
-    (1 - same) / (T - 1) beside it (tomaszewska init: alpha_S + alpha_D = 1).
+    """X (T, N, C, ...) -> Y of the same shape.
 
-    channels=None shares one A (T, T) between all channels, a number gives each its own.
+    channels  None shares one A (T, T) between all channels, a number gives each its own
+    same      A starts with `same` on the diagonal and (1 - same) / (T - 1) beside it (tomaszewska
+              init: alpha_S + alpha_D = 1); 1 is the identity; None draws rows at random, evenly
+              among those of entries in [0, 1] that sum to 1, from rng (a seed or np.random.Generator)
     """
 
-    def __init__(self, tasks, channels=None, same=0.9, dtype=np.float32):
-        other = (1 - same) / (tasks - 1) if tasks > 1 else 0
-        A = np.full((tasks, tasks), other, dtype)
-        np.fill_diagonal(A, same)
-        self.A = nn.Parameter(A if channels is None else np.tile(A, (channels, 1, 1)))
+    def __init__(self, tasks, channels=None, same=0.9, rng=None, dtype=np.float32):
+        leading = () if channels is None else (channels,)
+        if same is None:
+            A = np.random.default_rng(rng).dirichlet(np.ones(tasks), (*leading, tasks))
+        else:
+            same, other = (same, (1 - same) / (tasks - 1)) if tasks > 1 else (1, 0)
+            A = np.broadcast_to(other + (same - other) * np.eye(tasks), (*leading, tasks, tasks))
+        self.A = nn.Parameter(A.astype(dtype))
 
     def forward(self, X):
         return cross_stitch(X, self.A)
