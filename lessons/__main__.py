@@ -160,17 +160,20 @@ def close_figures():
 class AboveBar:
     """Standard output while a progress bar is drawn: whole lines are printed above it."""
 
-    def __init__(self, bar):
-        self.bar, self.line = bar, ""
+    def __init__(self, bar, out):
+        self.bar, self.out, self.line = bar, out, ""
 
     def write(self, text):
-        *lines, self.line = (self.line + text).split("\n")
-        for line in lines:
-            self.bar.write(line, file=sys.__stdout__)
+        done, end, self.line = (self.line + text).rpartition("\n")
+        if end:
+            self.bar.clear()
+            self.out.write(done + end)
+            self.out.flush()
+            self.bar.refresh()
         return len(text)
 
     def flush(self):
-        sys.__stdout__.flush()
+        self.out.flush()
 
 
 @contextmanager
@@ -186,7 +189,8 @@ def progress(entries):
         print(f"no progress bar: tqdm is missing; install it with  {EXTRA}")
         yield steps
         return
-    with tqdm(steps, desc="lessons", unit="lesson", leave=False) as bar, redirect_stdout(AboveBar(bar)):
+    with tqdm(steps, desc="lessons", unit="lesson", leave=False) as bar, \
+            redirect_stdout(AboveBar(bar, sys.stdout)):
         yield bar
 
 

@@ -1,15 +1,17 @@
 """The runner of the lessons, on tiny lessons of its own; then all real lessons, once and quickly."""
 
 import ast
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from lessons.__main__ import main
+from lessons.__main__ import AboveBar, main
 from lessons.catalogue import FIELDS, FOLDER, catalogue
 
 FAKE = '''"""Is {topic} {topic}?
@@ -140,6 +142,15 @@ def test_no_half_written_figure_is_left(run, tmp_path, then):
     code, out, _ = run({"01_stopped": SAVE.format(then=then), "02_after": "print('ran')"})
     assert list((tmp_path / "figures").iterdir()) == []
     assert (code, "ran" in out) == ((130, False) if "Keyboard" in then else (1, True))
+
+
+def test_lines_are_printed_whole_above_the_progress_bar():
+    did = []
+    bar, out = SimpleNamespace(clear=lambda: did.append("clear"), refresh=lambda: did.append("refresh")), io.StringIO()
+    out.flush = lambda: did.append(out.getvalue())
+    print("one\ntwo", end="", file=(above := AboveBar(bar, out)))
+    print(", too", file=above)
+    assert did == ["clear", "one\n", "refresh", "clear", "one\ntwo, too\n", "refresh"]
 
 
 # %% The real lessons
