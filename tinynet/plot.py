@@ -30,7 +30,7 @@ def style():
         "xtick.labelsize": 11, "ytick.labelsize": 11, "lines.linewidth": 2.2, "lines.markersize": 6,
         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
         "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.8, "image.cmap": MAP,
-        "legend.framealpha": 0.85, "legend.edgecolor": "none",
+        "legend.loc": "upper right", "legend.framealpha": 0.85, "legend.edgecolor": "none",
         "axes.prop_cycle": plt.cycler(color=COLOURS, linestyle=DASHES),
     })
 
