@@ -89,7 +89,7 @@ assert errors == sorted(errors, reverse=True)
 
 # %%
 fig, ax = plot.subplots()
-plot.curves(ax, x, {name: fits[name] for name in ("target", "S = 9", "S = 17")}, legend="lower right")
+plot.curves(ax, x, {name: fits[name] for name in ("target", "S = 9", "S = 17")}, legend="lower left")
 ax.set(xlabel="input x", ylabel="h(x)", title="More hinges, closer to any curve")
 lesson.save(fig, "saha_apl_any-curve")
 
@@ -136,7 +136,7 @@ bent = h(x, relu_like.a.data, relu_like.b.data)
 plot.curves(left, x, {"ReLU": x.clip(0), "leaky ReLU": leaky, "APL in the end": bent}, legend="upper left", marker="")
 left.set(xlabel="input x", ylabel="h(x)")
 plot.curves(right, range(steps), losses, legend="center right")
-right.set(xlabel="training step t", ylabel="mean squared error", yscale="log", title="A unit that starts dead")
+right.set(xlabel="training step t", ylabel="mean squared error", title="A unit that starts dead")
 lesson.save(fig, "saha_fig2_waking-a-dead-unit")
 
 # %% Learned activations on digits, per unit
@@ -190,7 +190,7 @@ for name, a in final.items():
     lesson.number(name, f"{a.mean():.2f} +- {a.std():.2f}   {gain.mean():+.2f} +- {gain.std():.2f}")
 fig, ax = plot.subplots()
 plot.curves(ax, range(10, steps + 1, 10), {n: np.mean(p, axis=0) for n, p in paths.items()}, legend="lower right")
-ax.set(xlabel="training step t", ylabel=f"test accuracy (%), mean of {len(seeds)} seeds", ylim=(60, 100))
+ax.set(xlabel="training step t", ylabel=f"test accuracy (%), mean of {len(seeds)} seeds")
 lesson.save(fig, "saha_apl_against-relu")
 
 # %% What the units have become: the eight of the first layer that moved furthest
