@@ -240,7 +240,7 @@ def train(net, steps, batch=32):
 
 
 # %%
-steps = 120 if lesson.quick else 300
+steps = 120 if lesson.quick else 200
 weights = np.random.default_rng(lesson.seed)
 nets = {"dot product": DotProductLookUp(16, weights), "additive": AdditiveLookUp(WORDS, WORDS + VALUE, 32, rng=weights)}
 history = {name: train(net, steps) for name, net in nets.items()}

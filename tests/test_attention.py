@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinynet import Tensor
+from tinynet import Tensor, cases
 from tinynet.blocks import additive_attention as additive
 from tinynet.blocks import attention as dot
 from tinynet.shapes import ShapeError
@@ -175,6 +175,40 @@ def test_a_mask_of_numbers_is_refused(rng):
         dot.attention_forward(*qkv(rng), np.ones((5, 6)))
     with pytest.raises(TypeError, match=r"^additive_attention: mask holds int64; give booleans"):
         additive.additive_attention_forward(*shWUv(rng), np.ones((5, 6), int))
+
+
+@pytest.mark.parametrize("case", cases.of("attention") + cases.of("additive_attention"), ids=lambda case: case.name)
+def test_crossed_twins_agree_on_every_case(case, rng):
+    for empty in ("", *case.letters):
+        op, arrays, settings = cases.draw(case, rng, **({empty: 0} if empty else {}))
+        pairs = [(op.forward, op.backward), op.loops]
+        y, _ = op.forward(*arrays, **settings)
+        dy = rng.normal(size=y.shape)
+        results = [(z, *backward(dy, cache)) for forward, _ in pairs for _, backward in pairs
+                   for z, cache in [forward(*arrays, **settings)]]
+        for other in results[1:]:
+            for a, b in zip(results[0], other, strict=True):
+                assert (a is None) == (b is None)
+                if a is not None:
+                    np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12)
+
+
+@pytest.fixture(autouse=True)
+def _no_head_is_small(monkeypatch):
+    """The twins hand small heads to NumPy; here their own loops are asked for."""
+    monkeypatch.setattr(dot, "SMALL", 0)
+    monkeypatch.setattr(additive, "SMALL", 0)
+
+
+def test_small_heads_go_through_numpy(rng, monkeypatch):
+    monkeypatch.setattr(dot, "SMALL", 31)
+    monkeypatch.setattr(additive, "SMALL", 61)
+    for (numpy, loops), draw in ((DOT, qkv), (ADDITIVE, shWUv)):
+        arrays = draw(rng)          # 5 x 6 scores, of 2 hidden units each
+        (y, cache), (other, other_cache) = numpy[0](*arrays), loops[0](*arrays)
+        np.testing.assert_array_equal(other, y)
+        for a, b in zip(numpy[1](y, cache)[:-1], loops[1](y, other_cache)[:-1], strict=True):
+            np.testing.assert_array_equal(b, a)
 
 
 @pytest.fixture

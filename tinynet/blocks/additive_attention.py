@@ -85,6 +85,7 @@ def additive_attention_backward(dc, cache):
 # %% 2. The same in loops: over blocks of states so small that their hidden units stay in the
 # processor's cache; NumPy's tanh is vectorised, which numba's is not
 BLOCK = 65536       # hidden units
+SMALL = 4096        # with fewer hidden units than this an example, NumPy does all examples at once
 
 
 def _blocks(Ws, Uh):
@@ -99,6 +100,8 @@ def _blocks(Ws, Uh):
 
 def additive_attention_forward_loops(s, h, W, U, v, mask=None):
     _check(s, h, W, U, v, mask)
+    if s.shape[-2] * h.shape[-2] * v.size < SMALL:
+        return additive_attention_forward(s, h, W, U, v, mask)
     Ws, Uh = s @ W.T, h @ U.T
     alpha = np.empty((*s.shape[:-1], h.shape[-2]), np.result_type(Ws, Uh, v))
     for n, states, t in _blocks(Ws, Uh):
@@ -109,6 +112,8 @@ def additive_attention_forward_loops(s, h, W, U, v, mask=None):
 
 def additive_attention_backward_loops(dc, cache):
     s, h, W, U, v, alpha = cache
+    if s.shape[-2] * h.shape[-2] * v.size < SMALL:
+        return additive_attention_backward(dc, cache)
     de = _through_softmax(dc, h, alpha)
     Ws, Uh = s @ W.T, h @ U.T
     dv, dWs, dUh = np.zeros_like(v), np.empty_like(Ws), np.zeros_like(Uh)

@@ -101,6 +101,7 @@ def attention_backward(dY, cache):
 # %% 2. The same in loops: over heads and blocks of queries, so that a block's scores stay in the
 # processor's cache and a causal block passes over the keys behind it; BLAS does the inner loops
 BLOCK = 128         # queries
+SMALL = 128 * 128   # heads with fewer scores than this go through NumPy all at once: a call a head would cost more
 
 
 def _blocks(P, causal):
@@ -115,6 +116,8 @@ def _blocks(P, causal):
 def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
     scale = _checked(Q, K, V, mask, scale)
     M, N = Q.shape[-2], K.shape[-2]
+    if M * N < SMALL:
+        return attention_forward(Q, K, V, mask, causal, scale)
     P = np.zeros((*Q.shape[:-1], N), np.result_type(Q, K))
     Y = np.empty((*Q.shape[:-1], V.shape[-1]), np.result_type(P, V))
     hidden = forbidden(mask, causal, M, N)
@@ -132,6 +135,8 @@ def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
 
 def attention_backward_loops(dY, cache):
     Q, K, V, P, causal, scale = cache
+    if P.shape[-2] * P.shape[-1] < SMALL:
+        return attention_backward(dY, cache)
     dQ, dK, dV = np.empty_like(Q), np.zeros_like(K), np.zeros_like(V)
     for head, queries, keys in _blocks(P, causal):
         p, dy = P[head][queries, keys], dY[head][queries]
