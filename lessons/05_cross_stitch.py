@@ -147,10 +147,10 @@ def train(net, seed):
     chosen = rng.permutation(len(images.X_train))[:few]
     sgd = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     for _ in range(steps):
+        alphas.append([stitch.A.data.mean(axis=0) for stitch in getattr(net, "stitches", [])])
         net.zero_grad()
         loss(net, rng.choice(chosen, 25, replace=False)).backward()
         sgd.step()
-        alphas.append([stitch.A.data.mean(axis=0) for stitch in getattr(net, "stitches", [])])
     return accuracies(net), np.array(alphas)
 
 
@@ -174,15 +174,15 @@ runs = [{name: train(net, seed) for name, net in all_kinds(seed)} for seed in se
 # %% What becomes of the alphas?
 paths = {name: alphas for name, (_, alphas) in runs[0].items() if name.startswith("stitched")}
 for name, path in paths.items():
-    lesson.number(f"{name}: mean alpha AA AB BA BB, layer 1, start", path[0, 0].ravel())
-    lesson.number(f"{name}: and in the end", path[-1, 0].ravel())
+    lesson.number(f"{name}: AA AB BA BB, layer 1, start", path[0, 0].ravel())
+    lesson.number(f"{name}: AA AB BA BB, layer 1, end", path[-1, 0].ravel())
 
 # %%
 fig, axes = plot.subplots(2, 3, figsize=(13, 6.4), sharex=True, sharey=True)
 for (name, path), column in zip(paths.items(), axes.T, strict=True):
     for l, ax in enumerate(column):
         entries = dict(zip(names, path[:, l].reshape(-1, 4).T, strict=True))
-        plot.curves(ax, range(1, steps + 1), entries, legend="center right")
+        plot.curves(ax, range(steps), entries, legend="center right")
         ax.get_legend().remove()
         ax.set(title=f"{name}: layer {l + 1}", ylabel=r"mean $\alpha$ of 32 units" if ax in axes[:, 0] else "")
     column[-1].set_xlabel("training step t")
