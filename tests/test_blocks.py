@@ -90,11 +90,12 @@ def test_each_axis_may_be_empty_or_the_block_says_why_not(name):
     for letter in case.letters:
         op, arrays, settings = drawn(name, **{letter: 0})
         for pair in pairs(op):
-            if letter in case.never_empty:
-                with pytest.raises((ValueError, IndexError), match=rf"^({op.name}: |index )"):
-                    run(*pair, arrays, settings)
-                continue
-            y, *grads = run(*pair, arrays, settings)
+            try:
+                y, *grads = run(*pair, arrays, settings)
+            except (ValueError, IndexError) as error:
+                if letter in case.never_empty and str(error).startswith((f"{op.name}: ", "index ")):
+                    continue
+                raise
             assert np.isfinite(y).all()
             for a, g in zip(arrays, grads, strict=False):
                 assert g is None or (g.shape == a.shape and np.isfinite(g).all())
