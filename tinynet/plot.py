@@ -39,7 +39,9 @@ def subplots(rows=1, columns=1, **settings):
     """plt.subplots in the house style -> (fig, axes); each panel gets room as their number grows."""
     style()
     settings.setdefault("figsize", (max(7.2, 4.4 * columns), max(4.2, 3.2 * rows)))
-    return _pyplot().subplots(rows, columns, **settings)
+    fig, axes = _pyplot().subplots(rows, columns, **settings)
+    fig.set_layout_engine("tight", rect=None)       # one pass; a rectangle, even the whole figure, costs a second
+    return fig, axes
 
 
 def curves(ax, x, named, legend="upper right", **settings):
