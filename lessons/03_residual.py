@@ -1,6 +1,6 @@
 """Why can a net of 64 layers learn once every block adds to what came in?
 
-Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5; csc321 block, resmath, cifar
+Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5, erratum 2; csc321 block, resmath, cifar
 Blocks: residual, linear, cross_entropy
 Run time: 20 s, --quick 4 s
 Figures: shi_1.6_two-terms.png, shi_fig1_degradation.png, shi_fig4_fig5_training.png

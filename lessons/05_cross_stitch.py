@@ -1,6 +1,6 @@
 """How much should two tasks share?  Let the net learn it: cross-stitch units.
 
-Slides: tomaszewska fig6-fig10, init; shi fig11
+Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11
 Blocks: cross_stitch, linear, cross_entropy
 Run time: 30 s, --quick 4 s
 Figures: tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png,
@@ -207,5 +207,7 @@ for task, ax in enumerate(axes):
 axes[0].set(yticks=range(len(accuracy)), yticklabels=reversed(accuracy))
 lesson.save(fig, "tomaszewska_fig10_against-shared-and-separate")
 best = max(gains, key=lambda name: gains[name].mean())
-lesson.shown(f"fig8's dL/dalpha_AB is dL/dalpha_BA and fails the check; on {few} images '{best}' did best: "
-             f"{gains[best].mean():+.1f} +- {gains[best].std():.1f} points against separate nets")
+clear = gains[best].mean() > 2 * gains[best].std()
+lesson.shown(f"fig8's dL/dalpha_AB is dL/dalpha_BA and fails the check; on {few} images "
+             + (f"'{best}' beats separate nets by {gains[best].mean():.1f} points" if clear else
+                "no way of sharing beats separate nets by more than the seeds' spread"))

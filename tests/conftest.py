@@ -1,8 +1,11 @@
 """Lets the tests import the lessons without the tree on sys.path, where its tinynet would hide an installed one."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # a second thread only waits, on arrays as tiny as the tests'
 
 _folder = Path(__file__).resolve().parent.parent / "lessons"
 _spec = importlib.util.spec_from_file_location("lessons", _folder / "__init__.py",
