@@ -49,8 +49,13 @@ def test_backward_twice_adds_and_zero_grad_forgets():
 
 def test_gradients_of_two_leaves_never_share_memory():
     a, b = leaf(1.0), leaf(2.0)
-    (a + b).backward(np.array([1.0]))
+    dy = np.array([1.0])
+    (a + b).backward(dy)
     assert not np.shares_memory(a.grad, b.grad)
+    assert not np.shares_memory(a.grad, dy)
+    ((a.reshape(1, 1) + b) * 2).sum().backward()
+    assert not np.shares_memory(a.grad, b.grad)
+    assert a.grad.flags.writeable
 
 
 def test_a_leaf_is_its_own_graph():

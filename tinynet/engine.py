@@ -100,13 +100,17 @@ class Tensor:
         if not self.requires_grad:
             raise RuntimeError("backward: no tensor behind this one has requires_grad=True "
                                "(or it was made under no_grad), so there is nothing to differentiate")
-        grads = {id(self): self._upstream(dy)}      # id -> dL/dtensor, held only until it is used
+        dy = self._upstream(dy)
+        grads = {id(self): dy}          # id -> dL/dtensor, held only until it is used
+        taken = {id(_memory(dy))}       # what may not become a leaf's own: the caller's array, other leaves'
         for tensor in _after_its_users(self):
             dy = grads.pop(id(tensor), None)
             if dy is None:
                 continue
             if tensor.step is None:
-                dy = np.array(dy, tensor.dtype)
+                if id(_memory(dy)) in taken or not dy.flags.writeable or dy.dtype != tensor.dtype:
+                    dy = np.array(dy, tensor.dtype)
+                taken.add(id(_memory(dy)))
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
                 continue
             for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=False):
@@ -123,6 +127,11 @@ class Tensor:
         if dy.shape != self.shape:
             raise ValueError(f"backward: dy has shape {dy.shape}, the tensor {self.shape}; they must be equal")
         return dy
+
+
+def _memory(array):
+    """The array that owns the memory which `array` looks at."""
+    return array if array.base is None else array.base
 
 
 def _after_its_users(root):
