@@ -125,11 +125,11 @@ def fresh_state(seed):
     """The same backend and global seeds for every lesson, whatever the one before has done."""
     import numpy as np
 
-    import tinynet
+    from tinynet import engine
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    with tinynet.use_backend(os.environ.get("TINYNET_BACKEND", "auto")):
+    with engine.use_backend(engine.DEFAULT_BACKEND):
         yield
 
 

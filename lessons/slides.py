@@ -7,9 +7,11 @@ docstrings, the tags at the ends of their code lines, and the fields of the less
 """
 
 import ast
+import importlib.util
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lessons.catalogue import FOLDER, catalogue
 
@@ -90,7 +92,7 @@ def tags(source):
 
 def blocks(root=ROOT):
     """Every file of tinynet/blocks as (path, source)."""
-    paths = sorted((root / "tinynet" / "blocks").rglob("*.py"))
+    paths = sorted((package(root) / "blocks").rglob("*.py"))
     return [(path, path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -100,8 +102,14 @@ def checked_in(block, root):
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((root / "tests").glob("test_*.py"))}
     own = {name: len(re.findall(rf"\b{block}", text)) for name, text in texts.items() if imports.search(text)}
     best = f"test_{block}.py" if f"test_{block}.py" in own else max(own, key=own.get, default=None)
-    battery = imports.search((root / "tinynet" / "cases.py").read_text(encoding="utf-8"))
+    battery = imports.search((package(root) / "cases.py").read_text(encoding="utf-8"))
     return (["test_blocks.py"] if battery else []) + ([best] if best else [])
+
+
+def package(root):
+    """tinynet in the tree, or where it is installed when the tree holds only lessons and tests."""
+    here = root / "tinynet"
+    return here if here.exists() else Path(importlib.util.find_spec("tinynet").origin).parent
 
 
 # %% Complaints: what makes the index wrong
@@ -119,7 +127,7 @@ def complaints(root=ROOT, folder=FOLDER):
     for entry in catalogue(folder):
         wrong += [f"{entry.path.name}: {unknown}" for unknown in _strange(entry.slides)]
         wrong += [f"{entry.path.name}: there is no tinynet/blocks/{name}.py" for name in entry.blocks
-                  if not (root / "tinynet" / "blocks" / f"{name}.py").exists()]
+                  if not (package(root) / "blocks" / f"{name}.py").exists()]
     return sorted(wrong)
 
 

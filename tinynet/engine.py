@@ -242,7 +242,8 @@ class use_backend:
 
     Takes effect at once and for good; as a context (`with use_backend("numpy"):`) it is undone
     at the end.  A step already on the tape keeps the backward that its forward chose.
-    The environment variable TINYNET_BACKEND sets the first choice.
+    The environment variable TINYNET_BACKEND sets the first choice; without it that is "auto", or
+    "numpy" where NUMBA_DISABLE_JIT turns compilation off.
     """
 
     def __init__(self, name):
@@ -259,8 +260,10 @@ class use_backend:
         _backend = self.before
 
 
+_compiles = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"        # loops that stay Python would crawl
+DEFAULT_BACKEND = os.environ.get("TINYNET_BACKEND", "auto" if _compiles else "numpy")
 _backend = "auto"
 try:
-    use_backend(os.environ.get("TINYNET_BACKEND", "auto"))
+    use_backend(DEFAULT_BACKEND)
 except ValueError as error:
     raise ValueError(f"TINYNET_BACKEND: {error}") from None
