@@ -2,7 +2,7 @@
 
 Slides: saha chain
 Blocks: linear
-Run time: 12 s, --quick 3 s
+Run time: 40 s, --quick 12 s (two slow cores, shared)
 Figures: saha_chain_two-engines.png
 
 A whole engine is built here in three cells: values, ops, and a walk from the end to the start.

@@ -2,7 +2,7 @@
 
 Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11
 Blocks: cross_stitch, linear, cross_entropy
-Run time: 30 s, --quick 4 s
+Run time: 235 s, --quick 40 s (two slow cores, shared)
 Figures: tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png,
 tomaszewska_fig9_alphas-over-training.png, tomaszewska_fig10_against-shared-and-separate.png
 
