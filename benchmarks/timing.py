@@ -35,6 +35,7 @@ def medians(contenders, seconds=8.0, rounds=(5, 200)):
     while len(times["tinynet"]) < rounds[0] or (
             time.perf_counter() - start < seconds and len(times["tinynet"]) < rounds[1]):
         for name, run in contenders.items():
+            run()                       # the one before has left its data in the caches and its threads spinning
             begin = time.perf_counter()
             run()
             times[name].append((time.perf_counter() - begin) * 1e3)

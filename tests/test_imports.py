@@ -8,7 +8,7 @@ from pathlib import Path
 import tinynet
 
 ROOT = Path(tinynet.__file__).parent
-FLOORS = ["shapes", "jit", "engine", "ops", "debugging", "drawing", "nn", "blocks", "models", "multitask", "optim",
+FLOORS = ["shapes", "jit", "threads", "engine", "ops", "debugging", "drawing", "nn", "blocks", "models", "multitask", "optim",
           "checkpoint", "train", "data", "plot", "cases", "check", "exercises"]
 CORE = {"numpy", "numba", "matplotlib", "tinynet"}
 

@@ -20,9 +20,11 @@ A query that may attend to nothing has P = 0: it fetches zero and gets and gives
 Vaswani et al. 2017, arXiv:1706.03762.   Lesson: 04_attention
 """
 
+import math
+
 import numpy as np
 
-from tinynet import nn
+from tinynet import nn, threads
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -98,19 +100,32 @@ def attention_backward(dY, cache):
     return dQ, dK, dV, None
 
 
-# %% 2. The same in loops: over heads and blocks of queries, so that a block's scores stay in the
+# %% 2. The same in loops: over groups of heads and blocks of queries, so that a block's scores stay in the
 # processor's cache and a causal block passes over the keys behind it; BLAS does the inner loops
-BLOCK = 128         # queries
-SMALL = 128 * 128   # heads with fewer scores than this go through NumPy all at once: a call a head would cost more
+BLOCK = 64          # queries
+GROUP = 2 ** 19     # scores of all heads of a group
+SMALL = 128 * 128   # heads with fewer scores than this go through NumPy all at once: a call a block would cost more
 
 
-def _blocks(P, causal):
-    """(head, queries, keys): slices that together cover all of P that can differ from 0."""
-    *heads, M, N = P.shape
-    for head in np.ndindex(*heads):
-        for first in range(0, M, BLOCK):
-            last = min(first + BLOCK, M)
-            yield head, slice(first, last), slice(0, min(last, N) if causal else N)
+def _flat(*arrays):
+    """The leading axes as one, H heads."""
+    return [a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:]) for a in arrays]
+
+
+def _each_block(work, shape, causal):
+    """work(heads, queries, keys) on slices that together cover all of P (H, M, N) that can differ from 0.
+
+    A head belongs to one thread, which goes through its queries in order.
+    """
+    H, M, N = shape
+    several = max(1, min(GROUP // (BLOCK * max(N, 1)), -(-H // 2)))
+
+    def heads_from(first):
+        for query in range(0, M, BLOCK):
+            behind = min(query + BLOCK, M)
+            work(slice(first, first + several), slice(query, behind), slice(0, min(behind, N) if causal else N))
+
+    threads.each(heads_from, range(0, H, several))
 
 
 def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
@@ -120,16 +135,20 @@ def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
         return attention_forward(Q, K, V, mask, causal, scale)
     P = np.zeros((*Q.shape[:-1], N), np.result_type(Q, K))
     Y = np.empty((*Q.shape[:-1], V.shape[-1]), np.result_type(P, V))
+    q, k, v, p, y = _flat(Q, K, V, P, Y)
     hidden = forbidden(mask, causal, M, N)
-    hidden = None if hidden is None else np.broadcast_to(hidden, P.shape)
-    for head, queries, keys in _blocks(P, causal):
-        p = P[head][queries, keys]
-        np.matmul(Q[head][queries] * scale, K[head][keys].T, out=p)         # (1)
+    hidden = None if hidden is None else np.broadcast_to(hidden, P.shape).reshape(p.shape)
+
+    def block(heads, queries, keys):
+        weights = p[heads, queries, keys]
+        np.matmul(q[heads, queries] * scale, k[heads, keys].swapaxes(1, 2), out=weights)    # (1)
         if hidden is not None:      # without a mask the keys before the block are all seen
             doubtful = keys if mask is not None else slice(queries.start, keys.stop)
-            np.copyto(p[:, doubtful], -np.inf, where=hidden[head][queries, doubtful])
-        masked_softmax(p)                                                   # (2)
-        np.matmul(p, V[head][keys], out=Y[head][queries])                   # (3)
+            np.copyto(weights[..., doubtful], -np.inf, where=hidden[heads, queries, doubtful])
+        masked_softmax(weights)                                                 # (2)
+        np.matmul(weights, v[heads, keys], out=y[heads, queries])               # (3)
+
+    _each_block(block, p.shape, causal)
     return Y, (Q, K, V, P, causal, scale)
 
 
@@ -137,15 +156,19 @@ def attention_backward_loops(dY, cache):
     Q, K, V, P, causal, scale = cache
     if P.shape[-2] * P.shape[-1] < SMALL:
         return attention_backward(dY, cache)
-    dQ, dK, dV = np.empty_like(Q), np.zeros_like(K), np.zeros_like(V)
-    for head, queries, keys in _blocks(P, causal):
-        p, dy = P[head][queries, keys], dY[head][queries]
-        dV[head][keys] += p.T @ dy                                  # (4)
-        ds = dy @ V[head][keys].T                                   # (5)
-        ds -= np.vecdot(p, ds)[:, None]                             # (6)
-        ds *= p                                                     # (6)
-        dQ[head][queries] = ds @ K[head][keys] * scale              # (7)
-        dK[head][keys] += ds.T @ (Q[head][queries] * scale)         # (8)
+    dQ, dK, dV = (np.zeros(a.shape, a.dtype) for a in (Q, K, V))
+    q, k, v, p, dy, dq, dk, dv = _flat(Q, K, V, P, dY, dQ, dK, dV)
+
+    def block(heads, queries, keys):
+        weights, up = p[heads, queries, keys], dy[heads, queries]
+        dv[heads, keys] += weights.swapaxes(1, 2) @ up                  # (4)
+        ds = up @ v[heads, keys].swapaxes(1, 2)                         # (5)
+        ds -= np.vecdot(weights, ds)[..., None]                         # (6)
+        ds *= weights                                                   # (6)
+        dq[heads, queries] = ds @ k[heads, keys] * scale                # (7)
+        dk[heads, keys] += ds.swapaxes(1, 2) @ (q[heads, queries] * scale)      # (8)
+
+    _each_block(block, p.shape, causal)
     return dQ, dK, dV, None
 
 
