@@ -44,7 +44,7 @@ for (panel, (a, b)), ax in zip(shapes.items(), axes, strict=True):
     convex = bool((np.diff(y, 2) > -1e-9).all())
     lesson.number(f"{panel} a = {a}, b = {b}: slopes, convex?", " ".join(f"{s:.1f}" for s in slopes) + f", {convex}")
     assert convex == (panel != "(b)")
-    plot.curves(ax, x, {"APL": y, "ReLU": np.maximum(x, 0)}, legend="upper left", marker="")
+    plot.curves(ax, x, {"APL": y, "ReLU": np.maximum(x, 0)}, legend=None if a > 0 else "upper left", marker="")
     ax.axvline(b, color=plot.GREY, linewidth=1, linestyle=":")
     ax.set(xlabel="input x", title=f"{panel} a = {a}, b = {b}" + ("" if convex else ": not convex"))
 axes[0].set_ylabel("h(x)")
@@ -141,7 +141,7 @@ lesson.save(fig, "saha_fig2_waking-a-dead-unit")
 
 # %% Learned activations on digits, per unit
 # 64 - 32 - 32 - 10 on 300 scanned digits; each hidden unit has S = 3 hinges of its own.
-steps, few = 30 if lesson.quick else 200, 300
+steps, few = 20 if lesson.quick else 150, 300
 
 
 def net(activation, rng):
@@ -171,7 +171,7 @@ kinds = {
     "APL, S = 1": lambda: APL(32, 1, rng=lesson.seed),      # an rng of its own: the weights stay the others'
     "APL, S = 3": lambda: APL(32, 3, rng=lesson.seed),
 }
-seeds = lesson.seed + np.arange(2 if lesson.quick else 6)
+seeds = lesson.seed + np.arange(2 if lesson.quick else 4)
 paths, learned = {name: [] for name in kinds}, None
 for seed in seeds:
     for name, activation in kinds.items():

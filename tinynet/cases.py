@@ -24,6 +24,7 @@ from tinynet.blocks import binary_cross_entropy as _binary_cross_entropy
 from tinynet.blocks import cross_entropy as _cross_entropy
 from tinynet.blocks import cross_stitch as _cross_stitch
 from tinynet.blocks import dropout as _dropout
+from tinynet.blocks import graph_attention as _graph_attention
 from tinynet.blocks import layer_norm as _layer_norm
 from tinynet.blocks import linear as _linear
 from tinynet.blocks import lp_unit as _lp
@@ -32,6 +33,7 @@ from tinynet.blocks import mean_squared_error as _mean_squared_error
 from tinynet.blocks import residual as _residual
 from tinynet.blocks import softmax as _softmax
 from tinynet.engine import Op
+from tinynet.graph import Graph
 
 
 class Case(NamedTuple):
@@ -367,3 +369,24 @@ def layer_norm(rng, N, D):
 
 plain("layer_norm_batch", _layer_norm.layer_norm, "B N D, D, D", never_empty="D", eps=0.1)
 plain("layer_norm_vector", _layer_norm.layer_norm, "D, D, D", never_empty="D", eps=0.1)
+
+
+# %% Blocks: attention over a graph
+def _graph_and_scores(rng, N, M, F):
+    """Node 0 has no neighbours, node i has all but i + 1; the scores of a node's neighbours differ in sign."""
+    edges = [(i, j) for i in range(1, N) for j in range(N) if j != (i + 1) % N]
+    sign = np.where(np.arange(N) % 2, -1, 1)[:, None]
+    arrays = rng.normal(size=(N, M, F)), 0.3 * rng.normal(size=(N, M)), sign * rng.uniform(1, 2, (N, M))
+    return Graph.from_edges(edges, N), arrays
+
+
+@case(_graph_attention.graph_attention)
+def graph_attention(rng, N, M, F):
+    graph, arrays = _graph_and_scores(rng, N, M, F)
+    return arrays, dict(graph=graph)
+
+
+@case(_graph_attention.graph_attention)
+def graph_attention_dropout(rng, N, M, F):
+    graph, arrays = _graph_and_scores(rng, N, M, F)
+    return (*arrays, rng.random((len(graph.indices), M)) < 0.6), dict(graph=graph, slope=0.1, p=0.4)

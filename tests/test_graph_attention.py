@@ -1,0 +1,138 @@
+"""Graphs, and attention over the neighbours of a node; the battery of test_blocks.py checks the gradients."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinynet.blocks.graph_attention import graph_attention
+from tinynet.graph import Graph
+from tinynet.shapes import ShapeError
+
+TWINS = pytest.mark.parametrize(("forward", "backward"), [(graph_attention.forward, graph_attention.backward),
+                                                      graph_attention.loops], ids=["numpy", "loops"])
+
+
+# %% Graphs
+def test_edges_are_sorted_and_counted_once():
+    graph = Graph.from_edges([(2, 1), (0, 2), (2, 0), (0, 2), (1, 1)], nodes=4)
+    assert [graph.neighbours(i).tolist() for i in range(4)] == [[2], [1], [0, 1], []]
+    assert graph.edges.tolist() == [[0, 2], [1, 1], [2, 0], [2, 1]]
+    assert repr(graph) == "Graph(4 nodes, 4 edges)"
+
+
+def test_transposed_names_who_attends_to_a_node_and_by_which_edge():
+    graph = Graph.from_edges([(0, 2), (1, 2), (2, 0)], nodes=3)
+    indptr, rows, edges = graph.transposed
+    assert indptr.tolist() == [0, 1, 1, 3]
+    assert rows.tolist() == [2, 0, 1]
+    assert edges.tolist() == [2, 0, 1]
+
+
+def test_undirected_and_self_loops_count_nothing_twice():
+    graph = Graph.from_edges([(0, 1), (1, 0), (1, 1), (2, 1)], nodes=3)
+    assert graph.undirected().edges.tolist() == [[0, 1], [1, 0], [1, 1], [1, 2], [2, 1]]
+    assert graph.with_self_loops().with_self_loops().edges.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 1], [2, 2]]
+
+
+def test_no_edges_and_no_nodes():
+    assert repr(Graph.from_edges([], 3)) == "Graph(3 nodes, 0 edges)"
+    assert repr(Graph.from_edges(np.empty((0, 2)), 0).with_self_loops().undirected()) == "Graph(0 nodes, 0 edges)"
+
+
+def test_scipy_and_networkx_graphs():
+    class Sparse:                       # what from_scipy uses of a scipy.sparse matrix
+        shape = (3, 3)
+
+        def nonzero(self):
+            return np.array([0, 2]), np.array([1, 0])
+
+    class Path(list):                   # and what from_networkx uses of a networkx graph
+        directed = False
+
+        def edges(self):
+            return [("a", "b"), ("b", "c")]
+
+        def is_directed(self):
+            return self.directed
+
+    assert Graph.from_scipy(Sparse()).edges.tolist() == [[0, 1], [2, 0]]
+    path = Path("abc")
+    assert Graph.from_networkx(path).edges.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    path.directed = True
+    assert Graph.from_networkx(path).edges.tolist() == [[0, 1], [1, 2]]
+
+
+@pytest.mark.parametrize(("edges", "error", "message"), [
+    ([(0, 1), (1, 3)], ValueError, "edge 1 is (1, 3), but there are only the nodes 0..2"),
+    ([(-1, 0)], ValueError, "edge 0 is (-1, 0)"),
+    ([(0.0, 1.0)], TypeError, "the edges hold float64"),
+    ([(0, 1, 2)], ShapeError, "the edges have shape (1, 3)"),
+    ([0, 1], ShapeError, "the edges have shape (2,)"),
+])
+def test_bad_edges(edges, error, message):
+    with pytest.raises(error) as raised:
+        Graph.from_edges(edges, nodes=3)
+    assert message in str(raised.value)
+
+
+# %% Attention
+@TWINS
+def test_four_nodes_by_hand(forward, backward):
+    # node 0 looks at itself and node 1 with z = 1 and -1, so alpha = 1 and -.2; node 3 looks at nobody
+    graph = Graph.from_edges([(0, 0), (0, 1), (1, 2), (2, 0), (2, 1), (2, 2)], nodes=4)
+    h = np.array([1.0, 2, 4, 8])[:, None, None]
+    s, r = np.array([[0.0], [3], [0], [0]]), np.array([[1.0], [-1], [0], [5]])
+    y, cache = forward(h, s, r, graph=graph)
+    e = math.exp(1), math.exp(-0.2), 1.0
+    expected = [(e[0] + 2 * e[1]) / (e[0] + e[1]), 4, (e[0] + 2 * e[1] + 4) / sum(e), 0]
+    np.testing.assert_allclose(y[:, 0, 0], expected, rtol=1e-12)
+    dh, ds, dr, _ = backward(np.array([1.0, 0, 0, 7])[:, None, None], cache)
+    b = e[0] / (e[0] + e[1])            # beta of the edge 0 <- 0; that of 0 <- 1 is 1 - b
+    np.testing.assert_allclose(dh[:, 0, 0], [b, 1 - b, 0, 0], rtol=1e-12)
+    dalpha = b * (1 - b) * (1 - 2)      # softmax's Jacobian times h[0] - h[1]
+    np.testing.assert_allclose(dr[:, 0], [dalpha, -0.2 * dalpha, 0, 0], rtol=1e-12)
+    np.testing.assert_allclose(ds[:, 0], [dalpha - 0.2 * dalpha, 0, 0, 0], rtol=1e-12, atol=1e-15)
+
+
+@TWINS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_of_ten_thousand(forward, backward, dtype):
+    graph = Graph.from_edges([(i, j) for i in range(3) for j in range(3)], 3)
+    h, s = np.arange(3, dtype=dtype)[:, None, None], np.zeros((3, 1), dtype)
+    y, cache = forward(h, s, np.array([[1e4], [-1e4], [0]], dtype), graph=graph)
+    np.testing.assert_array_equal(y, 0)
+    assert all(np.isfinite(g).all() for g in backward(np.ones_like(y), cache)[:3])
+
+
+@TWINS
+def test_a_constant_score_is_the_mean_of_the_neighbours(forward, backward):
+    graph = Graph.from_edges([(0, 0), (0, 1), (0, 2)], 3)
+    h, zero = np.random.default_rng(0).normal(size=(3, 2, 4)), np.zeros((3, 2))
+    np.testing.assert_allclose(forward(h, zero, zero, graph=graph)[0][0], h.mean(axis=0), rtol=1e-12)
+
+
+def test_the_loops_never_make_a_matrix_of_all_pairs():
+    nodes = 200_000                     # all pairs would take 160 GB
+    ring = Graph.from_edges(np.stack([np.arange(nodes), np.roll(np.arange(nodes), 1)], axis=1), nodes)
+    h, score = np.ones((nodes, 1, 2), np.float32), np.ones((nodes, 1), np.float32)
+    forward, backward = graph_attention.loops
+    y, cache = forward(h, score, score, graph=ring)
+    np.testing.assert_array_equal(y, 1)
+    np.testing.assert_array_equal(backward(y, cache)[0], 1)
+
+
+@TWINS
+@pytest.mark.parametrize(("change", "error", "message"), [
+    (dict(h=np.ones((4, 2, 3))), ShapeError, "h (N M F) = (4, 2, 3) and s (N M) = (3, 2): N is 4 and 3"),
+    (dict(keep=np.ones((5, 2), bool)), ShapeError, "keep (E M) = (5, 2) and a graph of 2 edges"),
+    (dict(keep=np.ones((2, 2))), TypeError, "keep holds float64; give booleans"),
+    (dict(graph=Graph.from_edges([], 7)), ShapeError, "a graph of 7 nodes: N is 3 and 7"),
+    (dict(graph=np.ones((3, 3))), TypeError, "graph is a ndarray; make one with Graph.from_edges"),
+])
+def test_bad_input(forward, backward, change, error, message):
+    good = dict(h=np.ones((3, 2, 3)), s=np.ones((3, 2)), r=np.ones((3, 2)), graph=Graph.from_edges([(0, 1), (1, 2)], 3))
+    with pytest.raises(error) as raised:
+        forward(**(good | change))
+    assert str(raised.value).startswith("graph_attention: ")
+    assert message in str(raised.value)

@@ -1,0 +1,53 @@
+"""Parts of one job over several threads, each with one of BLAS."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tinynet import threads
+
+
+@pytest.fixture
+def blas(monkeypatch):
+    """An OpenBLAS that claims two threads and writes down what it is told."""
+    told = [2]
+    monkeypatch.setattr(threads, "_openblas", lambda: (lambda: told[-1], told.append))
+    return told
+
+
+def test_two_threads_share_the_parts_and_blas_gets_its_threads_back(blas):
+    both, done = threading.Barrier(2, timeout=60), []
+    threads.each(lambda part: (both.wait(), done.append((part, blas[-1]))), range(2))       # alone neither would end
+    assert sorted(done) == [(0, 1), (1, 1)]
+    assert blas == [2, 1, 2]
+
+
+def test_an_error_in_a_part_is_raised_and_blas_gets_its_threads_back(blas):
+    with pytest.raises(ZeroDivisionError):
+        threads.each(lambda part: 1 / part, [1, 0])
+    assert blas == [2, 1, 2]
+
+
+def test_one_part_or_another_blas_runs_here(blas, monkeypatch):
+    here = []
+    threads.each(lambda part: here.append(threading.current_thread()), [0])
+    monkeypatch.setattr(threads, "_openblas", lambda: None)
+    threads.each(lambda part: here.append(threading.current_thread()), [0, 1])
+    assert here == 3 * [threading.current_thread()]
+    assert blas == [2]
+
+
+def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
+    from tinynet.blocks import attention as block
+
+    monkeypatch.setattr(block, "SMALL", 0)
+    Q, K, V = np.random.default_rng(0).normal(size=(3, 2, 4, 70, 8)).astype(np.float32)
+    y, cache = block.attention_forward_loops(Q, K, V, causal=True)
+    grads = block.attention_backward_loops(np.cos(y), cache)
+    assert len(blas) == 5
+    monkeypatch.setattr(threads, "_openblas", lambda: None)
+    alone, cache = block.attention_forward_loops(Q, K, V, causal=True)
+    np.testing.assert_array_equal(alone, y)
+    for a, b in zip(block.attention_backward_loops(np.cos(y), cache)[:3], grads[:3], strict=True):
+        np.testing.assert_array_equal(a, b)

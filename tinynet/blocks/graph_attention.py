@@ -1,0 +1,167 @@
+"""Graph attention: every node takes a mixture of its neighbours' features, weighted by how well they fit it.
+
+    (1)  alpha[i,j] = sigma(s[i] + r[j])                            shi 2.2; shi 2.4
+    (2)  beta[i,j] = exp alpha[i,j] / sum_j' exp alpha[i,j']        shi 2.3
+    (3)  y[i] = sum_j beta[i,j] c[i,j] h[j]                         shi 2.5
+    (4)  dbeta[i,j] = c[i,j] dy[i].h[j]
+    (5)  dalpha[i,j] = beta[i,j] (dbeta[i,j] - sum_j' beta[i,j'] dbeta[i,j'])
+    (6)  dz[i,j] = sigma'(s[i] + r[j]) dalpha[i,j]
+    (7)  ds[i] = sum_j dz[i,j]
+    (8)  dr[j] = sum_i dz[i,j]
+    (9)  dh[j] = sum_i beta[i,j] c[i,j] dy[i]
+
+h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
+N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
+h is W x (shi 2.1), s = a_left . h and r = a_right . h are the two halves of a . [h[i] || h[j]] (shi 2.4)
+sigma  leaky ReLU with the given slope, 0.2 in the paper
+keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
+c      dropout of the coefficients: keep / (1 - p)
+
+The deck's alpha and beta are the paper's e and alpha.  A node without neighbours gets zero and gives no
+gradient.  Velickovic et al. 2018, arXiv:1710.10903.
+"""
+
+import math
+
+import numpy as np
+
+from tinynet.blocks.attention import masked_softmax
+from tinynet.engine import Op
+from tinynet.graph import Graph
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import ShapeError, sizes
+
+
+def _checked(h, s, r, keep, graph):
+    if not isinstance(graph, Graph):
+        raise TypeError(f"graph_attention: graph is a {type(graph).__name__}; make one with Graph.from_edges, "
+                        "from_scipy or from_networkx")
+    N, *_ = sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
+    if graph.nodes != N:
+        raise ShapeError(f"graph_attention: h (N M F) = {h.shape} and a graph of {graph.nodes} nodes: N is {N} and "
+                         f"{graph.nodes}; give one row of features a node")
+    if keep is not None and keep.dtype != bool:
+        raise TypeError(f"graph_attention: keep holds {keep.dtype}; give booleans, True where a coefficient stays")
+    if keep is not None and len(keep) != len(graph.indices):
+        raise ShapeError(f"graph_attention: keep (E M) = {keep.shape} and a graph of {len(graph.indices)} edges: "
+                         "draw one boolean for each edge and head")
+
+
+# %% 1. The mathematics, with every pair of nodes: (M, N, N)
+def _dense(graph, values):
+    """Numbers on the edges (E, M) as (M, N, N)."""
+    return np.moveaxis(graph.dense(values), -1, 0)
+
+
+def _thinned(beta, keep, p):
+    """beta c, for beta or its gradient."""
+    return beta if keep is None else beta * (keep / beta.dtype.type(1 - p))
+
+
+def graph_attention_forward(h, s, r, keep=None, graph=None, slope=0.2, p=0):
+    """Raises ShapeError where the arrays and the graph don't fit, TypeError for a graph that isn't a Graph."""
+    _checked(h, s, r, keep, graph)
+    z = s.T[:, :, None] + r.T[:, None, :]
+    alpha = np.where(z > 0, z, slope * z).astype(z.dtype)                   # (1)
+    no_edge = ~graph.dense(np.ones(len(graph.indices), bool))
+    beta = masked_softmax(alpha, no_edge)[:, graph.rows, graph.indices].T   # (2)
+    y = np.einsum("mij,jmf->imf", _dense(graph, _thinned(beta, keep, p)), h)        # (3)
+    return y, (h, s, r, keep, beta, graph, slope, p)
+
+
+def graph_attention_backward(dy, cache):
+    h, s, r, keep, weights, graph, slope, p = cache
+    z = s.T[:, :, None] + r.T[:, None, :]
+    dbeta = np.einsum("imf,jmf->mij", dy, h)[:, graph.rows, graph.indices].T        # (4)
+    dbeta, beta = _dense(graph, _thinned(dbeta, keep, p)), _dense(graph, weights)    # (4)
+    dalpha = beta * (dbeta - (beta * dbeta).sum(axis=2, keepdims=True))     # (5)
+    dz = np.where(z > 0, dalpha, slope * dalpha).astype(z.dtype)            # (6)
+    dh = np.einsum("mij,imf->jmf", _dense(graph, _thinned(weights, keep, p)), dy)  # (9)
+    return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
+
+
+# %% 2. The same in loops over the edges: first those into each node i, then those out of each node j
+@parallel_jit
+def _attend(h, s, r, keep, scale, slope, indptr, indices, beta, y):
+    N, M, F = h.shape
+    all_stay, zero = len(keep) < len(beta), scale - scale
+    for i in prange(N):
+        first, last = indptr[i], indptr[i + 1]
+        for m in range(M):
+            top = -np.inf
+            for e in range(first, last):
+                z = s[i, m] + r[indices[e], m]
+                beta[e, m] = z if z > 0 else slope * z                      # (1)
+                top = max(top, beta[e, m])
+            total = zero
+            for e in range(first, last):
+                beta[e, m] = math.exp(beta[e, m] - h.dtype.type(top))
+                total += beta[e, m]
+            for e in range(first, last):
+                beta[e, m] /= total                                         # (2)
+        for e in range(first, last):
+            for m in range(M):
+                weight = beta[e, m] * scale if all_stay or keep[e, m] else zero
+                for f in range(F):
+                    y[i, m, f] += weight * h[indices[e], m, f]              # (3)
+
+
+@parallel_jit
+def _into_nodes(dy, h, s, r, keep, scale, beta, slope, indptr, indices, dz, ds):
+    N, M, F = h.shape
+    all_stay, zero = len(keep) < len(beta), scale - scale
+    for i in prange(N):
+        for m in range(M):
+            mean = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                d = zero
+                for f in range(F):
+                    d += dy[i, m, f] * h[indices[e], m, f]                  # (4)
+                dz[e, m] = d * scale if all_stay or keep[e, m] else zero    # (4)
+                mean += beta[e, m] * dz[e, m]
+            for e in range(indptr[i], indptr[i + 1]):
+                d = beta[e, m] * (dz[e, m] - mean)                          # (5)
+                dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
+                ds[i, m] += dz[e, m]                                        # (7)
+
+
+@parallel_jit
+def _out_of_nodes(dy, keep, scale, beta, dz, indptr, rows, edges, dr, dh):
+    N, M, F = dh.shape
+    all_stay, zero = len(keep) < len(beta), scale - scale
+    for j in prange(N):
+        for k in range(indptr[j], indptr[j + 1]):
+            e = edges[k]
+            for m in range(M):
+                dr[j, m] += dz[e, m]                                        # (8)
+                weight = beta[e, m] * scale if all_stay or keep[e, m] else zero
+                for f in range(F):
+                    dh[j, m, f] += weight * dy[rows[k], m, f]               # (9)
+
+
+def _dropout(keep, p, h):
+    """(keep, 1/(1-p)) for the kernels; no rows stand for None."""
+    return (np.empty((0, h.shape[1]), bool), h.dtype.type(1)) if keep is None else (keep, h.dtype.type(1 / (1 - p)))
+
+
+def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):
+    _checked(h, s, r, keep, graph)
+    h, s, r, keep = contiguous(h, s, r, keep)
+    y, beta = np.zeros_like(h), np.empty((len(graph.indices), h.shape[1]), h.dtype)
+    _attend(h, s, r, *_dropout(keep, p, h), h.dtype.type(slope), graph.indptr, graph.indices, beta, y)
+    return y, (h, s, r, keep, beta, graph, slope, p)
+
+
+def graph_attention_backward_loops(dy, cache):
+    *arrays, graph, slope, p = cache
+    dy, h, s, r, keep, beta = contiguous(dy, *arrays)
+    dh, dz, ds, dr = (np.zeros_like(a) for a in (h, beta, s, r))
+    dropout = _dropout(keep, p, h)
+    _into_nodes(dy, h, s, r, *dropout, beta, h.dtype.type(slope), graph.indptr, graph.indices, dz, ds)
+    _out_of_nodes(dy, *dropout, beta, dz, *graph.transposed, dr, dh)
+    return dh, ds, dr, None
+
+
+# %% 3. The op
+graph_attention = Op(graph_attention_forward, graph_attention_backward,
+                     loops=(graph_attention_forward_loops, graph_attention_backward_loops), loops_from=512)
