@@ -7,6 +7,7 @@
 """
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -99,3 +100,45 @@ class Graph:
 
     def __repr__(self):
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
+
+
+class SparseRows(NamedTuple):
+    """A matrix (N, D) of mostly zeros: row n has the numbers values[k] in the columns indices[k], k from indptr[n]
+    up to indptr[n+1].
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    shape: tuple
+
+    def take(self, rows):
+        """The rows of these numbers; -1 stands for a row of zeros."""
+        counts = np.append(np.diff(self.indptr), 0)[rows]
+        first = np.append(self.indptr[:-1], 0)[rows]
+        indptr = np.append(0, np.cumsum(counts))
+        where = np.arange(indptr[-1]) + np.repeat(first - indptr[:-1], counts)
+        return SparseRows(indptr, self.indices[where], self.values[where], (len(rows), self.shape[1]))
+
+    def then(self, other):
+        """These rows and under them those of `other`."""
+        return SparseRows(np.append(self.indptr, self.indptr[-1] + other.indptr[1:]),
+                          np.append(self.indices, other.indices), np.append(self.values, other.values),
+                          (self.shape[0] + other.shape[0], self.shape[1]))
+
+    def normalised(self):
+        """Each row divided by its sum; a row of zeros stays."""
+        sums = np.bincount(self.row_numbers, self.values, self.shape[0])
+        share = 1 / np.where(sums == 0, 1, sums)
+        return self._replace(values=(self.values * share[self.row_numbers]).astype(self.values.dtype))
+
+    @property
+    def row_numbers(self):
+        """The row of each value."""
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    def dense(self):
+        """(N, D)"""
+        full = np.zeros(self.shape, self.values.dtype)
+        full[self.row_numbers, self.indices] = self.values
+        return full

@@ -1,0 +1,135 @@
+"""Planetoid's raw files: a small set of that form, damaged and hostile files, and the real ones where they are."""
+
+import hashlib
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from tinynet.data import citation as load
+from tinynet.data.citation import PARTS, SHA256, _Csr, admitted
+from tinynet.graph import SparseRows
+
+
+# %% Files as Python 2 wrote them
+class Old:
+    """An array whose bytes are written as a string."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __reduce__(self):
+        state = 1, self.array.shape, self.array.dtype, False, self.array.tobytes().decode("latin1")
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), "b"), state
+
+
+def old_pickle(thing):
+    data = pickle.dumps(thing, protocol=2)
+    return data.replace(b"numpy._core.", b"numpy.core.").replace(b"tinynet.data.citation\n_Csr",
+                                                                 b"scipy.sparse.csr\ncsr_matrix")
+
+
+def old_csr(dense):
+    matrix, (rows, columns) = _Csr(), np.nonzero(dense)
+    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=len(dense))))
+    matrix.indptr, matrix.indices = Old(indptr.astype(np.int32)), Old(columns.astype(np.int32))
+    matrix.data, matrix._shape = Old(dense[rows, columns].astype(np.float32)), dense.shape
+    return matrix
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Four known papers, 0 .. 3, and the test papers 7 and 5; 4 and 6 aren't listed."""
+    graph = {0: [1, 1, 0], 1: [0], 2: [5], 3: [], 4: [7], 5: [2], 6: [], 7: [4]}
+    things = dict(x=old_csr(np.eye(4, 3)[:2]), tx=old_csr(np.array([[0, 7.0, 7], [5, 0, 0]])),
+                  allx=old_csr(np.eye(4, 3)), y=Old(np.eye(2, dtype=np.int32)),
+                  ty=Old(np.array([[0, 1], [1, 0]], np.int32)), ally=Old(np.eye(2, dtype=np.int32)[[0, 1, 1, 0]]),
+                  graph=graph)
+    for part, thing in things.items():
+        (tmp_path / f"ind.cora.{part}").write_bytes(old_pickle(thing))
+    (tmp_path / "ind.cora.test.index").write_text("7\n5\n")
+    publish(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def publish(folder, monkeypatch):
+    hashes = [hashlib.sha256((folder / f"ind.cora.{part}").read_bytes()).hexdigest() for part in PARTS]
+    monkeypatch.setitem(SHA256, "cora", " ".join(hashes))
+
+
+# %%
+def test_small_files_of_that_form(folder, monkeypatch):
+    monkeypatch.setenv("TINYNET_DATA", str(folder))
+    papers = load("cora")
+    assert papers.labels.tolist() == [0, 1, 1, 0, -1, 0, -1, 1]
+    assert papers.graph.edges.tolist() == [[0, 1], [1, 0], [2, 5], [4, 7], [5, 2], [7, 4]]
+    assert papers.features.dense()[4:].tolist() == [[0, 0, 0], [5, 0, 0], [0, 0, 0], [0, 7, 7]]
+    assert papers.features.normalised().dense()[[0, 3, 7]].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0.5, 0.5]]
+    assert (papers.train.tolist(), papers.test.tolist(), papers.classes) == ([0, 1], [5, 7], 2)
+    assert papers.features.values.dtype == np.float32
+
+
+def test_the_files_may_lie_in_a_folder_planetoid(folder):
+    (folder / "planetoid").mkdir()
+    for path in folder.glob("ind.*"):
+        path.rename(folder / "planetoid" / path.name)
+    assert load("cora", folder).classes == 2
+
+
+def test_a_pickle_that_runs_a_command_is_refused_and_not_run(folder, monkeypatch):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(folder / "ran"),)
+
+    (folder / "ind.cora.graph").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(ValueError, match="is not the published file"):
+        load("cora", folder)
+    publish(folder, monkeypatch)
+    with pytest.raises(ValueError, match=r"ind\.cora\.graph can.t be read and was not run: it names \w+\.mkdir"):
+        load("cora", folder)
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"no pickle", old_pickle({1: [2, 3]})[:-3], b"cos\nsystem\n."])
+def test_damaged_bytes(data):
+    with pytest.raises(ValueError, match=r"citation: ind\.cora\.x can't be read and was not run"):
+        admitted(data, "ind.cora.x")
+
+
+def test_missing_files_folders_and_names(folder, monkeypatch):
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="no folder is given for cora"):
+        load("cora")
+    (folder / "ind.cora.tx").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks ind\.cora\.tx; they are to be had at"):
+        load("cora", folder)
+    with pytest.raises(ValueError, match="there is no dataset 'corra'; choose one of cora, citeseer, pubmed"):
+        load("corra", folder)
+
+
+def test_sparse_rows():
+    dense = np.array([[0, 1.0, 2], [0, 0, 0], [3, 0, 0]])
+    rows, columns = np.nonzero(dense)
+    sparse = SparseRows(np.array([0, 2, 2, 3]), columns, dense[rows, columns], dense.shape)
+    np.testing.assert_array_equal(sparse.take(np.array([2, -1, 0, 0])).dense(), [*dense[[2, 1, 0, 0]]])
+    np.testing.assert_array_equal(sparse.then(sparse).dense(), [*dense, *dense])
+    assert sparse.take(np.array([], int)).dense().shape == (0, 3)
+
+
+# %% The published files
+@pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with the published files")
+@pytest.mark.parametrize(("name", "shape", "values", "edges", "isolated", "unlabelled", "test_classes"), [
+    ("cora", (2708, 1433), 49216, 10556, 0, 0, [130, 91, 144, 319, 149, 103, 64]),
+    ("citeseer", (3327, 3703), 105165, 9228 - 124, 48, 15, [77, 182, 181, 231, 169, 160]),
+    ("pubmed", (19717, 500), 988031, 88651 - 3, 0, 0, [180, 413, 407]),
+])
+def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, test_classes):
+    papers = load(name)
+    assert (papers.features.shape, len(papers.features.values)) == (shape, values)
+    assert len(papers.graph.indices) == edges
+    assert (np.diff(papers.graph.indptr) == 0).sum() == isolated
+    assert (papers.labels == -1).sum() == unlabelled
+    assert np.bincount(papers.labels[papers.test]).tolist() == test_classes
+    assert np.bincount(papers.labels[papers.train]).tolist() == [20] * papers.classes
+    assert (len(papers.val), len(papers.test)) == (500, 1000)
