@@ -7,7 +7,6 @@
 """
 
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -70,9 +69,7 @@ class Graph:
     @cached_property
     def transposed(self):
         """(indptr, rows, edges) sorted by j: who attends to j, and the numbers of these edges."""
-        order = np.argsort(self.indices, kind="stable")
-        counts = np.bincount(self.indices, minlength=self.nodes)
-        return np.append(0, np.cumsum(counts)), self.rows[order], order
+        return _by_column(self.indices, self.rows, self.nodes)
 
     @property
     def edges(self):
@@ -102,15 +99,13 @@ class Graph:
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
 
 
-class SparseRows(NamedTuple):
-    """A matrix (N, D) of mostly zeros: row n has the numbers values[k] in the columns indices[k], k from indptr[n]
-    up to indptr[n+1].
+class SparseRows:
+    """A matrix (N, D) of mostly zeros: row n has the K numbers values[k] in the columns indices[k],
+    k from indptr[n] up to indptr[n+1].
     """
 
-    indptr: np.ndarray
-    indices: np.ndarray
-    values: np.ndarray
-    shape: tuple
+    def __init__(self, indptr, indices, values, shape):
+        self.indptr, self.indices, self.values, self.shape = indptr, indices, values, shape
 
     def take(self, rows):
         """The rows of these numbers; -1 stands for a row of zeros."""
@@ -128,17 +123,28 @@ class SparseRows(NamedTuple):
 
     def normalised(self):
         """Each row divided by its sum; a row of zeros stays."""
-        sums = np.bincount(self.row_numbers, self.values, self.shape[0])
-        share = 1 / np.where(sums == 0, 1, sums)
-        return self._replace(values=(self.values * share[self.row_numbers]).astype(self.values.dtype))
+        sums = np.bincount(self.rows, self.values, self.shape[0])
+        values = self.values / np.where(sums == 0, 1, sums)[self.rows]
+        return SparseRows(self.indptr, self.indices, values.astype(self.values.dtype), self.shape)
 
-    @property
-    def row_numbers(self):
-        """The row of each value."""
-        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+    @cached_property
+    def rows(self):
+        """(K) the row of each value."""
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
-    def dense(self):
-        """(N, D)"""
-        full = np.zeros(self.shape, self.values.dtype)
-        full[self.row_numbers, self.indices] = self.values
+    @cached_property
+    def transposed(self):
+        """(indptr, rows, values) sorted by column: the rows that have a number in it, and the numbers of these values."""
+        return _by_column(self.indices, self.rows, self.shape[1])
+
+    def dense(self, values=None):
+        """(N, D), or (N, D, ...) for other values (K, ...) in the same places."""
+        values = self.values if values is None else values
+        full = np.zeros((*self.shape, *values.shape[1:]), values.dtype)
+        full[self.rows, self.indices] = values
         return full
+
+
+def _by_column(columns, rows, count):
+    order = np.argsort(columns, kind="stable")
+    return np.append(0, np.cumsum(np.bincount(columns, minlength=count))), rows[order], order

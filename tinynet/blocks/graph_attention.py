@@ -25,9 +25,12 @@ import math
 
 import numpy as np
 
+from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
+from tinynet.blocks.dropout import dropout
+from tinynet.blocks.sparse_linear import sparse_linear
 from tinynet.engine import Op
-from tinynet.graph import Graph
+from tinynet.graph import Graph, SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
 
@@ -165,3 +168,52 @@ def graph_attention_backward_loops(dy, cache):
 # %% 3. The op
 graph_attention = Op(graph_attention_forward, graph_attention_backward,
                      loops=(graph_attention_forward_loops, graph_attention_backward_loops), loops_from=512)
+
+
+# %% 4. The module
+class GraphAttention(nn.Module):
+    """x (N, d_in), an array, a tensor or SparseRows -> (N, heads d_out), the heads one after the other (shi 2.6), or,
+    with average=True, their mean (N, d_out) (shi 2.7).  Call it with x and the graph.
+
+    p          chance to be dropped in training: entries of x and of h, and coefficients, each head on its own
+    rng        a seed or np.random.Generator
+
+    W (d_in, heads, d_out), a_left and a_right (heads, d_out) are Glorot-uniform; both halves of the score and the
+    output have a bias, as in the published code.
+    """
+
+    def __init__(self, d_in, d_out, heads=1, average=False, p=0.0, rng=None, dtype=np.float32):
+        self.rng = rng = np.random.default_rng(rng)
+        self.p, self.average = p, average
+
+        def glorot(shape, fans):
+            r = np.sqrt(6 / fans)
+            return nn.Parameter(rng.uniform(-r, r, shape).astype(dtype))
+
+        self.W = glorot((d_in, heads, d_out), d_in + d_out)
+        self.a_left, self.a_right = (glorot((heads, d_out), d_out + 1) for _ in "lr")
+        self.b_left, self.b_right = (nn.Parameter(np.zeros(heads, dtype)) for _ in "lr")
+        self.bias = nn.Parameter(np.zeros((heads, d_out), dtype))
+
+    def _keep(self, *shape):
+        """Which entries stay: all in evaluation, as many as p lets in training."""
+        return self.rng.random(shape, np.float32) >= self.p if self.training and self.p else None
+
+    def features(self, x):
+        """h (N, heads, d_out) = x W, the input dropped for each head on its own (shi 2.1)."""
+        heads = self.W.shape[1]
+        if isinstance(x, SparseRows):
+            return sparse_linear(self.W, self._keep(len(x.values), heads), x=x, p=self.p)
+        x = x.reshape(1, *x.shape)
+        keep = self._keep(heads, *x.shape[1:])
+        if keep is not None:
+            x = dropout(x * np.ones((heads, 1, 1), x.dtype), keep, p=self.p)
+        return (x @ self.W.transpose(1, 0, 2)).transpose(1, 0, 2)
+
+    def forward(self, x, graph):
+        h = self.features(x)
+        s, r = (h * self.a_left).sum(axis=-1) + self.b_left, (h * self.a_right).sum(axis=-1) + self.b_right
+        keep_h, keep = self._keep(*h.shape), self._keep(len(graph.indices), h.shape[1])
+        h = h if keep_h is None else dropout(h, keep_h, p=self.p)
+        y = graph_attention(h, s, r, keep, graph=graph, p=self.p) + self.bias
+        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)

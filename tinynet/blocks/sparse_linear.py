@@ -1,0 +1,96 @@
+"""Linear with sparse input: the first layer over bags of words, of which 1 in 80 stands in a paper.
+
+    (1)  h[n,m] = sum_d x[n,d] c[n,d,m] W[d,m]          shi 2.1
+    (2)  dW[d,m] = sum_n x[n,d] c[n,d,m] dh[n,m]
+
+x (N, D) SparseRows with K numbers that aren't 0   W (D, M, F)   h (N, M, F)   keep (K, M) or None
+N rows, D columns, M heads, F features of a head
+keep   boolean, drawn for each number and head with probability 1 - p of True; without it c = 1
+c      dropout of the input, each head on its own: keep / (1 - p)
+x is data, it gets no gradient.
+"""
+
+import numpy as np
+
+from tinynet.engine import Op
+from tinynet.graph import SparseRows
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import ShapeError, sizes
+
+
+def _checked(W, keep, x):
+    if not isinstance(x, SparseRows):
+        raise TypeError(f"sparse_linear: x is a {type(x).__name__}; make SparseRows of it, or use linear")
+    D, *_ = sizes("W: D M F, keep: K M", W, keep)
+    if x.shape[1] != D:
+        raise ShapeError(f"sparse_linear: W (D M F) = {W.shape} and x (N D) = {x.shape}: D is {D} and {x.shape[1]}; "
+                         "make them equal")
+    if keep is not None and keep.dtype != bool:
+        raise TypeError(f"sparse_linear: keep holds {keep.dtype}; give booleans, True where a number stays")
+    if keep is not None and len(keep) != len(x.values):
+        raise ShapeError(f"sparse_linear: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
+                         "draw one boolean for each number and head")
+
+
+def _thinned(x, keep, p, M, dtype):
+    """x c (K, M), one column a head."""
+    values = np.broadcast_to(x.values.astype(dtype)[:, None], (len(x.values), M))
+    return values if keep is None else values * (keep / dtype.type(1 - p))
+
+
+# %% 1. The mathematics
+def sparse_linear_forward(W, keep=None, x=None, p=0):
+    """Raises ShapeError where W, keep and x don't fit, TypeError for an x that isn't SparseRows."""
+    _checked(W, keep, x)
+    xc = x.dense(_thinned(x, keep, p, W.shape[1], W.dtype))
+    return np.einsum("ndm,dmf->nmf", xc, W), (W, keep, x, p)            # (1)
+
+
+def sparse_linear_backward(dh, cache):
+    W, keep, x, p = cache
+    xc = x.dense(_thinned(x, keep, p, W.shape[1], W.dtype))
+    return np.einsum("ndm,nmf->dmf", xc, dh), None                      # (2)
+
+
+# %% 2. The same in loops over the numbers: of each row, and back of each column
+@parallel_jit
+def _rows_times(indptr, indices, xc, W, h):
+    N, M, F = h.shape
+    for n in prange(N):
+        for k in range(indptr[n], indptr[n + 1]):
+            for m in range(M):
+                for f in range(F):
+                    h[n, m, f] += xc[k, m] * W[indices[k], m, f]        # (1)
+
+
+@parallel_jit
+def _columns_times(indptr, rows, numbers, xc, dh, dW):
+    D, M, F = dW.shape
+    for d in prange(D):
+        for k in range(indptr[d], indptr[d + 1]):
+            for m in range(M):
+                for f in range(F):
+                    dW[d, m, f] += xc[numbers[k], m] * dh[rows[k], m, f]        # (2)
+
+
+def sparse_linear_forward_loops(W, keep=None, x=None, p=0):
+    _checked(W, keep, x)
+    h = np.zeros((x.shape[0], *W.shape[1:]), W.dtype)
+    xc, W = contiguous(_thinned(x, keep, p, W.shape[1], W.dtype), W)
+    _rows_times(x.indptr, x.indices, xc, W, h)
+    return h, (W, keep, x, p)
+
+
+def sparse_linear_backward_loops(dh, cache):
+    W, keep, x, p = cache
+    dW = np.zeros(W.shape, W.dtype)
+    xc, dh = contiguous(_thinned(x, keep, p, W.shape[1], W.dtype), dh)
+    _columns_times(*x.transposed, xc, dh, dW)
+    return dW, None
+
+
+# %% 3. The op
+sparse_linear = Op(sparse_linear_forward, sparse_linear_backward,
+                   loops=(sparse_linear_forward_loops, sparse_linear_backward_loops))
+
+# %% 4. The module: GraphAttention of graph_attention.py takes sparse input
