@@ -169,19 +169,20 @@ np.testing.assert_allclose(start.grad, rnn_jacobians(W, 5, h1)[-1][2], rtol=1e-9
 
 
 def draw_products(jacobians, across):
-    """Norm along the way, and the singular values at the end: a picture of each set of products."""
+    """A picture of each set of products: their norms, and their singular values from the middle one to the largest."""
     fig, (left, right) = plot.subplots(1, 2, figsize=(10, 4.2))
     norms = {name: [np.linalg.norm(j) / len(j) ** 0.5 for j in J] for name, J in jacobians.items()}
-    values = {name: np.linalg.svd(J[-1], compute_uv=False) for name, J in jacobians.items()}
+    values = {name: np.linalg.svd(J, compute_uv=False) for name, J in jacobians.items()}
     for s in values.values():
-        s[s < 1e-14 * s[0]] = np.nan                    # rounding
-    T, D = len(next(iter(norms.values()))), len(next(iter(values.values())))
-    plot.curves(left, range(1, T + 1), norms, legend="lower left")
+        s[s < 1e-14 * s[:, :1]] = np.nan                # rounding
+    T = range(1, 1 + len(next(iter(norms.values()))))
+    plot.curves(left, T, norms, legend="lower left")
     left.set(xlabel=across, ylabel=r"$\|\partial h^{(t)}/\partial h^{(1)}\|_F\,/\sqrt{D}$", yscale="log")
-    plot.curves(right, range(1, D + 1), values, legend=None)
-    right.set(xlabel="number i, by size", ylabel=r"singular value $s_i$ of $\partial h^{(T)}/\partial h^{(1)}$",
-              yscale="log")
-    return fig, {name: n[-1] for name, n in norms.items()}, values
+    plot.curves(right, T, {name: s[:, 0] for name, s in values.items()}, legend=None)
+    for colour, s in zip(plot.COLOURS, values.values(), strict=False):
+        right.fill_between(T, s[:, s.shape[1] // 2], s[:, 0], color=colour, alpha=0.2)
+    right.set(xlabel=across, ylabel=r"singular values, $s_1$ down to $s_{D/2}$", yscale="log")
+    return fig, {name: n[-1] for name, n in norms.items()}, {name: s[-1] for name, s in values.items()}
 
 
 # %%

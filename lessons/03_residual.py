@@ -262,6 +262,7 @@ shallow, deep = (8, 32) if lesson.quick else (16, 64)
 ends = {name: [of_depth[d]["train"] for d in (shallow, deep)] for name, of_depth in runs.items()}
 lesson.number(f"plain: training error %, {shallow} -> {deep} layers", ends["plain"], "grows", "shi fig1")
 lesson.number(f"residual: training error %, {shallow} -> {deep} layers", ends["residual"], "stays low", "shi fig4")
+assert ends["plain"][1] > max(ends["plain"][0], ends["residual"][1])
 
 # %% shi fig1: the deeper plain net is worse on the training set too, so it isn't overfitting
 fig, (left, right) = plot.subplots(1, 2)

@@ -104,6 +104,20 @@ lesson.number("dL/dalpha_AB: the slide's formula", printed[0, 1], numeric[0, 1],
 assert report.ok
 assert not slide_report.ok
 
+# %% Erratum 1, second half: dL/dalpha_AA is printed for one place i, j; without the sum it isn't one number
+
+
+def unsummed_backward(dY, cache):
+    dX, _ = cross_stitch_backward(dY, cache)
+    X, _ = cache
+    return dX, np.einsum("inchw,jnchw->ijhw", dY, X)
+
+
+report = gradcheck(cross_stitch_forward, unsummed_backward, corner, A)
+print(report)
+lesson.number("without the sum over i, j it passes the check", report.ok, False, "expected")
+assert not report.ok
+
 # %%
 fig, ax = plot.subplots()
 places, names = np.arange(4), [rf"$\alpha_{{{n}}}$" for n in ("AA", "AB", "BA", "BB")]

@@ -65,6 +65,8 @@ def main(argv=None, folder=FOLDER):
     except (KeyError, ValueError) as error:
         print(f"python -m lessons: {error.args[0]}", file=sys.stderr)
         return 2
+    if asked.data and not any("lesson.data" in entry.path.read_text(encoding="utf-8") for entry in entries):
+        print("--data: none of these lessons uses real data; they run on embedded data")
     return run_all(entries, asked)
 
 

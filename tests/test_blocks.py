@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from tinynet import cases
+from tinynet.blocks import additive_attention, attention
 from tinynet.check import gradcheck
 
 TWINNED = [name for name, case in cases.CASES.items() if case.op.loops]
+
+
+@pytest.fixture(autouse=True)
+def _no_head_is_small(monkeypatch):
+    """These twins hand small heads to NumPy; here their loops are tested."""
+    monkeypatch.setattr(attention, "SMALL", 0)
+    monkeypatch.setattr(additive_attention, "SMALL", 0)
 
 
 def drawn(name, seed=0, **sizes):
@@ -73,6 +81,15 @@ def test_float32_stays_float32_and_agrees_with_float64(name):
         single = run(*pair, as_type(arrays, np.float32), settings, np.float32)
         assert all(np.asarray(a).dtype == np.float32 for a in single if a is not None)
         assert_same(single, run(*pair, arrays, settings), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in TWINNED if not name.startswith(("cross_entropy", "sparse"))])
+def test_whole_numbers_give_what_the_same_floats_give(name):
+    op, arrays, settings = drawn(name)
+    whole = [a if a is None or a.dtype == bool or i else np.round(3 * a).astype(int) for i, a in enumerate(arrays)]
+    floats = [whole[0].astype(float), *whole[1:]]
+    for forward, _ in pairs(op):
+        assert_same([forward(*whole, **settings)[0]], [op.forward(*floats, **settings)[0]])
 
 
 @pytest.mark.parametrize("name", cases.CASES)

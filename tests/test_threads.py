@@ -51,3 +51,16 @@ def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
     np.testing.assert_array_equal(alone, y)
     for a, b in zip(block.attention_backward_loops(np.cos(y), cache)[:3], grads[:3], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_blas_gets_its_threads_back_from_callers_that_overlap(blas):
+    """The second comes while the first is at work, and goes last."""
+    inside, leave = threading.Event(), threading.Event()
+    first = threading.Thread(target=threads.each, args=(lambda part: inside.set() or leave.wait(60), range(2)))
+    first.start()
+    assert inside.wait(60)
+    with threads._one_blas_thread(*threads._openblas()):
+        leave.set()
+        first.join(60)
+        assert blas == [2, 1]
+    assert blas == [2, 1, 2]

@@ -32,8 +32,9 @@ from tinynet.blocks import maxout as _maxout
 from tinynet.blocks import mean_squared_error as _mean_squared_error
 from tinynet.blocks import residual as _residual
 from tinynet.blocks import softmax as _softmax
+from tinynet.blocks import sparse_linear as _sparse_linear
 from tinynet.engine import Op
-from tinynet.graph import Graph
+from tinynet.graph import Graph, SparseRows
 
 
 class Case(NamedTuple):
@@ -361,6 +362,11 @@ def mean_squared_error(rng, N, D):
     return rng.normal(size=(N, D)), rng.integers(-2, 3, (N, D))
 
 
+@case(_mean_squared_error.mean_squared_error, never_empty="N D")
+def mean_squared_error_of_two_outputs(rng, N, D):
+    return rng.normal(size=(2, N, D))
+
+
 @case(_layer_norm.layer_norm, never_empty="D")
 def layer_norm(rng, N, D):
     x = np.arange(D) + 0.3 * rng.normal(size=(N, D))        # not all nearly equal: there the slope is steep
@@ -390,3 +396,21 @@ def graph_attention(rng, N, M, F):
 def graph_attention_dropout(rng, N, M, F):
     graph, arrays = _graph_and_scores(rng, N, M, F)
     return (*arrays, rng.random((len(graph.indices), M)) < 0.6), dict(graph=graph, slope=0.1, p=0.4)
+
+
+def _sparse(rng, N, D):
+    """Every other number is 0, and so is all of the first row."""
+    dense = rng.normal(size=(N, D)) * ((np.arange(N)[:, None] + np.arange(D)) % 2) * (np.arange(N) > 0)[:, None]
+    rows, columns = np.nonzero(dense)
+    return SparseRows(np.append(0, np.cumsum(np.bincount(rows, minlength=N))), columns, dense[rows, columns], (N, D))
+
+
+@case(_sparse_linear.sparse_linear)
+def sparse_linear(rng, N, D, M, F):
+    return [rng.normal(size=(D, M, F))], dict(x=_sparse(rng, N, D))
+
+
+@case(_sparse_linear.sparse_linear)
+def sparse_linear_dropout(rng, N, D, M, F):
+    x = _sparse(rng, N, D)
+    return [rng.normal(size=(D, M, F)), rng.random((len(x.values), M)) < 0.6], dict(x=x, p=0.4)

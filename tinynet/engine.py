@@ -42,9 +42,10 @@ class Tensor:
         self.data = data.data if isinstance(data, Tensor) else np.asarray(data)
         self.grad = self.step = None
         self.name = name
-        if requires_grad and self.data.dtype.kind != "f":
-            raise TypeError(f"a gradient needs floating numbers, and this tensor holds {self.data.dtype}; "
-                            "convert the data first, e.g. data.astype(np.float32)")
+        if self.data.dtype.kind not in "fiubc":
+            raise TypeError(f"a tensor holds numbers, and this data is {self.data.dtype}; convert it to numbers first")
+        if requires_grad:
+            _must_float(self.data)
         self.requires_grad = requires_grad
 
     shape = property(lambda self: self.data.shape)
@@ -108,6 +109,7 @@ class Tensor:
             if dy is None:
                 continue
             if tensor.step is None:
+                _must_float(tensor.data)
                 if id(_memory(dy)) in taken or not dy.flags.writeable or dy.dtype != tensor.dtype:
                     dy = np.array(dy, tensor.dtype)
                 taken.add(id(_memory(dy)))
@@ -127,6 +129,12 @@ class Tensor:
         if dy.shape != self.shape:
             raise ValueError(f"backward: dy has shape {dy.shape}, the tensor {self.shape}; they must be equal")
         return dy
+
+
+def _must_float(array):
+    if array.dtype.kind != "f":
+        raise TypeError(f"a gradient needs floating numbers, and this tensor holds {array.dtype}; "
+                        "convert the data first, e.g. data.astype(np.float32)")
 
 
 def _memory(array):
@@ -177,10 +185,14 @@ class Step:
             _watch.before_backward(self, dy)
         grads = self.backward(dy, self.cache)
         if type(grads) is not tuple:
-            grads = (grads,)
+            grads = tuple(grads) if type(grads) is list else (grads,)
         if len(grads) < len(self.parents):      # more are right: optional arrays that were left out
             raise TypeError(f"{self.op.name}: its backward returned {len(grads)} gradients for {len(self.parents)} "
                             "arrays; return one each, None where there is none")
+        for d, parent in zip(grads, self.parents, strict=False):
+            if d is not None and parent is not None and d.shape != parent.data.shape:
+                raise ValueError(f"{self.op.name}: its backward returned a gradient of shape {d.shape} for an array "
+                                 f"of shape {parent.data.shape}; they must be equal")
         if _watch:
             _watch.after_backward(self, grads)
         return grads
@@ -216,7 +228,10 @@ class Op:
         arrays = [x if x is None else np.asarray(x) if t is None else t.data
                   for x, t in zip(inputs, tensors, strict=True)]
         forward, backward = self.pair(arrays[0].size)
-        y, cache = forward(*arrays, **settings)
+        returned = forward(*arrays, **settings)
+        if type(returned) is not tuple or len(returned) != 2:
+            raise TypeError(f"{self.name}: its forward must return two things, y and the cache")
+        y, cache = returned
         out = Tensor(y)
         if _grad_enabled.get() and True in [t is not None and t.requires_grad for t in tensors]:
             out.step = Step(self, backward, cache, tensors)

@@ -134,7 +134,7 @@ class SparseRows:
 
     @cached_property
     def transposed(self):
-        """(indptr, rows, values) sorted by column: the rows that have a number in it, and the numbers of these values."""
+        """(indptr, rows, order) by column: the rows that have a value in it, and where these values stand."""
         return _by_column(self.indices, self.rows, self.shape[1])
 
     def dense(self, values=None):

@@ -14,6 +14,8 @@ import warnings
 
 import numpy as np
 
+from tinynet.shapes import block_name
+
 prange = range      # numba's own prange takes this name's place when a kernel is compiled
 
 # numba's default thread pool ends the process when two threads start kernels at once
@@ -29,26 +31,34 @@ class Kernel:
         self.loops, self.parallel, self._compiled = loops, parallel, None
 
     def __call__(self, *args):
-        compiled = self._compiled or self._compile()
-        if not self.parallel:
-            return compiled(*args)
-        with _one_at_a_time:
-            return compiled(*args)
+        try:
+            return self._run(*args)
+        except OSError:                 # kernels touch no files: the disk is full, or the cache was taken away
+            self._compile(cache=False)
+            return self._run(*args)
 
-    def _compile(self):
+    def _run(self, *args):
+        if not self._compiled:
+            self._compile()
+        if not self.parallel:
+            return self._compiled(*args)
+        with _one_at_a_time:
+            return self._compiled(*args)
+
+    def _compile(self, cache=True):
         import numba
 
         self.loops.__globals__["prange"] = numba.prange
-        flags = dict(parallel=self.parallel, error_model="numpy", nogil=True)
         try:
-            self._compiled = numba.njit(cache=True, **flags)(self.loops)
+            compiler = numba.njit(cache=cache, parallel=self.parallel, error_model="numpy", nogil=True)
+            self._compiled = compiler(self.loops)
         except RuntimeError as error:
             if _NO_CACHE not in str(error):
                 raise
+            self._compile(cache=False)
+        if not cache:
             warnings.warn("tinynet: no folder for compiled kernels can be written, so every run compiles "
-                          "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=3)
-            self._compiled = numba.njit(**flags)(self.loops)
-        return self._compiled
+                          "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4)
 
 
 def jit(loops):
@@ -64,11 +74,15 @@ def parallel_jit(loops):
 def contiguous(*arrays):
     """What every compiled twin does at its door, so that one signature is compiled.
 
-    Returns the arrays C-contiguous, aligned and writeable (copied only where they aren't), the
-    floating ones in their common dtype.  None stays None.
+    Returns the arrays C-contiguous, aligned and writeable (copied only where they aren't), numbers
+    in the common dtype of the floating ones, booleans as they are.  None stays None.  Raises
+    TypeError for floats other than float32 and float64.
     """
     floats = [a.dtype for a in arrays if a is not None and a.dtype.kind == "f"]
-    dtype = np.result_type(*floats) if floats else None
+    dtype = np.result_type(*floats) if floats else np.dtype(float)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"{block_name(2)}: compiled loops take float32 and float64, not {dtype}; convert the arrays, "
+                        'or choose tinynet.use_backend("numpy")')
     ready = tuple(None if a is None else
-                  np.require(a, dtype if a.dtype.kind == "f" else None, ["C", "A", "W"]) for a in arrays)
+                  np.require(a, None if a.dtype.kind == "b" else dtype, ["C", "A", "W"]) for a in arrays)
     return ready if len(ready) > 1 else ready[0]

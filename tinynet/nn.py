@@ -24,7 +24,7 @@ class Parameter(Tensor):
 
 class Module:
     """A function with parameters.  A subclass sets parameters and modules as attributes
-    (or lists of them) in `__init__` and writes `forward(*inputs)`.
+    (or lists and dictionaries of them) in `__init__` and writes `forward(*inputs)`.
 
     `training` tells layers such as dropout which of their two faces to show.
     """
@@ -66,10 +66,7 @@ class Module:
 
     def _children(self):
         for name, value in vars(self).items():
-            if isinstance(value, (Module, Parameter)):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", v) for i, v in enumerate(value) if isinstance(v, (Module, Parameter)))
+            yield from _parts(name, value)
 
     def zero_grad(self):
         """Forget all gradients."""
@@ -112,6 +109,15 @@ class Module:
                                  f"and {np.shape(state[name])} in the state; build the same model first")
         for name, parameter in own.items():
             parameter.data = np.array(state[name], parameter.dtype)
+
+
+def _parts(name, value):
+    """(name, module or parameter) in an attribute: itself, or those in its lists, tuples and dictionaries."""
+    if isinstance(value, (Module, Parameter)):
+        yield name, value
+    elif isinstance(value, (list, tuple, dict)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _parts(f"{name}.{key}", part)
 
 
 class Sequential(Module):

@@ -328,7 +328,7 @@ class Arithmetic(Op):
 
     def __call__(self, *inputs):
         for x in inputs:
-            if not isinstance(x, _ARRAYS):
+            if _is_number(x):
                 inputs = _alike(inputs)
                 break
         return Op.__call__(self, *inputs)
@@ -338,12 +338,14 @@ _ARRAYS = (Tensor, np.ndarray)
 
 
 def _alike(inputs):
-    dtype = None
-    for x in inputs:
-        if isinstance(x, _ARRAYS) and x.dtype.kind == "f":
-            dtype = x.dtype
-            break
-    return [x if isinstance(x, _ARRAYS) else np.asarray(x, dtype) for x in inputs]
+    dtypes = [x.dtype for x in inputs if not _is_number(x) and x.dtype.kind == "f"]
+    dtype = dtypes[0] if dtypes else None
+    return [np.asarray(x, dtype) if _is_number(x) else x for x in inputs]
+
+
+def _is_number(x):
+    """Python's and NumPy's numbers, lists of them, and arrays and constant tensors without axes."""
+    return not isinstance(x, _ARRAYS) or (x.ndim == 0 and not (isinstance(x, Tensor) and x.requires_grad))
 
 
 class Joining(Op):

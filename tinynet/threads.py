@@ -6,7 +6,9 @@ use one thread; where NumPy has another BLAS the parts run one after the other, 
 
 import ctypes
 import functools
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -21,6 +23,27 @@ def _openblas():
         return None
 
 
+_lock, _callers, _before = threading.Lock(), 0, 1
+
+
+@contextmanager
+def _one_blas_thread(get, set_):
+    """The first that comes in sets BLAS to one thread, the last that goes gives it back what it had."""
+    global _callers, _before
+    with _lock:
+        if _callers == 0:
+            _before = get()
+            set_(1)
+        _callers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _callers -= 1
+            if _callers == 0:
+                set_(_before)
+
+
 def each(work, parts):
     """work(part) for every part; the parts must write to different places."""
     parts = list(parts)
@@ -30,10 +53,5 @@ def each(work, parts):
         for part in parts:
             work(part)
         return
-    before = get()
-    set_(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, parts))
-    finally:
-        set_(before)
+    with _one_blas_thread(get, set_), ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, parts))

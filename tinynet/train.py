@@ -264,9 +264,14 @@ def _must_agree(claims, expected):
 
 
 # %% What must be right before work starts
+def _several(arrays):
+    """A tuple of arrays, or a list of them; a list of numbers is one array."""
+    return isinstance(arrays, tuple) or (isinstance(arrays, list) and all(isinstance(a, np.ndarray) for a in arrays))
+
+
 def _data(name, arrays):
     """The data as a tuple of arrays of one length, finite throughout."""
-    arrays = tuple(np.asarray(a) for a in (arrays if isinstance(arrays, tuple) else (arrays,)))
+    arrays = tuple(np.asarray(a) for a in (arrays if _several(arrays) else (arrays,)))
     if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
         raise ValueError(f"fit: {name} holds {[f'{a.dtype} {a.shape}' for a in arrays]}; "
                          "give arrays of numbers whose first axis counts the examples")

@@ -5,6 +5,7 @@
     (3)  loss = 1/K sum_k l[k]
     (4)  p[k] = 1 / (1 + exp(-x[k]))
     (5)  dx[k] = dloss/K (p[k] - t[k])                             Nielsen 2015, chapter 3
+    (6)  dt[k] = -dloss/K x[k]
 
 x logits, t targets in 0..1 (also in between), of one shape with K >= 1 entries in all
 """
@@ -46,7 +47,8 @@ def binary_cross_entropy_backward(dloss, cache):
     x, t = cache
     e = np.exp(-np.abs(x))
     p = np.where(x > 0, 1, e) / (1 + e)                                                     # (4)
-    return (p - t) * (dloss / x.dtype.type(x.size)), None                                   # (5)
+    share = dloss / x.dtype.type(x.size)
+    return (p - t) * share, -x * share                                                      # (5) (6)
 
 
 # %% 2. The same in loops: none, a loss sees few numbers and NumPy's exp runs in vectors

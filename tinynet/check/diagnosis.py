@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from tinynet.check.paths import alternatives
+from tinynet.check.paths import RECIPES, alternatives
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 ATOL = 1e-11                    # of the largest entry of the Jacobian: where terms cancel
@@ -177,6 +177,10 @@ def _swapped(e):
         if j != e.i and e.arrays[j].shape == e.x.shape and e.fits(e.flat_dys @ other.jacobian):
             return "swapped", f"two gradients are swapped: this is d{e.names[j]}"
     numeric = e.shaped(e.numeric)
+    for a, b in combinations(range(e.x.ndim), 2):
+        if e.x.shape[a] == e.x.shape[b] == 2 and e.fits(numeric.swapaxes(a + 1, b + 1)):
+            return "swapped", (f"two gradients are swapped: those of entries [0, 1] and [1, 0] along axes {a} and {b}, "
+                               "as if transposed")
     for axis, n in enumerate(e.x.shape):
         for a, b in combinations(range(min(n, 8)), 2):
             order = np.arange(n)
@@ -255,12 +259,21 @@ def _softmax(e):
     return None
 
 
+def _mistaken_paths(e):
+    """Those of our block of this name, or, for another name, of the block that computes the same."""
+    for block in [e.block] if e.block in RECIPES else RECIPES:
+        try:
+            full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
+        except Exception:       # other arrays or settings than this block takes: whatever NumPy says to that
+            continue
+        if full.size == e.numeric.size and e.fits(e.numeric, full.reshape(e.numeric.shape)):
+            return mistaken
+    return ()
+
+
 def _paths(e):
     """For our own blocks: the gradient with one path closed, or with one threshold turned."""
-    known = alternatives(e.block, e.arrays, e.settings, e.i, e.dys)
-    if known is None or not e.fits(e.numeric, known[0].reshape(e.numeric.shape)):
-        return None             # not one of our blocks, or another function of the same name
-    for names, kind, wrong in known[1]:
+    for names, kind, wrong in _mistaken_paths(e):
         wrong = wrong.reshape(e.numeric.shape)
         lost = e.numeric - wrong
         if e.fits(e.numeric, wrong):

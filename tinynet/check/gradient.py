@@ -88,7 +88,7 @@ def gradcheck(function, *inputs, **settings):
 
     Every entry of every floating input is moved, so choose small inputs (a few hundred entries),
     with sizes that differ from each other: then a mistake has one explanation.  Arrays of
-    integers or booleans, None, and inputs for which backward returns None are passed over.
+    integers or booleans and None are passed over; an input for which backward returns None must have no influence.
     Several random upstream gradients must each give the measured gradient within fixed tolerances;
     further, backward run twice must give the same bits, a zero upstream exactly zero, an upstream
     in another memory layout (strided, Fortran-ordered, read-only, stride 0) the same gradient, and
@@ -283,11 +283,15 @@ class Check:
                                      "return one each, in the order of forward, None where there is none")
             return []
         usable = [i for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is not None]
-        passed_over = [names[i] for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is None]
-        if not usable:
-            self._wrong("count", "", "backward returns no gradient for a floating input")
-        elif passed_over:
-            self.notes.append(f"not checked: {', '.join(passed_over)} (backward returns None)")
+        if not any(_floating(a) for a in arrays):
+            raise ValueError(f"{self.pair.name}: no input holds floating numbers, so there is nothing to "
+                             "differentiate; convert one, e.g. x.astype(float)")
+        for i, a in enumerate(arrays):
+            if _floating(a) and grads[0][i] is None:
+                if measure(self.pair.value, arrays, i, self.pair.analytic).jacobian.any():
+                    self._wrong("count", names[i], "backward returns None, but y depends on this input")
+                else:
+                    self.notes.append(f"backward returns None for {names[i]}, and y doesn't depend on it")
         return usable
 
     def _values(self, grads, usable):

@@ -37,27 +37,25 @@ class Valves:
 
 
 def alternatives(block, inputs, settings, i, dys):
-    """None where no recipe is known, else (full, [(names, kind, what, gradients), ...]) for input i.
+    """(full, an iterator of (names, kind, gradients)) for input i by the recipe for `block`.
 
     full       the gradient with all valves open, one for each upstream
     gradients  the same with some closed, or with some thresholds turned
     """
-    recipe = RECIPES.get(block)
-    if recipe is None:
-        return None
-    valves = Valves()
+    recipe, valves = RECIPES[block], Valves()
     full = _gradients(recipe, valves, inputs, settings, i, dys)
-    found = []
-    paths = list(valves.paths)
+    return full, _mistaken(recipe, valves, inputs, settings, i, dys)
+
+
+def _mistaken(recipe, valves, *given):
     for count in (1, 2, 3):
-        for names in combinations(paths, count):
+        for names in combinations(valves.paths, count):
             kinds = {KIND_OF[n] for n in names if n in KIND_OF}
             kind = kinds.pop() if len(kinds) == 1 and count < 3 else "term"
-            found.append((names, kind, _gradients(recipe, Valves(names), inputs, settings, i, dys)))
+            yield names, kind, _gradients(recipe, Valves(names), *given)
     for count in range(1, len(valves.sides) + 1):
         for names in combinations(valves.sides, count):
-            found.append((names, "mask", _gradients(recipe, Valves((), names), inputs, settings, i, dys)))
-    return full, found
+            yield names, "mask", _gradients(recipe, Valves((), names), *given)
 
 
 def _gradients(recipe, valves, inputs, settings, i, dys):
@@ -206,7 +204,7 @@ def binary_cross_entropy(valve, x, t):
 
 
 def mean_squared_error(valve, y, t):
-    return (valve("the prediction", y * y) - valve("the target", y * t) * 2).mean() + np.mean(t * t)
+    return (valve("the prediction", y * y) - valve("the target", y * t) * 2 + t * t).mean()
 
 
 def layer_norm(valve, x, gain, bias, eps=1e-5):

@@ -58,11 +58,14 @@ def print_rates(draws=2000, out=print):
     mutants = load_mutants()
     reports = [judge(m) for m in _progress(mutants)]
     missed = [m.name for m, r in zip(mutants, reports, strict=True) if r.ok]
-    named = sum(set(r.kinds) == {m.kind} for m, r in zip(mutants, reports, strict=True))
+    right = [(m.kind is None, set(r.kinds) == {m.kind}) for m, r in zip(mutants, reports, strict=True)]
+    nameless, named = sum(n for n, _ in right), sum(r for n, r in right if not n)
     out(f"planted mistakes rejected: {len(mutants) - len(missed)} of {len(mutants)}{' but ' if missed else ''}"
         + ", ".join(missed))
-    out(f"planted mistakes whose kind is named right: {named} of {len(mutants)} ({100 * named / len(mutants):.1f} %)")
-    return 1 if wrong or missed or named < 0.9 * len(mutants) else 0
+    of = len(mutants) - nameless
+    out(f"planted mistakes of a known kind whose kind is named right: {named} of {of} ({100 * named / of:.1f} %)")
+    out(f"planted mistakes of no known kind for which none is named: {sum(r for n, r in right if n)} of {nameless}")
+    return 1 if wrong or missed or named < 0.9 * of else 0
 
 
 def _progress(items):

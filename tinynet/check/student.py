@@ -6,6 +6,7 @@ give our y.
 """
 
 import difflib
+import inspect
 import sys
 import traceback
 import types
@@ -34,26 +35,67 @@ def distinct(case):
 
 
 def draws(op_name):
-    """(what, arrays, settings) for every case: different sizes, two random ones, each axis of size 1, each empty."""
+    """(case, empty?, what, arrays, settings): different sizes, two random ones, each axis of size 1, each empty."""
     for case in cases.of(op_name):
         varied = [distinct(case), {}, {}, *({letter: 1} for letter in case.letters),
                   *({letter: 0} for letter in case.letters if letter not in case.never_empty)]
         for seed, sizes in enumerate(varied):
             _, arrays, settings = cases.draw(case, np.random.default_rng(seed), **sizes)
             shapes = ", ".join("None" if a is None else str(a.shape) for a in arrays)
-            yield f"case {case.name}, arrays of shape {shapes}", arrays, settings
+            yield case, 0 in sizes.values(), f"case {case.name}, arrays of shape {shapes}", arrays, settings
 
 
 # %% The check of one block
 def check_block(op_name, forward=None, backward=None):
-    """The first thing that is wrong, as text, or None; either half may be left out."""
-    op = cases.of(op_name)[0].op
-    for what, arrays, settings in draws(op_name):
-        wrong = forward and _forward_wrong(op, forward, arrays, settings)
-        wrong = wrong or (backward and _backward_wrong(op, forward or op.forward, backward, arrays, settings))
-        wrong = wrong or _float32_wrong(op, forward or op.forward, backward, arrays, settings)
-        if wrong:
-            return f"{op_name}: WRONG\n  {wrong}\n  with {what}{_settings(settings)}"
+    """(what is wrong, notes): the first thing that is wrong, as text, or None; either half may be left out.
+
+    A case that asks for more than the student's forward is made for (an option it doesn't have, further
+    axes) is passed over with a note; what goes wrong with an empty axis alone is a note, too.
+    """
+    op, passed_over, notes, tried = cases.of(op_name)[0].op, {}, {}, set()
+    for case, empty, what, arrays, settings in draws(op_name):
+        if forward and case.name not in tried and case.name not in passed_over:
+            reason = _not_made_for(forward, arrays, settings, tried)
+            if reason:
+                passed_over[case.name] = f"case {case.name} was passed over: {reason}"
+        if case.name in passed_over:
+            continue
+        tried.add(case.name)
+        wrong = _wrong(op, forward, backward, arrays, settings, empty)
+        if wrong and empty:
+            notes.setdefault("empty", f"note: with an empty axis {wrong.partition(chr(10))[0]}; {what}")
+        elif wrong:
+            return f"{op_name}: WRONG\n  {wrong}\n  with {what}{_settings(settings)}", []
+        else:
+            notes.setdefault("float32", _float32_note(forward or op.forward, backward, arrays, settings))
+    if not tried:
+        return f"{op_name}: WRONG\n  {next(iter(passed_over.values()))}", []
+    return None, [*passed_over.values(), *filter(None, notes.values())]
+
+
+def _wrong(op, forward, backward, arrays, settings, empty):
+    try:
+        return ((forward and _forward_wrong(op, forward, arrays, settings))
+                or (backward and _backward_wrong(op, forward or op.forward, backward, arrays, settings)))
+    except Exception as error:
+        if not empty:
+            raise
+        return f"{type(error).__name__}: {error}"
+
+
+def _not_made_for(forward, arrays, settings, tried):
+    """Why this case isn't one for the student's forward, or None.
+
+    Its signature decides; once a case has been tried, an error in another counts, too.
+    """
+    try:
+        inspect.signature(forward).bind(*arrays, **settings)
+    except TypeError as error:
+        return f"forward: {error}"
+    try:
+        forward(*(None if a is None else a.copy() for a in arrays), **settings)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}" if tried else None
     return None
 
 
@@ -96,14 +138,17 @@ def _backward_wrong(op, forward, backward, arrays, settings):
     return f"backward returns None for array {missing[0]}, which needs a gradient" if missing else None
 
 
-def _float32_wrong(op, forward, backward, arrays, settings):
+def _float32_note(forward, backward, arrays, settings):
+    if any(a is not None and a.dtype.kind in "iu" for a in arrays):
+        return None             # NumPy makes float64 of float32 and integers
     arrays = [a.astype(np.float32) if a is not None and a.dtype.kind == "f" else a for a in arrays]
     y, cache = forward(*arrays, **settings)
     if np.asarray(y).dtype != np.float32:
-        return f"forward turns float32 into {np.asarray(y).dtype}: keep the dtype of the input"
+        return (f"note: forward turns float32 into {np.asarray(y).dtype}; keep the dtype of the input "
+                "(np.sqrt(d) is a float64, d ** 0.5 isn't)")
     grads = _tuple(backward(np.ones_like(y), cache)) if backward else ()
     other = [np.asarray(g).dtype for g in grads if g is not None and np.asarray(g).dtype != np.float32]
-    return f"backward turns float32 into {other[0]}: keep the dtype of dy" if other else None
+    return f"note: backward turns float32 into {other[0]}; keep the dtype of dy" if other else None
 
 
 def _tuple(grads):
@@ -124,12 +169,14 @@ def check_file(path, out=print):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
-                wrong = check_block(name, **pair)
+                wrong, more = check_block(name, **pair)
             except Exception as error:
-                wrong = f"{name}: WRONG\n  {_one_sentence(error, path)}{_hint(name, pair)}"
+                more, wrong = [], f"{name}: WRONG\n  {_one_sentence(error, path)}{_hint(name, pair)}"
         if wrong:
             failed.append(name)
-        out(wrong or f"{name}: right ({' and '.join(pair)}, {len(list(draws(name)))} draws)")
+        out(wrong or f"{name}: right ({' and '.join(pair)})")
+        for note in more:
+            out(f"  {note}")
     for note in notes:
         out(note)
     out(f"failed: {', '.join(failed)}" if failed else f"passed: {', '.join(pairs)}")

@@ -16,7 +16,8 @@ from tinynet.blocks.graph_attention import GraphAttention
 
 
 class GAT(nn.Module):
-    """x (N, d_in) and a graph -> logits (N, classes): 8 heads of 8 features concatenated, ELU, then `out_heads` averaged.
+    """x (N, d_in) and a graph -> logits (N, classes): 8 heads of 8 features one after the other, ELU,
+    then the mean of `out_heads`.
 
     out_heads  1 for Cora and Citeseer, 8 for Pubmed
     p          of the three dropouts, 0.6 in the paper

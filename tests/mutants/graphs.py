@@ -1,0 +1,66 @@
+"""Wrong backwards of attention over a graph and of sparse input."""
+
+import numpy as np
+
+from tinynet.blocks.graph_attention import graph_attention_backward
+from tinynet.blocks.sparse_linear import sparse_linear_backward
+
+from .registry import mutant
+
+
+@mutant("graph_attention", "swapped")
+def score_halves_exchanged(dy, cache):
+    dh, ds, dr, _ = graph_attention_backward(dy, cache)
+    return dh, dr, ds, None
+
+
+@mutant("graph_attention", "sign")
+def left_score_negative(dy, cache):
+    dh, ds, dr, _ = graph_attention_backward(dy, cache)
+    return dh, -ds, dr, None
+
+
+@mutant("graph_attention", "zero")
+def right_score_forgotten(dy, cache):
+    dh, ds, dr, _ = graph_attention_backward(dy, cache)
+    return dh, ds, np.zeros_like(dr), None
+
+
+@mutant("graph_attention", "factor")
+def mean_over_the_nodes(dy, cache):
+    dh, ds, dr, _ = graph_attention_backward(dy, cache)
+    return dh / len(dh), ds, dr, None
+
+
+@mutant("graph_attention", "upstream ignored")
+def upstream_of_ones(dy, cache):
+    return graph_attention_backward(np.ones_like(dy), cache)
+
+
+@mutant("graph_attention", "transposed")
+def along_the_edges_again(dy, cache):
+    h, _, _, _, beta, graph, *_ = cache
+    dh = np.zeros_like(h)
+    np.add.at(dh, graph.rows, beta[:, :, None] * dy[graph.indices])
+    return dh, *graph_attention_backward(dy, cache)[1:]
+
+
+@mutant("graph_attention_dropout", "factor")
+def kept_but_not_scaled_up(dy, cache):
+    dh, ds, dr, _ = graph_attention_backward(dy, cache)
+    return dh * (1 - cache[-1]), ds, dr, None
+
+
+@mutant("sparse_linear", "sign")
+def sparse_negative(dh, cache):
+    return -sparse_linear_backward(dh, cache)[0], None
+
+
+@mutant("sparse_linear", "upstream ignored")
+def sparse_upstream_of_ones(dh, cache):
+    return sparse_linear_backward(np.ones_like(dh), cache)
+
+
+@mutant("sparse_linear_dropout", "factor")
+def sparse_not_scaled_up(dh, cache):
+    return sparse_linear_backward(dh, cache)[0] * (1 - cache[-1]), None
