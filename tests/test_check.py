@@ -95,6 +95,29 @@ def test_none_for_an_input_is_right_only_where_y_does_not_depend_on_it():
     assert "backward returns None for b, and y doesn't depend on it" in str(report)
 
 
+@pytest.mark.parametrize(("backward", "said"), [
+    (lambda dy, x: np.squeeze(dy * 2), "on size-1 arrays, which forward takes: has shape () where x has (1, 1)"),
+    (lambda dy, x: dy * 2 if x.size > 1 else dy * 3, "on size-1 arrays, which forward takes: off by a constant factor"),
+    (lambda dy, x: dy * 2 + 0 * dy.max(), "on empty arrays, which forward takes: backward fails (ValueError"),
+])
+def test_size_1_and_empty_arrays_are_tried(backward, said):
+    def double_forward(x):
+        return x * 2, x
+
+    report = gradcheck(double_forward, backward, np.ones((2, 3)))
+    assert set(report.kinds) == {"size"}
+    assert said in str(report)
+
+
+def test_a_forward_may_refuse_smaller_arrays():
+    def spread_forward(x):
+        if len(x) < 2:
+            raise ValueError("a spread needs two entries")
+        return x - x.mean(), x
+
+    assert gradcheck(spread_forward, lambda dy, x: dy - dy.mean(), np.array([1.0, 3, 4])).ok
+
+
 def test_whole_numbers_have_no_derivative():
     with pytest.raises(ValueError, match="no input holds floating numbers"):
         gradcheck(lambda x: (x * x, x), lambda dy, x: 2 * x * dy, np.array([1, 2, 3]))

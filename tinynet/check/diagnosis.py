@@ -35,6 +35,7 @@ KINDS = {
     "repeat": "backward changes its cache",
     "zero upstream": "a zero upstream doesn't give exactly zero",
     "layout": "depends on the upstream's memory layout",
+    "size": "right on these arrays, wrong on empty or size-1 ones",
     "changed": "changes an array that isn't its own",
     "alias": "a returned array is written to later",
 }

@@ -14,6 +14,7 @@
 
 import copy
 import inspect
+import warnings
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -92,8 +93,8 @@ def gradcheck(function, *inputs, **settings):
     Several random upstream gradients must each give the measured gradient within fixed tolerances;
     further, backward run twice must give the same bits, a zero upstream exactly zero, an upstream
     in another memory layout (strided, Fortran-ordered, read-only, stride 0) the same gradient, and
-    neither inputs, upstream, y nor returned gradients may be changed.  Empty and size-1 arrays are
-    inputs like all others: pass them too (for our own ops `cases` has them).
+    neither inputs, upstream, y nor returned gradients may be changed.  The same arrays cut down to
+    one entry along every axis, and to none, must do as well wherever forward takes them.
 
     Returns a Report; raises what forward or the first run of backward raise, and ValueError when
     an output isn't finite or the arrays are too large to check.
@@ -238,6 +239,7 @@ class Check:
         usable = self._counted(grads)
         if usable and self._values(grads, usable) and not self.problems:
             self._habits()
+            self._smaller()
         if not np.array_equal(self.y, y_before):
             self._wrong("alias", "", "y changes after forward returned it: forward must not keep the array it "
                                      "returns and write to it again")
@@ -331,6 +333,26 @@ class Check:
             self._same("layout", f"backward gives another result when the upstream is {layout}: "
                        "don't count on its memory layout", lambda p=plain: self._backward(p),
                        lambda g=given: self._backward(g, as_it_is=True))
+
+    def _smaller(self):
+        """The gradients on one entry of every axis, and on none; forward may refuse such arrays."""
+        for size, what in ((1, "size-1"), (0, "empty")):
+            arrays = [None if a is None else np.array(a[(slice(size),) * a.ndim]) for a in self.pair.arrays]
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                try:
+                    smaller = Check(self.pair._replace(arrays=arrays))
+                except Exception:       # it needs more: that is its right
+                    continue
+                if not np.isfinite(smaller.y).all():
+                    continue
+                try:
+                    grads = [_copies(smaller._backward(dy)) for dy in smaller.upstreams]
+                    smaller._values(grads, smaller._counted(grads))
+                except Exception as error:
+                    smaller._wrong("size", "", f"backward fails ({type(error).__name__}: {error})")
+            for p in smaller.problems:
+                self._wrong("size", p.name, f"on {what} arrays, which forward takes: {p.text}")
 
     def _same(self, kind, text, one, other, exactly=False):
         try:
