@@ -9,6 +9,7 @@ import pytest
 import tinynet as tn
 from tinynet import cases, nn, ops
 from tinynet.blocks.attention import attention
+from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.cross_stitch import cross_stitch_forward
 from tinynet.blocks.linear import Linear, linear, linear_backward, linear_forward
 from tinynet.blocks.softmax import softmax_backward, softmax_forward
@@ -116,6 +117,12 @@ def test_a_forward_may_refuse_smaller_arrays():
         return x - x.mean(), x
 
     assert gradcheck(spread_forward, lambda dy, x: dy - dy.mean(), np.array([1.0, 3, 4])).ok
+
+
+def test_an_input_that_can_not_be_moved_is_noted():
+    report = gradcheck(binary_cross_entropy, np.array([0.3, -2]), np.array([1.0, 0]))
+    assert report.ok
+    assert "not checked: t, which forward refuses when it is moved (binary_cross_entropy: the target" in str(report)
 
 
 def test_whole_numbers_have_no_derivative():

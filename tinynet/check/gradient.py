@@ -290,9 +290,10 @@ class Check:
                              "differentiate; convert one, e.g. x.astype(float)")
         for i, a in enumerate(arrays):
             if _floating(a) and grads[0][i] is None:
-                if measure(self.pair.value, arrays, i, self.pair.analytic).jacobian.any():
+                measured = self._measured(i)
+                if measured and measured.jacobian.any():
                     self._wrong("count", names[i], "backward returns None, but y depends on this input")
-                else:
+                elif measured:
                     self.notes.append(f"backward returns None for {names[i]}, and y doesn't depend on it")
         return usable
 
@@ -304,9 +305,9 @@ class Check:
                              "check with smaller arrays (a few hundred entries)")
         if not np.isfinite(self.y).all():
             raise ValueError(f"{self.pair.name}: forward gives NaN or inf on these inputs; choose others")
-        measured = {i: measure(self.pair.value, self.pair.arrays, i, self.pair.analytic) for i in usable}
+        measured = {i: m for i in usable if (m := self._measured(i))}
         self._unchanged("forward")
-        for i in usable:
+        for i in measured:
             evidence = Evidence(self, i, measured, [np.asarray(g[i]) for g in grads])
             shape, dtype = evidence.grads[0].shape, evidence.grads[0].dtype
             if shape != evidence.x.shape:
@@ -318,6 +319,14 @@ class Check:
             elif measured[i].kinks:
                 self.notes.append(evidence.kinks_met())
         return not self.problems
+
+    def _measured(self, i):
+        """The derivative for input i, or None where it can't be moved: a target of 1 that must be in 0..1."""
+        try:
+            return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic)
+        except ValueError as error:
+            self.notes.append(f"not checked: {self.pair.names[i]}, which forward refuses when it is moved ({error})")
+            return None
 
     def _habits(self):
         """What a backward must keep to beside the values."""
