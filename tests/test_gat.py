@@ -1,0 +1,98 @@
+"""The graph attention layer and the network of two of them."""
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet import optim
+from tinynet.blocks.cross_entropy import cross_entropy
+from tinynet.blocks.graph_attention import GraphAttention
+from tinynet.blocks.sparse_linear import sparse_linear
+from tinynet.check import gradcheck
+from tinynet.graph import Graph, SparseRows
+from tinynet.models.gat import GAT
+from tinynet.shapes import ShapeError
+
+
+def sparse(dense):
+    rows, columns = np.nonzero(dense)
+    return SparseRows(np.append(0, np.cumsum(np.bincount(rows, minlength=len(dense)))), columns, dense[rows, columns],
+                      dense.shape)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def two_rings():
+    """Ten nodes in two rings, which one edge joins."""
+    ring = [(i, (i + 1) % 5) for i in range(5)]
+    edges = [*ring, *((i + 5, j + 5) for i, j in ring), (0, 5)]
+    return Graph.from_edges(edges, 10).undirected().with_self_loops()
+
+
+def test_the_gradients_of_a_layer_with_all_its_parameters(rng, two_rings):
+    layer = GraphAttention(3, 2, heads=2, rng=0, dtype=float)
+    for p in (layer.b_left, layer.b_right, layer.bias):
+        p.data[:] = rng.normal(size=p.shape)
+    gradcheck(layer, rng.normal(size=(10, 3)), graph=two_rings).raise_if_wrong()
+
+
+def test_by_the_equations_for_one_node(rng, two_rings):
+    """shi 2.1-2.6 for node 0, and the mean over the heads of 2.7."""
+    x, layer = rng.normal(size=(10, 3)), GraphAttention(3, 2, heads=2, rng=0, dtype=float)
+    W, a_left, a_right = (p.data for p in (layer.W, layer.a_left, layer.a_right))
+    heads = []
+    for m in range(2):
+        h = x @ W[:, m]
+        z = h[0] @ a_left[m] + h[two_rings.neighbours(0)] @ a_right[m]
+        beta = np.exp(np.where(z > 0, z, 0.2 * z))
+        heads.append(beta / beta.sum() @ h[two_rings.neighbours(0)])
+    np.testing.assert_allclose(layer(x, two_rings).data[0], np.concatenate(heads), rtol=1e-12)
+    layer.average = True
+    np.testing.assert_allclose(layer(x, two_rings).data[0], np.mean(heads, axis=0), rtol=1e-12)
+
+
+def test_sparse_and_dense_features_are_the_same(rng, two_rings):
+    x = rng.normal(size=(10, 6)) * (rng.random((10, 6)) < 0.3)
+    net = GAT(6, 3, rng=0, dtype=float).eval()
+    np.testing.assert_allclose(net(sparse(x), two_rings).data, net(x, two_rings).data, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [sparse, np.asarray])
+def test_dropout_keeps_the_mean_and_draws_for_each_head(make, two_rings):
+    layer = GraphAttention(40, 1, heads=2, p=0.5, rng=0)
+    layer.W.data[:] = 1
+    h = np.stack([layer.features(make(np.ones((10, 40), np.float32))).data[:, :, 0] for _ in range(200)])
+    assert abs(h.mean() - 40) < 0.5
+    assert (h[0, :, 0] != h[0, :, 1]).any()
+    assert h.dtype == np.float32
+    layer.eval()
+    x = make(np.ones((10, 40), np.float32))
+    np.testing.assert_array_equal(layer(x, two_rings).data, layer(x, two_rings).data)
+
+
+def test_it_learns_which_ring_a_node_is_on(rng, two_rings):
+    X, labels = np.eye(10, dtype=np.float32), np.repeat([0, 1], 5)
+    net, known = GAT(10, 2, p=0.2, rng=0), np.array([1, 6])
+    adam = optim.Adam(net.parameters(), lr=0.02, l2=5e-4)
+    for _ in range(60):
+        net.zero_grad()
+        cross_entropy(net(X, two_rings)[known], labels[known]).backward()
+        adam.step()
+    with tn.no_grad():
+        assert (net.eval()(X, two_rings).data.argmax(axis=1) == labels).all()
+
+
+def test_bad_sparse_input(rng):
+    W, x = rng.normal(size=(4, 1, 2)), sparse(np.eye(3))
+    with pytest.raises(ShapeError, match=r"sparse_linear: W \(D M F\) = \(4, 1, 2\) and x \(N D\) = \(3, 3\): D is 4"):
+        sparse_linear(W, x=x)
+    with pytest.raises(TypeError, match="sparse_linear: x is a ndarray"):
+        sparse_linear(W, x=np.eye(4))
+    with pytest.raises(ShapeError, match="draw one boolean for each number and head"):
+        sparse_linear(W[:3], np.ones((2, 1), bool), x=x)
+    with pytest.raises(TypeError, match="keep holds float64"):
+        sparse_linear(W[:3], np.ones((3, 1)), x=x)
