@@ -225,3 +225,32 @@ def test_the_environment_sets_the_first_backend():
     wrong = run("gpu")
     assert wrong.returncode != 0
     assert "TINYNET_BACKEND: there is no backend 'gpu'" in wrong.stderr
+
+
+def test_a_leaf_that_turns_integer_later_is_refused():
+    x = tn.Tensor([1, 2, 3])
+    x.requires_grad = True
+    with pytest.raises(TypeError, match="a gradient needs floating numbers, and this tensor holds int"):
+        (x * 0.5).sum().backward()
+
+
+@pytest.mark.parametrize("data", [["a"], None, {"a": 1}])
+def test_a_tensor_holds_numbers(data):
+    with pytest.raises(TypeError, match="a tensor holds numbers, and this data is"):
+        tn.Tensor(data)
+
+
+def test_what_a_pair_returns_is_checked():
+    def twice_forward(x):
+        return 2 * x                    # an array of two entries is not y and a cache
+
+    def sum_forward(x):
+        return np.asarray(x.sum()), x
+
+    x = tn.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match="twice: its forward must return two things, y and the cache"):
+        tn.Op(twice_forward, lambda dy, _: dy)(x)
+    with pytest.raises(ValueError, match=r"sum: its backward returned a gradient of shape \(\) for an array of shape"):
+        tn.Op(sum_forward, lambda dy, x: dy)(x).backward()
+    tn.Op(sum_forward, lambda dy, x: [dy * np.ones_like(x)])(x).backward()
+    assert x.grad.tolist() == [1, 1]

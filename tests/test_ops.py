@@ -184,3 +184,12 @@ def test_ties_share_the_gradient():
 def test_errors_name_the_op_the_shapes_and_the_remedy(wrong, error, says):
     with pytest.raises(error, match=says):
         wrong(leaf(2, 3))
+
+
+@pytest.mark.parametrize("number", [2.0, np.float64(2), np.array(2.0), tn.Tensor(2.0)])
+def test_numbers_without_axes_leave_float32_alone(number):
+    x = tn.Tensor(np.ones(3, np.float32), requires_grad=True)
+    (number * x).sum().backward()
+    assert (number * x).dtype == x.grad.dtype == np.float32
+    scale = tn.Tensor(np.array(2.0), requires_grad=True)        # one that learns keeps its own
+    assert (x * scale).dtype == np.float64

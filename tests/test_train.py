@@ -298,3 +298,15 @@ def test_runs_killed_at_any_moment_end_bitwise_where_the_uninterrupted_one_ends(
     assert len(report["kills"]) >= 8
     assert any(place != "batch" for place in report["kills"])
     assert {"notes", "model.0.W", "best.0.W", "final.0.W", "optimizer.v.0"} <= set(report["compared"])
+
+
+def test_data_may_come_as_a_list_of_arrays():
+    assert fit(net(0), [X, Y], epochs=2)["loss"] == fit(net(0), (X, Y), epochs=2)["loss"]
+
+
+def test_modules_in_lists_and_dictionaries_are_found():
+    class Branches(nn.Module):
+        def __init__(self):
+            self.by_name = {"a": Linear(2, 1, bias=False), "b": [Linear(2, 1, bias=False)]}
+
+    assert [name for name, _ in Branches().named_parameters()] == ["by_name.a.W", "by_name.b.0.W"]
