@@ -10,9 +10,7 @@ from benchmarks import startup, timing
 
 SETTINGS = {
     "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2",       # two threads each, for BLAS, numba and PyTorch
-    # memory that was touched once stays with the process: a virtual machine may take a second for fresh pages
-    "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**33),
-}
+} | startup.KEEP_MEMORY
 STARTUP = {"import": startup.import_rows, "lessons": startup.lesson_rows}
 
 
@@ -54,7 +52,7 @@ def draw(rows, file):
 
 def main():
     if not SETTINGS.keys() <= os.environ.keys():            # they are read at the start of a process only
-        os.execve(sys.executable, sys.orig_argv, os.environ | SETTINGS)
+        os.execve(sys.executable, sys.orig_argv, SETTINGS | os.environ)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks (default: all)")
     parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")

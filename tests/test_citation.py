@@ -31,10 +31,9 @@ def old_pickle(thing):
 
 
 def old_csr(dense):
-    matrix, (rows, columns) = _Csr(), np.nonzero(dense)
-    indptr = np.append(0, np.cumsum(np.bincount(rows, minlength=len(dense))))
-    matrix.indptr, matrix.indices = Old(indptr.astype(np.int32)), Old(columns.astype(np.int32))
-    matrix.data, matrix._shape = Old(dense[rows, columns].astype(np.float32)), dense.shape
+    matrix, rows = _Csr(), SparseRows.from_dense(dense)
+    matrix.indptr, matrix.indices = Old(rows.indptr.astype(np.int32)), Old(rows.indices.astype(np.int32))
+    matrix.data, matrix._shape = Old(rows.values.astype(np.float32)), rows.shape
     return matrix
 
 
@@ -110,8 +109,8 @@ def test_missing_files_folders_and_names(folder, monkeypatch):
 
 def test_sparse_rows():
     dense = np.array([[0, 1.0, 2], [0, 0, 0], [3, 0, 0]])
-    rows, columns = np.nonzero(dense)
-    sparse = SparseRows(np.array([0, 2, 2, 3]), columns, dense[rows, columns], dense.shape)
+    sparse = SparseRows.from_dense(dense)
+    np.testing.assert_array_equal(sparse.dense(), dense)
     np.testing.assert_array_equal(sparse.take(np.array([2, -1, 0, 0])).dense(), [*dense[[2, 1, 0, 0]]])
     np.testing.assert_array_equal(sparse.then(sparse).dense(), [*dense, *dense])
     assert sparse.take(np.array([], int)).dense().shape == (0, 3)

@@ -86,7 +86,7 @@ def test_the_order_is_found_in_linear_time(n, monkeypatch):
     for _ in range(n):
         y = y + y
     y.backward()
-    assert len(looked_up) == 5 * n
+    assert len(looked_up) == 4 * n
 
 
 def test_memory_is_freed_without_the_garbage_collector():

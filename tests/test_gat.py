@@ -14,12 +14,6 @@ from tinynet.models.gat import GAT
 from tinynet.shapes import ShapeError
 
 
-def sparse(dense):
-    rows, columns = np.nonzero(dense)
-    return SparseRows(np.append(0, np.cumsum(np.bincount(rows, minlength=len(dense)))), columns, dense[rows, columns],
-                      dense.shape)
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
@@ -58,10 +52,11 @@ def test_by_the_equations_for_one_node(rng, two_rings):
 def test_sparse_and_dense_features_are_the_same(rng, two_rings):
     x = rng.normal(size=(10, 6)) * (rng.random((10, 6)) < 0.3)
     net = GAT(6, 3, rng=0, dtype=float).eval()
-    np.testing.assert_allclose(net(sparse(x), two_rings).data, net(x, two_rings).data, rtol=1e-10, atol=1e-12)
+    sparse = net(SparseRows.from_dense(x), two_rings)
+    np.testing.assert_allclose(sparse.data, net(x, two_rings).data, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [sparse, np.asarray])
+@pytest.mark.parametrize("make", [SparseRows.from_dense, np.asarray])
 def test_dropout_keeps_the_mean_and_draws_for_each_head(make, two_rings):
     layer = GraphAttention(40, 1, heads=2, p=0.5, rng=0)
     layer.W.data[:] = 1
@@ -87,7 +82,7 @@ def test_it_learns_which_ring_a_node_is_on(rng, two_rings):
 
 
 def test_bad_sparse_input(rng):
-    W, x = rng.normal(size=(4, 1, 2)), sparse(np.eye(3))
+    W, x = rng.normal(size=(4, 1, 2)), SparseRows.from_dense(np.eye(3))
     with pytest.raises(ShapeError, match=r"sparse_linear: W \(D M F\) = \(4, 1, 2\) and x \(N D\) = \(3, 3\): D is 4"):
         sparse_linear(W, x=x)
     with pytest.raises(TypeError, match="sparse_linear: x is a ndarray"):

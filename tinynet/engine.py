@@ -117,6 +117,9 @@ class Tensor:
                 continue
             for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=False):
                 if d is not None and parent is not None and parent.requires_grad:
+                    if d.shape != parent.data.shape:
+                        raise ValueError(f"{tensor.step.op.name}: its backward returned a gradient of shape {d.shape} "
+                                         f"for an array of shape {parent.data.shape}; they must be equal")
                     grads[id(parent)] = grads[id(parent)] + d if id(parent) in grads else d
 
     def _upstream(self, dy):
@@ -189,10 +192,6 @@ class Step:
         if len(grads) < len(self.parents):      # more are right: optional arrays that were left out
             raise TypeError(f"{self.op.name}: its backward returned {len(grads)} gradients for {len(self.parents)} "
                             "arrays; return one each, None where there is none")
-        for d, parent in zip(grads, self.parents, strict=False):
-            if d is not None and parent is not None and d.shape != parent.data.shape:
-                raise ValueError(f"{self.op.name}: its backward returned a gradient of shape {d.shape} for an array "
-                                 f"of shape {parent.data.shape}; they must be equal")
         if _watch:
             _watch.after_backward(self, grads)
         return grads

@@ -1,4 +1,4 @@
-"""A graph as the blocks read it: for every node the list of its neighbours (compressed sparse rows, CSR).
+"""Graphs and sparse matrices as the blocks read them: for every row the list of the places that hold something.
 
     >>> from tinynet.graph import Graph
     >>> path = Graph.from_edges([(0, 1), (1, 2)], nodes=4).undirected()
@@ -13,14 +13,43 @@ import numpy as np
 from tinynet.shapes import ShapeError
 
 
-class Graph:
+class Rows:
+    """Which places (row, indices[k]) of a matrix of this shape hold something: k from indptr[row] up to
+    indptr[row+1] (compressed sparse rows, CSR).
+    """
+
+    def __init__(self, indptr, indices, shape):
+        self.indptr, self.indices, self.shape = indptr, indices, shape
+
+    @cached_property
+    def rows(self):
+        """(K) the row of each place."""
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
+
+    @cached_property
+    def transposed(self):
+        """(indptr, rows, order) by column: the rows that hold something in it, and where these places stand here."""
+        order = np.argsort(self.indices, kind="stable")
+        return _pointers(self.indices, self.shape[1]), self.rows[order], order
+
+    def spread(self, values):
+        """Numbers on the places (K, ...) as a full matrix (N, D, ...), 0 elsewhere."""
+        full = np.zeros((*self.shape, *values.shape[1:]), values.dtype)
+        full[self.rows, self.indices] = values
+        return full
+
+
+def _pointers(rows, count):
+    return np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
+
+
+class Graph(Rows):
     """Node i attends to its neighbours indices[indptr[i]:indptr[i+1]], sorted, none of them twice.
 
     nodes N   indptr (N + 1) int64   indices (E) int32   E edges i <- j, a self-loop is one of them
     """
 
-    def __init__(self, indptr, indices):
-        self.indptr, self.indices, self.nodes = indptr, indices, len(indptr) - 1
+    nodes = property(lambda self: self.shape[0])
 
     @classmethod
     def from_edges(cls, edges, nodes):
@@ -43,7 +72,7 @@ class Graph:
             raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but there are only the nodes 0..{nodes - 1}; "
                              "correct the edge or give more nodes")
         rows, columns = np.divmod(np.unique(edges[:, 0].astype(np.int64) * nodes + edges[:, 1]), max(nodes, 1))
-        return cls(np.append(0, np.cumsum(np.bincount(rows, minlength=nodes))), columns.astype(np.int32))
+        return cls(_pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
 
     @classmethod
     def from_scipy(cls, matrix):
@@ -60,16 +89,6 @@ class Graph:
         number = {node: i for i, node in enumerate(graph)}
         both = () if graph.is_directed() else ((v, u) for u, v in graph.edges())
         return cls.from_edges([(number[u], number[v]) for u, v in (*graph.edges(), *both)], len(number))
-
-    @cached_property
-    def rows(self):
-        """(E) the node i of each edge i <- j."""
-        return np.repeat(np.arange(self.nodes, dtype=np.int32), np.diff(self.indptr))
-
-    @cached_property
-    def transposed(self):
-        """(indptr, rows, edges) sorted by j: who attends to j, and the numbers of these edges."""
-        return _by_column(self.indices, self.rows, self.nodes)
 
     @property
     def edges(self):
@@ -89,23 +108,22 @@ class Graph:
         loops = np.repeat(np.arange(self.nodes)[:, None], 2, axis=1)
         return Graph.from_edges(np.concatenate([self.edges, loops]), self.nodes)
 
-    def dense(self, values, zero=0):
-        """Numbers on the edges (E, ...) as (N, N, ...), `zero` where there is no edge."""
-        full = np.full((self.nodes, self.nodes, *values.shape[1:]), zero, values.dtype)
-        full[self.rows, self.indices] = values
-        return full
-
     def __repr__(self):
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
 
 
-class SparseRows:
-    """A matrix (N, D) of mostly zeros: row n has the K numbers values[k] in the columns indices[k],
-    k from indptr[n] up to indptr[n+1].
-    """
+class SparseRows(Rows):
+    """A matrix (N, D) of mostly zeros: the K numbers values[k] on the places of its rows."""
 
     def __init__(self, indptr, indices, values, shape):
-        self.indptr, self.indices, self.values, self.shape = indptr, indices, values, shape
+        super().__init__(indptr, indices, shape)
+        self.values = values
+
+    @classmethod
+    def from_dense(cls, matrix):
+        """The numbers of an array (N, D) that aren't 0."""
+        rows, columns = np.nonzero(matrix)
+        return cls(_pointers(rows, len(matrix)), columns, matrix[rows, columns], matrix.shape)
 
     def take(self, rows):
         """The rows of these numbers; -1 stands for a row of zeros."""
@@ -127,24 +145,6 @@ class SparseRows:
         values = self.values / np.where(sums == 0, 1, sums)[self.rows]
         return SparseRows(self.indptr, self.indices, values.astype(self.values.dtype), self.shape)
 
-    @cached_property
-    def rows(self):
-        """(K) the row of each value."""
-        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
-
-    @cached_property
-    def transposed(self):
-        """(indptr, rows, order) by column: the rows that have a value in it, and where these values stand."""
-        return _by_column(self.indices, self.rows, self.shape[1])
-
-    def dense(self, values=None):
-        """(N, D), or (N, D, ...) for other values (K, ...) in the same places."""
-        values = self.values if values is None else values
-        full = np.zeros((*self.shape, *values.shape[1:]), values.dtype)
-        full[self.rows, self.indices] = values
-        return full
-
-
-def _by_column(columns, rows, count):
-    order = np.argsort(columns, kind="stable")
-    return np.append(0, np.cumsum(np.bincount(columns, minlength=count))), rows[order], order
+    def dense(self):
+        """(N, D)"""
+        return self.spread(self.values)

@@ -44,14 +44,18 @@ def _one_blas_thread(get, set_):
                 set_(_before)
 
 
+def available():
+    """How many threads `each` would use: those that BLAS has now."""
+    return _openblas()[0]() if _openblas() else 1
+
+
 def each(work, parts):
     """work(part) for every part; the parts must write to different places."""
     parts = list(parts)
-    get, set_ = _openblas() or (lambda: 1, None)
-    threads = min(get(), len(parts))
+    threads = min(available(), len(parts))
     if threads < 2:
         for part in parts:
             work(part)
         return
-    with _one_blas_thread(get, set_), ThreadPoolExecutor(threads) as pool:
+    with _one_blas_thread(*_openblas()), ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, parts))

@@ -27,7 +27,7 @@ def apl_forward(x, a, b):
     sizes("x: ... D, a: S D, b: S D", x, a, b)
     y = np.maximum(x, 0)                                            # (1)
     for a_s, b_s in zip(a, b, strict=True):
-        y = y + a_s * np.maximum(b_s - x, 0)                           # (1)
+        y = y + a_s * np.maximum(b_s - x, 0)                       # (1)
     return y, (x, a, b)
 
 
@@ -37,7 +37,7 @@ def apl_backward(dy, cache):
     leading = tuple(range(x.ndim - 1))
     for s, (a_s, b_s) in enumerate(zip(a, b, strict=True)):
         dy_on = dy * (x < b_s)
-        dx = dx - a_s * dy_on                                        # (2)
+        dx = dx - a_s * dy_on                                       # (2)
         da[s] = (dy_on * (b_s - x)).sum(axis=leading)               # (3)
         db[s] = a_s * dy_on.sum(axis=leading)                       # (4)
     return dx, da, db

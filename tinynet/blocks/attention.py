@@ -118,7 +118,7 @@ def _each_block(work, shape, causal):
     A head belongs to one thread, which goes through its queries in order.
     """
     H, M, N = shape
-    several = max(1, min(GROUP // (BLOCK * max(N, 1)), -(-H // 2)))
+    several = max(1, min(GROUP // (BLOCK * max(N, 1)), -(-H // threads.available())))
 
     def heads_from(first):
         for query in range(0, M, BLOCK):

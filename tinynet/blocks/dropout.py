@@ -36,6 +36,11 @@ def dropout_backward(dy, mask):
     return dy * mask, None                                      # (2)
 
 
+def thinned(x, keep_mask, p):
+    """(1) where a mask is drawn, x itself where none is: dropout inside another block."""
+    return x if keep_mask is None else dropout_forward(x, keep_mask, p)[0]
+
+
 # %% 2. The same in loops: none, drawing the mask takes longer than both
 
 # %% 3. The op

@@ -27,11 +27,12 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import dropout
-from tinynet.blocks.sparse_linear import sparse_linear
+from tinynet.blocks.dropout import dropout, thinned
+from tinynet.blocks.sparse_linear import rows_times, sparse_linear
 from tinynet.engine import Op
 from tinynet.graph import Graph, SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.ops import broadcast_to
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -53,12 +54,7 @@ def _checked(h, s, r, keep, graph):
 # %% 1. The mathematics, with every pair of nodes: (M, N, N)
 def _dense(graph, values):
     """Numbers on the edges (E, M) as (M, N, N)."""
-    return np.moveaxis(graph.dense(values), -1, 0)
-
-
-def _thinned(beta, keep, p):
-    """beta c, for beta or its gradient."""
-    return beta if keep is None else beta * (keep / beta.dtype.type(1 - p))
+    return np.moveaxis(graph.spread(values), -1, 0)
 
 
 def graph_attention_forward(h, s, r, keep=None, graph=None, slope=0.2, p=0):
@@ -66,28 +62,27 @@ def graph_attention_forward(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     _checked(h, s, r, keep, graph)
     z = s.T[:, :, None] + r.T[:, None, :]
     alpha = np.where(z > 0, z, slope * z).astype(z.dtype)                   # (1)
-    no_edge = ~graph.dense(np.ones(len(graph.indices), bool))
+    no_edge = ~graph.spread(np.ones(len(graph.indices), bool))
     beta = masked_softmax(alpha, no_edge)[:, graph.rows, graph.indices].T   # (2)
-    y = np.einsum("mij,jmf->imf", _dense(graph, _thinned(beta, keep, p)), h)        # (3)
+    y = np.einsum("mij,jmf->imf", _dense(graph, thinned(beta, keep, p)), h)         # (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
 
 
 def graph_attention_backward(dy, cache):
     h, s, r, keep, weights, graph, slope, p = cache
     z = s.T[:, :, None] + r.T[:, None, :]
-    dbeta = np.einsum("imf,jmf->mij", dy, h)[:, graph.rows, graph.indices].T        # (4)
-    dbeta, beta = _dense(graph, _thinned(dbeta, keep, p)), _dense(graph, weights)    # (4)
+    products = np.einsum("imf,jmf->mij", dy, h)[:, graph.rows, graph.indices].T
+    dbeta, beta = _dense(graph, thinned(products, keep, p)), _dense(graph, weights)         # (4)
     dalpha = beta * (dbeta - (beta * dbeta).sum(axis=2, keepdims=True))     # (5)
     dz = np.where(z > 0, dalpha, slope * dalpha).astype(z.dtype)            # (6)
-    dh = np.einsum("mij,imf->jmf", _dense(graph, _thinned(weights, keep, p)), dy)  # (9)
+    dh = np.einsum("mij,imf->jmf", _dense(graph, thinned(weights, keep, p)), dy)    # (9)
     return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
 
 
-# %% 2. The same in loops over the edges: first those into each node i, then those out of each node j
+# %% 2. The same in loops over the edges: those into each node i; sums over i go over the transposed graph
 @parallel_jit
-def _attend(h, s, r, keep, scale, slope, indptr, indices, beta, y):
-    N, M, F = h.shape
-    all_stay, zero = len(keep) < len(beta), scale - scale
+def _softmax_of_neighbours(s, r, slope, indptr, indices, beta):
+    N, M = s.shape
     for i in prange(N):
         first, last = indptr[i], indptr[i + 1]
         for m in range(M):
@@ -96,72 +91,66 @@ def _attend(h, s, r, keep, scale, slope, indptr, indices, beta, y):
                 z = s[i, m] + r[indices[e], m]
                 beta[e, m] = z if z > 0 else slope * z                      # (1)
                 top = max(top, beta[e, m])
-            total = zero
+            total = slope - slope                                           # 0 of the arrays' dtype
             for e in range(first, last):
-                beta[e, m] = math.exp(beta[e, m] - h.dtype.type(top))
+                beta[e, m] = math.exp(beta[e, m] - s.dtype.type(top))
                 total += beta[e, m]
             for e in range(first, last):
                 beta[e, m] /= total                                         # (2)
-        for e in range(first, last):
-            for m in range(M):
-                weight = beta[e, m] * scale if all_stay or keep[e, m] else zero
-                for f in range(F):
-                    y[i, m, f] += weight * h[indices[e], m, f]              # (3)
 
 
 @parallel_jit
-def _into_nodes(dy, h, s, r, keep, scale, beta, slope, indptr, indices, dz, ds):
+def _edge_products(dy, h, indptr, indices, products):
     N, M, F = h.shape
-    all_stay, zero = len(keep) < len(beta), scale - scale
+    for i in prange(N):
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                for f in range(F):
+                    products[e, m] += dy[i, m, f] * h[indices[e], m, f]
+
+
+@parallel_jit
+def _through_softmax(s, r, slope, beta, dbeta, indptr, indices, dz):
+    N, M = s.shape
     for i in prange(N):
         for m in range(M):
-            mean = zero
+            mean = slope - slope
             for e in range(indptr[i], indptr[i + 1]):
-                d = zero
-                for f in range(F):
-                    d += dy[i, m, f] * h[indices[e], m, f]                  # (4)
-                dz[e, m] = d * scale if all_stay or keep[e, m] else zero    # (4)
-                mean += beta[e, m] * dz[e, m]
+                mean += beta[e, m] * dbeta[e, m]
             for e in range(indptr[i], indptr[i + 1]):
-                d = beta[e, m] * (dz[e, m] - mean)                          # (5)
+                d = beta[e, m] * (dbeta[e, m] - mean)                       # (5)
                 dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
-                ds[i, m] += dz[e, m]                                        # (7)
 
 
 @parallel_jit
-def _out_of_nodes(dy, keep, scale, beta, dz, indptr, rows, edges, dr, dh):
-    N, M, F = dh.shape
-    all_stay, zero = len(keep) < len(beta), scale - scale
-    for j in prange(N):
-        for k in range(indptr[j], indptr[j + 1]):
-            e = edges[k]
+def _sums(indptr, values, total):
+    N, M = total.shape
+    for i in prange(N):
+        for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
-                dr[j, m] += dz[e, m]                                        # (8)
-                weight = beta[e, m] * scale if all_stay or keep[e, m] else zero
-                for f in range(F):
-                    dh[j, m, f] += weight * dy[rows[k], m, f]               # (9)
-
-
-def _dropout(keep, p, h):
-    """(keep, 1/(1-p)) for the kernels; no rows stand for None."""
-    return (np.empty((0, h.shape[1]), bool), h.dtype.type(1)) if keep is None else (keep, h.dtype.type(1 / (1 - p)))
+                total[i, m] += values[e, m]
 
 
 def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     _checked(h, s, r, keep, graph)
-    h, s, r, keep = contiguous(h, s, r, keep)
-    y, beta = np.zeros_like(h), np.empty((len(graph.indices), h.shape[1]), h.dtype)
-    _attend(h, s, r, *_dropout(keep, p, h), h.dtype.type(slope), graph.indptr, graph.indices, beta, y)
+    h, s, r = contiguous(h, s, r)
+    beta = np.empty((len(graph.indices), h.shape[1]), h.dtype)
+    _softmax_of_neighbours(s, r, h.dtype.type(slope), graph.indptr, graph.indices, beta)    # (1) (2)
+    y = rows_times(graph.indptr, graph.indices, thinned(beta, keep, p), h)                  # (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
 
 
 def graph_attention_backward_loops(dy, cache):
-    *arrays, graph, slope, p = cache
-    dy, h, s, r, keep, beta = contiguous(dy, *arrays)
-    dh, dz, ds, dr = (np.zeros_like(a) for a in (h, beta, s, r))
-    dropout = _dropout(keep, p, h)
-    _into_nodes(dy, h, s, r, *dropout, beta, h.dtype.type(slope), graph.indptr, graph.indices, dz, ds)
-    _out_of_nodes(dy, *dropout, beta, dz, *graph.transposed, dr, dh)
+    h, s, r, keep, beta, graph, slope, p = cache
+    dy, h, s, r, beta = contiguous(dy, h, s, r, beta)
+    products, dz, ds, dr = (np.zeros_like(a) for a in (beta, beta, s, r))
+    _edge_products(dy, h, graph.indptr, graph.indices, products)
+    dbeta = thinned(products, keep, p)                                                      # (4)
+    _through_softmax(s, r, h.dtype.type(slope), beta, dbeta, graph.indptr, graph.indices, dz)       # (5) (6)
+    into, rows, order = graph.transposed
+    _sums(graph.indptr, dz, ds)                                                             # (7)
+    _sums(into, dz[order], dr)                                                              # (8)
+    dh = rows_times(into, rows, thinned(beta, keep, p)[order], dy)                          # (9)
     return dh, ds, dr, None
 
 
@@ -204,10 +193,9 @@ class GraphAttention(nn.Module):
         heads = self.W.shape[1]
         if isinstance(x, SparseRows):
             return sparse_linear(self.W, self._keep(len(x.values), heads), x=x, p=self.p)
-        x = x.reshape(1, *x.shape)
-        keep = self._keep(heads, *x.shape[1:])
+        keep = self._keep(heads, *x.shape)
         if keep is not None:
-            x = dropout(x * np.ones((heads, 1, 1), x.dtype), keep, p=self.p)
+            x = dropout(broadcast_to(x, shape=keep.shape), keep, p=self.p)
         return (x @ self.W.transpose(1, 0, 2)).transpose(1, 0, 2)
 
     def forward(self, x, graph):

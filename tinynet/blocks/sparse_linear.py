@@ -12,6 +12,7 @@ x is data, it gets no gradient.
 
 import numpy as np
 
+from tinynet.blocks.dropout import thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
@@ -32,61 +33,51 @@ def _checked(W, keep, x):
                          "draw one boolean for each number and head")
 
 
-def _thinned(x, keep, p, M, dtype):
+def _values(x, keep, p, W):
     """x c (K, M), one column a head."""
-    values = np.broadcast_to(x.values.astype(dtype)[:, None], (len(x.values), M))
-    return values if keep is None else values * (keep / dtype.type(1 - p))
+    return thinned(np.broadcast_to(x.values.astype(W.dtype)[:, None], (len(x.values), W.shape[1])), keep, p)
 
 
 # %% 1. The mathematics
 def sparse_linear_forward(W, keep=None, x=None, p=0):
     """Raises ShapeError where W, keep and x don't fit, TypeError for an x that isn't SparseRows."""
     _checked(W, keep, x)
-    xc = x.dense(_thinned(x, keep, p, W.shape[1], W.dtype))
-    return np.einsum("ndm,dmf->nmf", xc, W), (W, keep, x, p)            # (1)
+    return np.einsum("ndm,dmf->nmf", x.spread(_values(x, keep, p, W)), W), (W, keep, x, p)      # (1)
 
 
 def sparse_linear_backward(dh, cache):
     W, keep, x, p = cache
-    xc = x.dense(_thinned(x, keep, p, W.shape[1], W.dtype))
-    return np.einsum("ndm,nmf->dmf", xc, dh), None                      # (2)
+    return np.einsum("ndm,nmf->dmf", x.spread(_values(x, keep, p, W)), dh), None        # (2)
 
 
-# %% 2. The same in loops over the numbers: of each row, and back of each column
+# %% 2. The same in loops over the numbers: by rows, and back by columns
 @parallel_jit
-def _rows_times(indptr, indices, xc, W, h):
+def _rows_times(indptr, indices, values, W, h):
     N, M, F = h.shape
     for n in prange(N):
         for k in range(indptr[n], indptr[n + 1]):
             for m in range(M):
                 for f in range(F):
-                    h[n, m, f] += xc[k, m] * W[indices[k], m, f]        # (1)
+                    h[n, m, f] += values[k, m] * W[indices[k], m, f]
 
 
-@parallel_jit
-def _columns_times(indptr, rows, numbers, xc, dh, dW):
-    D, M, F = dW.shape
-    for d in prange(D):
-        for k in range(indptr[d], indptr[d + 1]):
-            for m in range(M):
-                for f in range(F):
-                    dW[d, m, f] += xc[numbers[k], m] * dh[rows[k], m, f]        # (2)
+def rows_times(indptr, indices, values, W):
+    """h[n,m] = sum_k values[k,m] W[indices[k],m] (N, M, F), k over the places of row n."""
+    values, W = contiguous(values, W)
+    h = np.zeros((len(indptr) - 1, *W.shape[1:]), W.dtype)
+    _rows_times(indptr, indices, values, W, h)
+    return h
 
 
 def sparse_linear_forward_loops(W, keep=None, x=None, p=0):
     _checked(W, keep, x)
-    h = np.zeros((x.shape[0], *W.shape[1:]), W.dtype)
-    xc, W = contiguous(_thinned(x, keep, p, W.shape[1], W.dtype), W)
-    _rows_times(x.indptr, x.indices, xc, W, h)
-    return h, (W, keep, x, p)
+    return rows_times(x.indptr, x.indices, _values(x, keep, p, W), W), (W, keep, x, p)      # (1)
 
 
 def sparse_linear_backward_loops(dh, cache):
     W, keep, x, p = cache
-    dW = np.zeros(W.shape, W.dtype)
-    xc, dh = contiguous(_thinned(x, keep, p, W.shape[1], W.dtype), dh)
-    _columns_times(*x.transposed, xc, dh, dW)
-    return dW, None
+    indptr, rows, order = x.transposed
+    return rows_times(indptr, rows, _values(x, keep, p, W)[order], dh), None        # (2)
 
 
 # %% 3. The op
