@@ -7,7 +7,7 @@ import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.cross_entropy import cross_entropy
 from tinynet.blocks.graph_attention import GraphAttention
-from tinynet.blocks.sparse_linear import sparse_linear
+from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.check import gradcheck
 from tinynet.graph import Graph, SparseRows
 from tinynet.models.gat import GAT
@@ -83,11 +83,11 @@ def test_it_learns_which_ring_a_node_is_on(rng, two_rings):
 
 def test_bad_sparse_input(rng):
     W, x = rng.normal(size=(4, 1, 2)), SparseRows.from_dense(np.eye(3))
-    with pytest.raises(ShapeError, match=r"sparse_linear: W \(D M F\) = \(4, 1, 2\) and x \(N D\) = \(3, 3\): D is 4"):
-        sparse_linear(W, x=x)
-    with pytest.raises(TypeError, match="sparse_linear: x is a ndarray"):
-        sparse_linear(W, x=np.eye(4))
+    with pytest.raises(ShapeError, match=r"sparse_matmul: W \(D M F\) = \(4, 1, 2\) and x \(N D\) = \(3, 3\): D is 4"):
+        sparse_matmul(W, x=x)
+    with pytest.raises(TypeError, match="sparse_matmul: x is a ndarray"):
+        sparse_matmul(W, x=np.eye(4))
     with pytest.raises(ShapeError, match="draw one boolean for each number and head"):
-        sparse_linear(W[:3], np.ones((2, 1), bool), x=x)
+        sparse_matmul(W[:3], np.ones((2, 1), bool), x=x)
     with pytest.raises(TypeError, match="keep holds float64"):
-        sparse_linear(W[:3], np.ones((3, 1)), x=x)
+        sparse_matmul(W[:3], np.ones((3, 1)), x=x)

@@ -65,7 +65,7 @@ def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     return torch.zeros_like(h).index_add(0, i, beta[:, :, None] * h[j])
 
 
-def sparse_linear(W, keep=None, x=None, p=0):
+def sparse_matmul(W, keep=None, x=None, p=0):
     rows, columns = (torch.from_numpy(a.astype(np.int64)) for a in (x.rows, x.indices))
     values = torch.from_numpy(x.values)[:, None] * (1 if keep is None else keep.double() / (1 - p))
     terms = values[:, :, None] * W[columns]
@@ -99,7 +99,7 @@ ORACLES = dict(
     mean_squared_error=lambda y, t: F.mse_loss(y, t.double()),
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
-    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_linear=sparse_linear)
+    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul)
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

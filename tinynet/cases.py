@@ -32,7 +32,7 @@ from tinynet.blocks import maxout as _maxout
 from tinynet.blocks import mean_squared_error as _mean_squared_error
 from tinynet.blocks import residual as _residual
 from tinynet.blocks import softmax as _softmax
-from tinynet.blocks import sparse_linear as _sparse_linear
+from tinynet.blocks import sparse_matmul as _sparse_matmul
 from tinynet.engine import Op
 from tinynet.graph import Graph, SparseRows
 
@@ -404,12 +404,12 @@ def _sparse(rng, N, D):
     return SparseRows.from_dense(rng.normal(size=(N, D)) * some)
 
 
-@case(_sparse_linear.sparse_linear)
-def sparse_linear(rng, N, D, M, F):
+@case(_sparse_matmul.sparse_matmul)
+def sparse_matmul(rng, N, D, M, F):
     return [rng.normal(size=(D, M, F))], dict(x=_sparse(rng, N, D))
 
 
-@case(_sparse_linear.sparse_linear)
-def sparse_linear_dropout(rng, N, D, M, F):
+@case(_sparse_matmul.sparse_matmul)
+def sparse_matmul_dropout(rng, N, D, M, F):
     x = _sparse(rng, N, D)
     return [rng.normal(size=(D, M, F)), rng.random((len(x.values), M)) < 0.6], dict(x=x, p=0.4)

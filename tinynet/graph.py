@@ -108,6 +108,19 @@ class Graph(Rows):
         loops = np.repeat(np.arange(self.nodes)[:, None], 2, axis=1)
         return Graph.from_edges(np.concatenate([self.edges, loops]), self.nodes)
 
+    def without_self_loops(self):
+        """Without the edges of nodes to themselves."""
+        return Graph.from_edges(self.edges[self.rows != self.indices], self.nodes)
+
+    def weighted(self, values):
+        """A number on each edge (E) as SparseRows (N, N)."""
+        return SparseRows(self.indptr, self.indices, values, self.shape)
+
+    @cached_property
+    def means(self):
+        """SparseRows (N, N) that turn features into the mean over each node's neighbours; 0 where there is none."""
+        return self.weighted(1 / np.diff(self.indptr)[self.rows])
+
     def __repr__(self):
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet.blocks.graph_attention import graph_attention_backward
-from tinynet.blocks.sparse_linear import sparse_linear_backward
+from tinynet.blocks.sparse_matmul import sparse_matmul_backward
 
 from .registry import mutant
 
@@ -51,16 +51,16 @@ def kept_but_not_scaled_up(dy, cache):
     return dh * (1 - cache[-1]), ds, dr, None
 
 
-@mutant("sparse_linear", "sign")
-def sparse_negative(dh, cache):
-    return -sparse_linear_backward(dh, cache)[0], None
+@mutant("sparse_matmul", "sign")
+def sparse_negative(dy, cache):
+    return -sparse_matmul_backward(dy, cache)[0], None
 
 
-@mutant("sparse_linear", "upstream ignored")
-def sparse_upstream_of_ones(dh, cache):
-    return sparse_linear_backward(np.ones_like(dh), cache)
+@mutant("sparse_matmul", "upstream ignored")
+def sparse_upstream_of_ones(dy, cache):
+    return sparse_matmul_backward(np.ones_like(dy), cache)
 
 
-@mutant("sparse_linear_dropout", "factor")
-def sparse_not_scaled_up(dh, cache):
-    return sparse_linear_backward(dh, cache)[0] * (1 - cache[-1]), None
+@mutant("sparse_matmul_dropout", "factor")
+def sparse_not_scaled_up(dy, cache):
+    return sparse_matmul_backward(dy, cache)[0] * (1 - cache[-1]), None

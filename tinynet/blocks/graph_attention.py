@@ -28,11 +28,11 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
 from tinynet.blocks.dropout import dropout, thinned
-from tinynet.blocks.sparse_linear import rows_times, sparse_linear
-from tinynet.engine import Op
+from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
+from tinynet.engine import Op, no_grad
 from tinynet.graph import Graph, SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
-from tinynet.ops import broadcast_to
+from tinynet.ops import broadcast_to, concatenate
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -162,26 +162,31 @@ graph_attention = Op(graph_attention_forward, graph_attention_backward,
 # %% 4. The module
 class GraphAttention(nn.Module):
     """x (N, d_in), an array, a tensor or SparseRows -> (N, heads d_out), the heads one after the other (shi 2.6), or,
-    with average=True, their mean (N, d_out) (shi 2.7).  Call it with x and the graph.
+    with average=True, their mean (N, d_out) (shi 2.7).  Call it with x and the graph; g of the deck is up to you.
 
+    residual   adds a linear map of the input to every head
+    attend     False: alpha is constant, so a node takes the mean of its neighbours (Const-GAT)
     p          chance to be dropped in training: entries of x and of h, and coefficients, each head on its own
     rng        a seed or np.random.Generator
 
-    W (d_in, heads, d_out), a_left and a_right (heads, d_out) are Glorot-uniform; both halves of the score and the
-    output have a bias, as in the published code.
+    W, W_skip (d_in, heads, d_out), a_left and a_right (heads, d_out) are Glorot-uniform; both halves of the score and
+    the output have a bias, as in the published code.
     """
 
-    def __init__(self, d_in, d_out, heads=1, average=False, p=0.0, rng=None, dtype=np.float32):
+    def __init__(self, d_in, d_out, heads=1, average=False, residual=False, attend=True, p=0.0, rng=None,
+                 dtype=np.float32):
         self.rng = rng = np.random.default_rng(rng)
-        self.p, self.average = p, average
+        self.p, self.average, self.attend, self.d_out = p, average, attend, d_out
 
         def glorot(shape, fans):
             r = np.sqrt(6 / fans)
             return nn.Parameter(rng.uniform(-r, r, shape).astype(dtype))
 
         self.W = glorot((d_in, heads, d_out), d_in + d_out)
-        self.a_left, self.a_right = (glorot((heads, d_out), d_out + 1) for _ in "lr")
-        self.b_left, self.b_right = (nn.Parameter(np.zeros(heads, dtype)) for _ in "lr")
+        self.W_skip = glorot((d_in, heads, d_out), d_in + d_out) if residual else None
+        if attend:
+            self.a_left, self.a_right = (glorot((heads, d_out), d_out + 1) for _ in "lr")
+            self.b_left, self.b_right = (nn.Parameter(np.zeros(heads, dtype)) for _ in "lr")
         self.bias = nn.Parameter(np.zeros((heads, d_out), dtype))
 
     def _keep(self, *shape):
@@ -189,19 +194,42 @@ class GraphAttention(nn.Module):
         return self.rng.random(shape, np.float32) >= self.p if self.training and self.p else None
 
     def features(self, x):
-        """h (N, heads, d_out) = x W, the input dropped for each head on its own (shi 2.1)."""
-        heads = self.W.shape[1]
+        """h (N, heads, d_out) = x W (shi 2.1), and after it x W_skip: the input dropped for each head on its own."""
+        W = self.W if self.W_skip is None else concatenate(self.W, self.W_skip, axis=2)
+        d_in, heads, width = W.shape
         if isinstance(x, SparseRows):
-            return sparse_linear(self.W, self._keep(len(x.values), heads), x=x, p=self.p)
+            return sparse_matmul(W, self._keep(len(x.values), heads), x=x, p=self.p)
         keep = self._keep(heads, *x.shape)
-        if keep is not None:
-            x = dropout(broadcast_to(x, shape=keep.shape), keep, p=self.p)
-        return (x @ self.W.transpose(1, 0, 2)).transpose(1, 0, 2)
+        if keep is None:
+            return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)
+        x = dropout(broadcast_to(x, shape=keep.shape), keep, p=self.p)
+        return (x @ W.transpose(1, 0, 2)).transpose(1, 0, 2)
+
+    def scores(self, h):
+        """s and r (N, heads): the two halves of the score (shi 2.4)."""
+        return (h * self.a_left).sum(axis=-1) + self.b_left, (h * self.a_right).sum(axis=-1) + self.b_right
 
     def forward(self, x, graph):
-        h = self.features(x)
-        s, r = (h * self.a_left).sum(axis=-1) + self.b_left, (h * self.a_right).sum(axis=-1) + self.b_right
+        both = self.features(x)
+        h, skip = both[:, :, :self.d_out], both[:, :, self.d_out:]
+        s_r = self.scores(h) if self.attend else ()
         keep_h, keep = self._keep(*h.shape), self._keep(len(graph.indices), h.shape[1])
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
-        y = graph_attention(h, s, r, keep, graph=graph, p=self.p) + self.bias
+        y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
+             sparse_matmul(h, keep, x=graph.means, p=self.p)) + self.bias
+        y = y if self.W_skip is None else y + skip
         return y.mean(axis=1) if self.average else y.reshape(len(y), -1)
+
+    def weights(self, x, graph):
+        """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""
+        if not self.attend:
+            return np.broadcast_to(graph.means.values[:, None], (len(graph.indices), self.W.shape[1]))
+        training, self.training = self.training, False
+        try:
+            with no_grad():
+                h = self.features(x)[:, :, :self.d_out]
+                s, r = self.scores(h)
+            _, (*_, beta, _, _, _) = graph_attention.pair(h.size)[0](h.data, s.data, r.data, graph=graph)
+        finally:
+            self.training = training
+        return beta

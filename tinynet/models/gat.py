@@ -1,4 +1,4 @@
-"""The graph attention networks of Velickovic et al. 2018 (arXiv:1710.10903) for the citation graphs: shi fig6-fig9.
+"""The graph attention networks of Velickovic et al. 2018 (arXiv:1710.10903): shi fig6-fig9.
 
     >>> from tinynet.graph import Graph
     >>> from tinynet.models.gat import GAT
@@ -6,6 +6,8 @@
     >>> path = Graph.from_edges([(0, 1), (1, 2)], nodes=3).undirected().with_self_loops()
     >>> GAT(d_in=5, classes=2, rng=0)(np.ones((3, 5), np.float32), path).shape
     (3, 2)
+
+A node looks at its neighbours only, so give graphs with self-loops, as the paper does.
 """
 
 import numpy as np
@@ -16,17 +18,36 @@ from tinynet.blocks.graph_attention import GraphAttention
 
 
 class GAT(nn.Module):
-    """x (N, d_in) and a graph -> logits (N, classes): 8 heads of 8 features one after the other, ELU,
-    then the mean of `out_heads`.
+    """x (N, d_in) and a graph -> logits (N, classes), for the citation graphs: 8 heads of 8 features one after the
+    other, ELU, then the mean of `out_heads`.
 
     out_heads  1 for Cora and Citeseer, 8 for Pubmed
+    attend     False: Const-GAT
     p          of the three dropouts, 0.6 in the paper
     """
 
-    def __init__(self, d_in, classes, heads=8, width=8, out_heads=1, p=0.6, rng=None, dtype=np.float32):
-        rng = np.random.default_rng(rng)
-        self.first = GraphAttention(d_in, width, heads, p=p, rng=rng, dtype=dtype)
-        self.last = GraphAttention(heads * width, classes, out_heads, average=True, p=p, rng=rng, dtype=dtype)
+    def __init__(self, d_in, classes, heads=8, width=8, out_heads=1, attend=True, p=0.6, rng=None, dtype=np.float32):
+        shared = dict(attend=attend, p=p, rng=np.random.default_rng(rng), dtype=dtype)
+        self.first = GraphAttention(d_in, width, heads, **shared)
+        self.last = GraphAttention(heads * width, classes, out_heads, average=True, **shared)
 
     def forward(self, x, graph):
         return self.last(elu(self.first(x, graph)), graph)
+
+
+class InductiveGAT(nn.Module):
+    """x (N, d_in) and a graph -> logits (N, labels), for graphs that were not seen in training (the paper's PPI): two
+    layers of 4 heads of 256 features with ELU, the second with a residual connection, then the mean of 6 heads.
+
+    attend     False: Const-GAT
+    """
+
+    def __init__(self, d_in, labels, heads=4, width=256, out_heads=6, attend=True, rng=None, dtype=np.float32):
+        shared = dict(attend=attend, rng=np.random.default_rng(rng), dtype=dtype)
+        self.first = GraphAttention(d_in, width, heads, **shared)
+        self.second = GraphAttention(heads * width, width, heads, residual=True, **shared)
+        self.last = GraphAttention(heads * width, labels, out_heads, average=True, **shared)
+
+    def forward(self, x, graph):
+        x = elu(self.first(x, graph))
+        return self.last(elu(self.second(x, graph)), graph)

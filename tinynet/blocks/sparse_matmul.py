@@ -1,0 +1,104 @@
+"""A sparse matrix times a full one: bags of words, of which 1 in 80 stands in a paper, and sums over neighbours.
+
+    (1)  y[n,m] = sum_d x[n,d] c[n,d,m] W[d,m]          shi 2.1
+    (2)  dW[d,m] = sum_n x[n,d] c[n,d,m] dy[n,m]
+
+x (N, D) SparseRows with K numbers that aren't 0   W (D, M, F)   y (N, M, F)   keep (K, M) or None
+N rows, D columns, M heads, F features of a head
+keep   boolean, drawn for each number and head with probability 1 - p of True; without it c = 1
+c      dropout of the input, each head on its own: keep / (1 - p)
+x is data, it gets no gradient.
+"""
+
+import numpy as np
+
+from tinynet.blocks.dropout import dropout, thinned
+from tinynet.engine import Op
+from tinynet.graph import SparseRows
+from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.shapes import ShapeError, sizes
+
+
+def _checked(W, keep, x):
+    if not isinstance(x, SparseRows):
+        raise TypeError(f"sparse_matmul: x is a {type(x).__name__}; make SparseRows of it, or use matmul")
+    D, *_ = sizes("W: D M F, keep: K M", W, keep)
+    if x.shape[1] != D:
+        raise ShapeError(f"sparse_matmul: W (D M F) = {W.shape} and x (N D) = {x.shape}: D is {D} and {x.shape[1]}; "
+                         "make them equal")
+    if keep is not None and keep.dtype != bool:
+        raise TypeError(f"sparse_matmul: keep holds {keep.dtype}; give booleans, True where a number stays")
+    if keep is not None and len(keep) != len(x.values):
+        raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
+                         "draw one boolean for each number and head")
+
+
+def _values(x, keep, p, W):
+    """x c (K, M), one column a head."""
+    return thinned(np.broadcast_to(x.values.astype(W.dtype)[:, None], (len(x.values), W.shape[1])), keep, p)
+
+
+# %% 1. The mathematics
+def sparse_matmul_forward(W, keep=None, x=None, p=0):
+    """Raises ShapeError where W, keep and x don't fit, TypeError for an x that isn't SparseRows."""
+    _checked(W, keep, x)
+    return np.einsum("ndm,dmf->nmf", x.spread(_values(x, keep, p, W)), W), (W, keep, x, p)      # (1)
+
+
+def sparse_matmul_backward(dy, cache):
+    W, keep, x, p = cache
+    return np.einsum("ndm,nmf->dmf", x.spread(_values(x, keep, p, W)), dy), None        # (2)
+
+
+# %% 2. The same in loops over the numbers: by rows, and back by columns
+@parallel_jit
+def _rows_times(indptr, indices, values, W, y):
+    N, M, F = y.shape
+    for n in prange(N):
+        for k in range(indptr[n], indptr[n + 1]):
+            for m in range(M):
+                for f in range(F):
+                    y[n, m, f] += values[k, m] * W[indices[k], m, f]
+
+
+def rows_times(indptr, indices, values, W):
+    """y[n,m] = sum_k values[k,m] W[indices[k],m] (N, M, F), k over the places of row n."""
+    values, W = contiguous(values, W)
+    y = np.zeros((len(indptr) - 1, *W.shape[1:]), W.dtype)
+    _rows_times(indptr, indices, values, W, y)
+    return y
+
+
+def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
+    _checked(W, keep, x)
+    return rows_times(x.indptr, x.indices, _values(x, keep, p, W), W), (W, keep, x, p)      # (1)
+
+
+def sparse_matmul_backward_loops(dy, cache):
+    W, keep, x, p = cache
+    indptr, rows, order = x.transposed
+    return rows_times(indptr, rows, _values(x, keep, p, W)[order], dy), None        # (2)
+
+
+# %% 3. The op
+sparse_matmul = Op(sparse_matmul_forward, sparse_matmul_backward,
+                   loops=(sparse_matmul_forward_loops, sparse_matmul_backward_loops))
+
+
+# %% 4. The module: none, the layers over graphs are made of it
+def times(A, h, keep=None, p=0):
+    """A h (N, F) for A (N, D), SparseRows or full, and h (D, F).
+
+    keep  which numbers of A stay, drawn with probability 1 - p: (K) for SparseRows, (N, D) for a full A; None: all
+    """
+    if isinstance(A, SparseRows):
+        keep = None if keep is None else keep[:, None]
+        return sparse_matmul(h.reshape(h.shape[0], 1, -1), keep, x=A, p=p).reshape(A.shape[0], -1)
+    return (A if keep is None else dropout(A, keep, p=p)) @ h
+
+
+def drawn(module, x):
+    """`keep` for `times`: which numbers of x stay in a module that drops its input with chance p while it trains."""
+    if not (module.training and module.p):
+        return None
+    return module.rng.random(len(x.values) if isinstance(x, SparseRows) else x.shape, np.float32) >= module.p

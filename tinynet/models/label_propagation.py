@@ -1,0 +1,40 @@
+"""Label propagation: what the graph alone tells, without features and without parameters (shi fig9, row LP).
+
+Every node takes the mean of its neighbours' class scores, the labelled ones keep theirs, until nothing changes.
+Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions".
+
+    >>> from tinynet.graph import Graph
+    >>> from tinynet.models.label_propagation import label_propagation
+    >>> path = Graph.from_edges([(0, 1), (1, 2), (2, 3)], nodes=4).undirected()
+    >>> label_propagation(path, known=[0, 3], labels=[0, 1], classes=2).round(2).tolist()
+    [[1.0, 0.0], [0.67, 0.33], [0.33, 0.67], [0.0, 1.0]]
+"""
+
+import numpy as np
+
+from tinynet.blocks.sparse_matmul import rows_times
+
+
+def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100_000):
+    """Scores (N, classes); a node that no label reaches has zeros.
+
+    known      numbers of the labelled nodes   labels  their classes 0..classes-1
+    tolerance  stop when no score changes by more in one round, or after `at_most` rounds
+
+    Raises ValueError for labels out of range and for a label without a node.
+    """
+    known, labels = np.asarray(known), np.asarray(labels)
+    if known.shape != labels.shape or known.ndim != 1:
+        raise ValueError(f"label_propagation: known has shape {known.shape}, labels {labels.shape}; "
+                         "give one label for each known node")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"label_propagation: the labels run from {labels.min()} to {labels.max()}, but there are only "
+                         f"the classes 0..{classes - 1}")
+    means, scores = graph.means, np.zeros((graph.nodes, classes))
+    for _ in range(at_most):
+        scores[known] = np.eye(classes)[labels]
+        before, scores = scores, rows_times(means.indptr, means.indices, means.values[:, None], scores[:, None])[:, 0]
+        scores[known] = before[known]
+        if np.abs(scores - before).max(initial=0) <= tolerance:
+            break
+    return scores
