@@ -58,6 +58,12 @@ def additive_attention(s, h, W, U, v, mask=None):
     return alpha @ h
 
 
+def lstm(x, W, U, b):
+    start = torch.zeros(1, x.shape[1], len(U), dtype=x.dtype)
+    parameters = W.T, U.T, b, torch.zeros_like(b)       # its gates stand in our order; its second bias adds to b
+    return torch.lstm(x, (start, start), parameters, True, 1, 0.0, True, False, False)[0]
+
+
 def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     i, j = (torch.from_numpy(a.astype(np.int64)) for a in (graph.rows, graph.indices))
     e = torch.exp(F.leaky_relu(s[i] + r[j], slope))
@@ -99,7 +105,7 @@ ORACLES = dict(
     mean_squared_error=lambda y, t: F.mse_loss(y, t.double()),
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
-    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul)
+    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm)
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

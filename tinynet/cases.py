@@ -28,6 +28,7 @@ from tinynet.blocks import graph_attention as _graph_attention
 from tinynet.blocks import layer_norm as _layer_norm
 from tinynet.blocks import linear as _linear
 from tinynet.blocks import lp_unit as _lp
+from tinynet.blocks import lstm as _lstm
 from tinynet.blocks import maxout as _maxout
 from tinynet.blocks import mean_squared_error as _mean_squared_error
 from tinynet.blocks import residual as _residual
@@ -289,6 +290,12 @@ def additive_attention_row_without_keys(rng, M, N, P, Q, A):
     may_attend = np.broadcast_to(np.arange(M)[:, None] > 0, (M, N))     # state 0 has nothing
     s, h = rng.normal(size=(M, P)), rng.normal(size=(N, Q))
     return s, h, rng.normal(size=(A, P)), rng.normal(size=(A, Q)), rng.normal(size=A), may_attend
+
+
+# %% Blocks: recurrent
+@case(_lstm.lstm)
+def lstm(rng, T, B, D, H):
+    return rng.normal(size=(T, B, D)), rng.normal(size=(D, 4 * H)), rng.normal(size=(H, 4 * H)), rng.normal(size=4 * H)
 
 
 # %% Blocks: activation functions, pooling units, dropout

@@ -99,6 +99,41 @@ class Graph(Rows):
         """The nodes that node i attends to."""
         return self.indices[self.indptr[i]:self.indptr[i + 1]]
 
+    def sample(self, nodes, count, rng):
+        """(B, count) neighbours of these nodes (B), drawn evenly and with replacement; -1 where a node has none.
+
+        count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
+        rng     a seed or np.random.Generator
+
+        Raises ShapeError unless nodes is (B), TypeError for nodes that aren't whole numbers and ValueError for a node
+        that isn't there or a count below 1.
+        """
+        nodes, rng = self._checked(nodes), np.random.default_rng(rng)
+        if count is not None and count < 1:
+            raise ValueError(f"graph: {count} neighbours can't be drawn; draw at least 1, or None for all")
+        degrees = np.diff(self.indptr)[nodes][:, None]
+        if count is None:
+            keys = rng.random((len(nodes), degrees.max(initial=1)))
+            place = np.where(np.arange(keys.shape[1]) < degrees, keys, 1).argsort(axis=1)       # keys are below 1
+        else:
+            place = rng.integers(np.maximum(degrees, 1), size=(len(nodes), count))
+        where = np.where(place < degrees, self.indptr[nodes][:, None] + place, -1)
+        return np.append(self.indices, np.int32(-1))[where]
+
+    def _checked(self, nodes):
+        nodes = np.asarray(nodes)
+        nodes = nodes.astype(np.int64) if nodes.size == 0 else nodes
+        if nodes.ndim != 1:
+            raise ShapeError(f"graph: the nodes have shape {nodes.shape}, but must be (B), a number each; flatten them")
+        if nodes.dtype.kind not in "iu":
+            raise TypeError(f"graph: the nodes hold {nodes.dtype}, but node numbers are integers; convert them, e.g. a "
+                            "mask with np.flatnonzero(mask)")
+        wrong = nodes[(nodes < 0) | (nodes >= self.nodes)]
+        if len(wrong):
+            raise ValueError(f"graph: there is no node {wrong[0]}, only the nodes 0..{self.nodes - 1}; correct the "
+                             "numbers or give more nodes")
+        return nodes
+
     def undirected(self):
         """With the reverse of every edge."""
         return Graph.from_edges(np.concatenate([self.edges, self.edges[:, ::-1]]), self.nodes)

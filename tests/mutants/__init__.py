@@ -8,9 +8,10 @@ from . import (
     graphs,
     linear_and_residual,
     losses,
+    recurrent,
     softmax_and_norm,
 )
 from .registry import MUTANTS, Mutant
 
 __all__ = ["MUTANTS", "Mutant", "activations", "attention", "cross_stitch_and_apl", "elementary", "graphs",
-           "linear_and_residual", "losses", "softmax_and_norm"]
+           "linear_and_residual", "losses", "recurrent", "softmax_and_norm"]
