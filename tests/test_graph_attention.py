@@ -136,3 +136,11 @@ def test_bad_input(forward, backward, change, error, message):
         forward(**(good | change))
     assert str(raised.value).startswith("graph_attention: ")
     assert message in str(raised.value)
+
+
+def test_graphs_beside_each_other():
+    path, loop, empty = Graph.from_edges([(0, 1), (1, 2)], 3), Graph.from_edges([(0, 0)], 1), Graph.from_edges([], 2)
+    union = Graph.union([path, empty, loop])
+    assert union.nodes == 6
+    assert union.edges.tolist() == [[0, 1], [1, 2], [5, 5]]
+    assert Graph.union([]).nodes == 0

@@ -90,6 +90,13 @@ class Graph(Rows):
         both = () if graph.is_directed() else ((v, u) for u, v in graph.edges())
         return cls.from_edges([(number[u], number[v]) for u, v in (*graph.edges(), *both)], len(number))
 
+    @classmethod
+    def union(cls, graphs):
+        """The graphs beside each other, their nodes numbered on from one to the next."""
+        first = np.cumsum([0, *(graph.nodes for graph in graphs)])
+        edges = [graph.edges + n for graph, n in zip(graphs, first[:-1], strict=True)]
+        return cls.from_edges(np.concatenate([np.empty((0, 2), np.int64), *edges]), first[-1])
+
     @property
     def edges(self):
         """(E, 2) rows (i, j)."""

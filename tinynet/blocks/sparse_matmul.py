@@ -93,7 +93,7 @@ def times(A, h, keep=None, p=0):
     """
     if isinstance(A, SparseRows):
         keep = None if keep is None else keep[:, None]
-        return sparse_matmul(h.reshape(h.shape[0], 1, -1), keep, x=A, p=p).reshape(A.shape[0], -1)
+        return sparse_matmul(h[:, None], keep, x=A, p=p)[:, 0]
     return (A if keep is None else dropout(A, keep, p=p)) @ h
 
 

@@ -1,0 +1,244 @@
+"""GAT beside PyTorch Geometric's GATConv on the same graph: training step, evaluation, and the layer at any size.
+
+Both nets get the same weights, and before anything is timed their logits are compared in evaluation.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.timing import Row, benchmark, medians
+
+SCALE = (10_000, 100_000, 1_000_000, 10_000_000)
+
+
+def the_same(ours, theirs):
+    worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    assert worst < 1e-3, f"the two nets compute something else: {worst:.1e} off"
+
+
+def geometric(dims, heads, p=0.0, residual=()):
+    """PyTorch Geometric's natural code: layers from dims[l] to heads[l] x dims[l + 1], the last one averaged."""
+    import torch
+    import torch.nn.functional as F
+    from torch_geometric.nn import GATConv
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            last, before = len(heads) - 1, [1, *heads]
+            self.layers = torch.nn.ModuleList([
+                GATConv(dims[l] * before[l], dims[l + 1], heads[l], concat=l < last, dropout=p, add_self_loops=False,
+                        residual=l in residual) for l in range(len(heads))])
+
+        def forward(self, x, edges):
+            for l, layer in enumerate(self.layers):
+                x = layer(F.dropout(x, p, self.training), edges)
+                x = F.elu(x) if l + 1 < len(self.layers) else x
+            return x
+
+    return Net()
+
+
+def copy_weights(ours, theirs):
+    """Give PyTorch Geometric's layers the weights of ours."""
+    import torch
+
+    for a, b in zip(ours, theirs.layers, strict=True):
+        with torch.no_grad():
+            b.lin.weight.copy_(torch.from_numpy(a.W.data.reshape(len(a.W), -1).T.copy()))
+            b.att_dst.copy_(torch.from_numpy(a.a_left.data)[None])
+            b.att_src.copy_(torch.from_numpy(a.a_right.data)[None])
+            if a.W_skip is not None:
+                b.res.weight.copy_(torch.from_numpy(a.W_skip.data.reshape(len(a.W), -1).T.copy()))
+
+
+def edge_index(graph):
+    """(2, E): source, destination."""
+    import torch
+
+    return torch.from_numpy(np.stack([graph.indices, graph.rows]).astype(np.int64))
+
+
+# %% The citation graphs
+def citation_pair(dataset):
+    """(train ours, evaluate ours, train theirs, evaluate theirs)"""
+    import torch
+    import torch.nn.functional as F
+
+    import tinynet as tn
+    from tinynet import optim
+    from tinynet.blocks.cross_entropy import cross_entropy
+    from tinynet.data import citation
+    from tinynet.models.gat import GAT
+
+    data, pubmed = citation(dataset), dataset == "pubmed"
+    x, graph, out_heads = data.features.normalised(), data.graph.with_self_loops(), 8 if pubmed else 1
+    net = GAT(x.shape[1], data.classes, out_heads=out_heads, rng=0)
+    adam = optim.Adam(net.parameters(), lr=0.005, l2=0.0005)
+    other = geometric((x.shape[1], 8, data.classes), (8, out_heads), p=0.6)
+    copy_weights((net.first, net.last), other)
+    full, edges = torch.from_numpy(x.dense()), edge_index(graph)
+    nodes, labels = torch.from_numpy(data.train), torch.from_numpy(data.labels[data.train])
+    their_adam = torch.optim.Adam(other.parameters(), lr=0.005, weight_decay=0.0005)
+
+    def train():
+        net.train().zero_grad()
+        cross_entropy(net(x, graph)[data.train], data.labels[data.train]).backward()
+        adam.step()
+
+    def evaluate():
+        with tn.no_grad():
+            return net.eval()(x, graph).data
+
+    def their_train():
+        other.train()
+        their_adam.zero_grad()
+        F.cross_entropy(other(full, edges)[nodes], labels).backward()
+        their_adam.step()
+
+    def their_evaluate():
+        other.eval()
+        with torch.no_grad():
+            return other(full, edges).numpy()
+
+    the_same(evaluate(), their_evaluate())
+    return train, evaluate, their_train, their_evaluate
+
+
+def register(dataset, goal):
+    def train():
+        ours, _, theirs, _ = citation_pair(dataset)
+        return {"tinynet": ours, "PyTorch Geometric": theirs}
+
+    def evaluate():
+        _, ours, _, theirs = citation_pair(dataset)
+        return {"tinynet": ours, "PyTorch Geometric": theirs}
+
+    for make, what in ((train, "training step"), (evaluate, "evaluation")):
+        make.__name__ = f"{dataset}_{make.__name__}"
+        benchmark(f"GAT on {dataset.capitalize()}, {what}", goal)(make)
+
+
+register("cora", 10)
+register("pubmed", 5)
+
+
+# %% The inductive net, on PPI's true structure with random features
+def ppi_pair():
+    import torch
+    import torch.nn.functional as F
+
+    from tinynet import optim
+    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
+    from tinynet.data import ppi_structure
+    from tinynet.models.gat import InductiveGAT
+
+    rng, graph = np.random.default_rng(0), ppi_structure()["train"][0].with_self_loops()
+    x = rng.normal(size=(graph.nodes, 50)).astype(np.float32)
+    targets = (rng.random((graph.nodes, 121)) < 0.3).astype(np.float32)
+    net = InductiveGAT(50, 121, rng=0)
+    adam = optim.Adam(net.parameters(), lr=0.005)
+    other = geometric((50, 256, 256, 121), (4, 4, 6), residual=(1,))
+    copy_weights((net.first, net.second, net.last), other)
+    full, edges, their_targets = torch.from_numpy(x), edge_index(graph), torch.from_numpy(targets)
+    their_adam = torch.optim.Adam(other.parameters(), lr=0.005)
+    the_same(net(x, graph).data, other(full, edges).detach().numpy())
+
+    def train():
+        net.zero_grad()
+        binary_cross_entropy(net(x, graph), targets).backward()
+        adam.step()
+
+    def their_train():
+        their_adam.zero_grad()
+        F.binary_cross_entropy_with_logits(other(full, edges), their_targets).backward()
+        their_adam.step()
+
+    return graph, train, their_train
+
+
+@benchmark("GAT of PPI's shape on one of its graphs, training step", goal=1)
+def ppi_train():
+    _, ours, theirs = ppi_pair()
+    return {"tinynet": ours, "PyTorch Geometric": theirs}
+
+
+def ppi_share():
+    """The share of the matrix-product limit of this machine that a training step reaches."""
+    graph, train, _ = ppi_pair()
+    products = 50 * 1024 + 2 * 1024 * 1024 + 1024 * 726         # multiplications a node, forward
+    flop = 2 * graph.nodes * (3 * products - 50 * 1024)         # and twice that backward, but for the input's gradient
+    a = np.ones((2048, 2048), np.float32)
+    ms = medians({"tinynet": train, "limit": lambda: a @ a})
+    ours, limit = flop / ms["tinynet"] / 1e6, 2 * 2048 ** 3 / ms["limit"] / 1e6
+    return [Row("PPI's shape: Gflop/s in matrix products alone, of the machine's", ours, "limit", limit, ours / limit,
+                None)]
+
+
+# %% The layer at any size
+def layer_step(library, edges):
+    """(seconds of a training step of a layer with 8 heads of 8 features, peak GiB): 10 edges a node."""
+    nodes = edges // 10
+    rng = np.random.default_rng(0)
+    pairs = np.stack([np.repeat(np.arange(nodes), 10), rng.integers(0, nodes, edges)], axis=1)
+    x, dy = (rng.normal(size=(nodes, 64)).astype(np.float32) for _ in "xy")
+    if library == "tinynet":
+        from tinynet.blocks.graph_attention import GraphAttention
+        from tinynet.graph import Graph
+
+        graph, layer = Graph.from_edges(pairs, nodes), GraphAttention(64, 8, heads=8, rng=0)
+
+        def step():
+            layer.zero_grad()
+            layer(x, graph).backward(dy)
+    else:
+        import torch
+        from torch_geometric.nn import GATConv
+
+        torch.set_num_threads(2)
+        layer, index = GATConv(64, 8, heads=8, add_self_loops=False), torch.from_numpy(pairs.T[::-1].copy())
+        full, upstream = torch.from_numpy(x), torch.from_numpy(dy)
+
+        def step():
+            layer.zero_grad()
+            layer(full, index).backward(upstream)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def scale_rows(file="benchmarks/graph_scale.png"):
+    """The layer at sizes up to ten million edges, each in a process of its own; draws time and memory."""
+    found = {}
+    for edges in SCALE:
+        for library in ("tinynet", "PyTorch Geometric"):
+            run = subprocess.run([sys.executable, "-m", "benchmarks.graph", library, str(edges)], capture_output=True,
+                                 text=True)
+            found[library, edges] = json.loads(run.stdout) if run.returncode == 0 else (float("nan"), float("nan"))
+        (ours, memory), (theirs, their_memory) = found["tinynet", edges], found["PyTorch Geometric", edges]
+        yield Row(f"GAT layer, {edges:,} edges: {memory:.2f} GiB, PyTorch Geometric {their_memory:.2f} GiB", ours * 1e3,
+                  "PyTorch Geometric", theirs * 1e3, theirs / ours, None)
+    draw_scale(found, file)
+
+
+def draw_scale(found, file):
+    from tinynet import plot
+
+    fig, axes = plot.subplots(1, 2, figsize=(11, 4.4))
+    for i, (ax, label) in enumerate(zip(axes, ("seconds a training step", "peak memory (GiB)"), strict=True)):
+        named = {library: [found[library, edges][i] for edges in SCALE] for library, _ in list(found)[:2]}
+        plot.curves(ax, SCALE, named, legend="upper left")
+        ax.set(xscale="log", yscale="log", xlabel="edges E (10 a node)", ylabel=label)
+    fig.savefig(file)
+
+
+if __name__ == "__main__":
+    print(json.dumps(layer_step(sys.argv[1], int(sys.argv[2]))))

@@ -1,0 +1,1 @@
+"""The papers' tables, row by row, from raw data: `python -m lessons.tables graph --data DIR`."""

@@ -1,0 +1,125 @@
+"""`python -m lessons.tables graph --data DIR --runs 100 --workers 2`: run, resume, and write the tables down."""
+
+import argparse
+import contextlib
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from lessons.tables import graph, ledger, report
+from lessons.tables.ledger import Cell
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+GROUPS = {"graph": graph}
+EXTRA = 'pip install -e ".[tables]"'
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser("python -m lessons.tables", description="Run what is missing in the ledger of the "
+                                     "papers' tables, then write the tables. Stop it at any moment; the same command "
+                                     "goes on.")
+    parser.add_argument("group", choices=GROUPS, help="which tables")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the published files (else TINYNET_DATA)")
+    parser.add_argument("--runs", type=int, default=100, metavar="N", help="seeds 0..N-1 of every system (100)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="runs side by side, one thread each (2)")
+    parser.add_argument("--only", default="", metavar="TEXT", help='runs whose name has it, e.g. "GAT on cora"')
+    parser.add_argument("--dask", metavar="ADDRESS", help="run on this dask.distributed scheduler instead")
+    parser.add_argument("--figures", type=Path, default=FIGURES, metavar="DIR", help="where ledger and tables are")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Returns the exit code: 0, 2 if the command can't be done, 130 after Ctrl-C."""
+    asked = parse(argv)
+    group, book = GROUPS[asked.group], asked.figures / "ledger.jsonl"
+    try:
+        asked.figures.mkdir(parents=True, exist_ok=True)
+        todo = missing(group, ledger.read(book), asked)
+        run_all(group, todo, book, asked)
+    except KeyboardInterrupt:
+        print(f"\nstopped; every finished run is in {book.name}, and the same command goes on from there")
+        return 130
+    except (OSError, ValueError, ImportError) as error:
+        print(f"python -m lessons.tables: {error}", file=sys.stderr)
+        return 2
+    print(report.write(group.TABLES, ledger.read(book), asked.figures))
+    return 0
+
+
+def missing(group, done, asked):
+    """The cells that are still to be run, all systems of a seed before the next seed."""
+    if asked.runs < 0 or asked.workers < 1:
+        raise ValueError(f"--runs {asked.runs} --workers {asked.workers}: give 0 or more runs and 1 or more workers")
+    tables = [table for table in group.TABLES if there(table, asked.data)]
+    cells = [Cell(table.name, variant, dataset, seed) for seed in range(asked.runs) for table in tables
+             for dataset in table.datasets for variants in table.run.values() for variant in variants
+             if seed == 0 or variant not in group.DETERMINISTIC]
+    return [cell for cell in cells if asked.only in str(cell) and cell not in done]
+
+
+def there(table, folder):
+    """Are the files there that only the reader can have?"""
+    try:
+        return not table.needs or bool(table.needs(folder))
+    except FileNotFoundError as error:
+        print(f"{table.name} is left out: {error}")
+        return False
+
+
+def run_all(group, todo, book, asked):
+    """Run the cells, each in a process with one thread; note each down at once, in the order in which they end."""
+    if not todo:
+        return
+    try:
+        from joblib import Parallel, delayed
+        from tqdm import tqdm
+    except ImportError as error:
+        raise ImportError(f"{error.name} is missing; install it with  {EXTRA}") from None
+    folder = str(asked.data) if asked.data else None
+    with workers(asked):
+        runs = Parallel(return_as="generator_unordered")(delayed(run)(group.__name__, c, folder) for c in todo)
+        for cell, measured, seconds in tqdm(runs, total=len(todo), unit="run", smoothing=0):
+            ledger.append(book, cell, measured, seconds)
+
+
+@contextlib.contextmanager
+def workers(asked):
+    """Processes of this machine, or those of a dask cluster."""
+    from joblib import parallel_config
+
+    if not asked.dask:
+        with parallel_config("loky", n_jobs=asked.workers):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError('distributed is missing; install it with  pip install -e ".[tables,dask]"') from None
+    with Client(asked.dask), parallel_config("dask"):
+        yield
+
+
+def run(module, cell, folder):
+    """(cell, {metric: value}, seconds) of one run, with one thread: the same bits wherever it runs."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    from tinynet import memory
+
+    memory.keep()
+    table = next(t for t in importlib.import_module(module).TABLES if t.name == cell.table)
+    function = next(variants[cell.system] for variants in table.run.values() if cell.system in variants)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        with threadpool_limits(1):
+            start = time.perf_counter()
+            measured = function(cell.dataset, cell.seed, folder)
+            return cell, measured, time.perf_counter() - start
+    finally:
+        numba.set_num_threads(before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The ledger of all runs: one JSON object a line, appended whole, so that no run is lost or counted twice.
+
+    {"table": "shi fig9", "system": "GAT", "dataset": "cora", "seed": 3, "metric": "test accuracy", "value": 83.1,
+     "seconds": 17.2, "version": "0.1.0"}
+
+A run that measures several things writes its lines in one piece.  What a kill may leave behind is at most a torn last
+line: it is passed over, and the next run starts a line of its own.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+import tinynet
+
+KEYS = {"table": str, "system": str, "dataset": str, "seed": int, "metric": str, "value": float, "seconds": float,
+        "version": str}
+
+
+class Cell(NamedTuple):
+    """One run: what the ledger knows it by."""
+
+    table: str
+    system: str
+    dataset: str
+    seed: int
+
+    def __str__(self):
+        return f"{self.table}: {self.system} on {self.dataset}, seed {self.seed}"
+
+
+def read(path):
+    """{Cell: {metric: (value, seconds)}}; of lines about the same thing the first counts."""
+    runs = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        row = _row(line)
+        if row:
+            measured = runs.setdefault(Cell(*(row[key] for key in Cell._fields)), {})
+            measured.setdefault(row["metric"], (row["value"], row["seconds"]))
+    return runs
+
+
+def _row(line):
+    try:
+        row = json.loads(line)
+        return row if all(isinstance(row[key], kind) for key, kind in KEYS.items()) else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def append(path, cell, measured, seconds):
+    """Add a line for each metric of a run, in one write that is on the disk when this returns."""
+    rows = [cell._asdict() | {"metric": metric, "value": round(float(value), 4), "seconds": round(float(seconds), 2),
+                              "version": tinynet.__version__} for metric, value in measured.items()]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, (("\n" if torn else "") + text).encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,78 @@
+"""Training on one whole graph: the rules that stop it, what is kept, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from tinynet import optim
+from tinynet.graph import Graph
+from tinynet.models.gcn import GCN
+from tinynet.train_nodes import Patience, Window, fit_nodes, measure
+
+
+@pytest.fixture
+def rings():
+    """Two rings of 6 nodes: (x, graph, labels)."""
+    edges = [(6 * r + i, 6 * r + (i + 1) % 6) for r in (0, 1) for i in range(6)]
+    return np.eye(12, dtype=np.float32), Graph.from_edges(edges, 12).undirected(), np.repeat([0, 1], 6)
+
+
+def fit(rings, rule, epochs=30, lr=0.05, **settings):
+    x, graph, labels = rings
+    net = GCN(12, 2, p=0.2, rng=0)
+    known, val = np.array([0, 6]), np.array([2, 3, 8, 9])
+    return net, fit_nodes(net, x, graph, labels, known, val, optim.Adam(net.parameters(), lr=lr), rule, epochs,
+                          **settings)
+
+
+def test_it_learns_and_the_same_seed_gives_the_same_bits(rings):
+    net, history = fit(rings, Window())
+    assert measure(net, *rings, np.arange(12))["accuracy"] == 1
+    assert not net.training
+    again, _ = fit(rings, Window())
+    for a, b in zip(net.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+    assert len(history["loss"]) == len(history["val_loss"]) == len(history["val_accuracy"]) <= 30
+
+
+def test_patience_waits_for_either_and_keeps_when_both_improve():
+    rule = Patience(2)
+    assert rule(1.0, 0.5) == (True, False)
+    assert rule(0.9, 0.4) == (False, False)         # the loss alone improves: wait on, keep nothing
+    assert rule(1.1, 0.6) == (False, False)         # the accuracy alone
+    assert rule(0.9, 0.6) == (True, False)          # as good as the best in both
+    assert rule(1.0, 0.5) == (False, False)
+    assert rule(1.0, 0.5) == (False, True)
+
+
+def test_patience_by_accuracy_keeps_when_the_accuracy_improves():
+    rule = Patience(2, by_accuracy=True)
+    assert [rule(*at)[0] for at in [(1.0, 0.5), (2.0, 0.6), (0.5, 0.5)]] == [True, True, False]
+
+
+def test_the_window_stops_above_the_mean_of_the_losses_before():
+    rule = Window(2)
+    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.85, 0.84)] == [False, False, False, True]
+
+
+def test_the_kept_weights_are_those_of_the_kept_epoch(rings):
+    kept = iter([True, False, False])
+    net, _ = fit(rings, lambda loss, accuracy: (next(kept), False), epochs=3)
+    first, _ = fit(rings, lambda loss, accuracy: (True, False), epochs=1)
+    for a, b in zip(net.parameters(), first.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_the_penalty_is_part_of_what_is_descended(rings):
+    free, _ = fit(rings, Window(), 20)
+    held, _ = fit(rings, Window(), 20, penalty=lambda net: (net.first.W * net.first.W).sum())
+    assert np.abs(held.first.W.data).sum() < np.abs(free.first.W.data).sum()
+
+
+def test_what_it_refuses(rings):
+    x, graph, labels = rings
+    net = GCN(12, 2, rng=0)
+    adam = optim.Adam(net.parameters())
+    with pytest.raises(ValueError, match=r"fit_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
+        fit_nodes(net, x, graph, labels + 5, np.array([0]), np.array([1]), adam, Window(), 1)
+    with pytest.raises(FloatingPointError, match="fit_nodes: the loss on train is nan"):
+        fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
