@@ -6,12 +6,14 @@ import json
 import os
 import sys
 
-from benchmarks import startup, timing
+from benchmarks import graph, startup, timing
 
 SETTINGS = {
     "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2",       # two threads each, for BLAS, numba and PyTorch
 } | startup.KEEP_MEMORY
-STARTUP = {"import": startup.import_rows, "lessons": startup.lesson_rows}
+OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
+          "ppi_share": graph.ppi_share, "graph_scale": graph.scale_rows}
+ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
 
 
 def contenders():
@@ -23,7 +25,15 @@ def contenders():
     except ImportError as error:
         sys.exit(f'benchmarks: {error.name} is not installed; pip install -e ".[lessons,bench]"')
     torch.set_num_threads(2)
-    return {name: lambda name=name: timing.rows(name) for name in timing.BENCHMARKS} | STARTUP
+    return {name: lambda name=name: timing.rows(name) for name in timing.BENCHMARKS} | OTHERS
+
+
+def chosen(names, known):
+    """For the name `graph` all that run on graphs; without names all others."""
+    on_graphs = [name for name in known if name.startswith(ON_GRAPHS)]
+    if not names:
+        return [name for name in known if name not in on_graphs]
+    return [each for name in names for each in (on_graphs if name == "graph" else [name])]
 
 
 def line(row):
@@ -54,17 +64,19 @@ def main():
     if not SETTINGS.keys() <= os.environ.keys():            # they are read at the start of a process only
         os.execve(sys.executable, sys.orig_argv, SETTINGS | os.environ)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; graph: those on graphs, "
+                        "which read the folder TINYNET_DATA (default: all others)")
     parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")
     parser.add_argument("--plot", metavar="FILE", default="benchmarks/ratios.png", help="where the plot goes")
     options = parser.parse_args()
     known = contenders()
-    unknown = [name for name in options.names if name not in known]
+    names = chosen(options.names, known)
+    unknown = [name for name in names if name not in known]
     if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}")
+        parser.error(f"there is no benchmark {unknown[0]!r}; choose from graph, {', '.join(known)}")
     print(f"{'median milliseconds, forward + backward':66} {'tinynet':>11} {'':20} {'other':>11} {'ratio':>7}")
     rows = []
-    for name in options.names or known:
+    for name in names:
         for row in known[name]():
             print(line(row), flush=True)
             rows.append(row)
