@@ -3,13 +3,22 @@
 import hashlib
 import os
 import pickle
+import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 
+from tinynet import checkpoint
 from tinynet.data import citation as load
+from tinynet.data import files
 from tinynet.data.citation import PARTS, SHA256, _Csr, admitted
 from tinynet.graph import SparseRows
+
+MODULE = sys.modules["tinynet.data.citation"]       # whose name in tinynet.data is the function's
 
 
 # %% Files as Python 2 wrote them
@@ -37,6 +46,12 @@ def old_csr(dense):
     return matrix
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "cora.npz"
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Four known papers, 0 .. 3, and the test papers 7 and 5; 4 and 6 aren't listed."""
@@ -50,6 +65,23 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "ind.cora.test.index").write_text("7\n5\n")
     publish(tmp_path, monkeypatch)
     return tmp_path
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(folder, monkeypatch):
+    """The folder's files at an address of this machine, and no folder given."""
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        monkeypatch.setattr(MODULE, "ADDRESS", f"http://127.0.0.1:{server.server_port}/")
+        Thread(target=server.serve_forever).start()
+        yield folder
+        server.shutdown()
 
 
 def publish(folder, monkeypatch):
@@ -97,16 +129,119 @@ def test_damaged_bytes(data):
 
 
 def test_missing_files_folders_and_names(folder, monkeypatch):
-    monkeypatch.delenv("TINYNET_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="no folder is given for cora"):
-        load("cora")
     (folder / "ind.cora.tx").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks ind\.cora\.tx; they are to be had at"):
+    with pytest.raises(FileNotFoundError, match=r"lacks ind\.cora\.tx; get them from https"):
         load("cora", folder)
+    monkeypatch.setenv("TINYNET_DATA", str(folder))
+    with pytest.raises(FileNotFoundError, match=r"lacks ind\.cora\.tx; get them from https"):
+        load("cora")
     with pytest.raises(ValueError, match="there is no dataset 'corra'; choose one of cora, citeseer, pubmed"):
         load("corra", folder)
 
 
+# %% The cache
+def same(papers, others):
+    def arrays(p):
+        return [p.features.dense(), p.labels, p.graph.edges, p.train, p.val, p.test, p.classes]
+    for one, other in zip(arrays(papers), arrays(others), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    assert (papers.features.shape, papers.graph.shape) == (others.features.shape, others.graph.shape)
+
+
+def refuse(monkeypatch):
+    def refused(*args):
+        raise AssertionError("it is unpickled or downloaded again")
+    monkeypatch.setattr(MODULE, "admitted", refused)
+    monkeypatch.setattr(files, "download", refused)
+
+
+def test_the_second_call_unpickles_nothing(folder, monkeypatch):
+    first = load("cora", folder)
+    refuse(monkeypatch)
+    same(load("cora", folder), first)
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    same(load("cora"), first)
+    (folder / "ind.cora.x").write_bytes(b"another file")
+    with pytest.raises(ValueError, match=r"ind\.cora\.x is not the published file"):
+        load("cora", folder)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-40],
+                                    lambda data: data.replace(b"NUMPY", b"NUMPX")])
+def test_a_damaged_cache_is_made_anew(folder, cache, damage):
+    first, whole = load("cora", folder), cache.read_bytes()
+    cache.write_bytes(damage(whole))
+    same(load("cora", folder), first)
+    assert len(checkpoint.load(cache)[0]) == 11
+
+
+def test_a_cache_of_other_files_or_of_another_layout_is_not_believed(folder, cache, monkeypatch):
+    load("cora", folder)
+    monkeypatch.setattr(MODULE, "LAYOUT", 2)
+    load("cora", folder)
+    assert checkpoint.load(cache)[1]["layout"] == 2
+    (folder / "ind.cora.y").write_bytes(old_pickle(Old(np.eye(2, dtype=np.int32)[:1])))
+    publish(folder, monkeypatch)
+    assert load("cora", folder).train.tolist() == [0]
+    assert list(checkpoint.load(cache)[1]["files"].values()) == SHA256["cora"].split()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_error(folder, tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    (tmp_path / "read-only").mkdir(mode=0o500)
+    for place in "a file", "a file/cache", "read-only":
+        monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / place))
+        assert load("cora", folder).classes == 2
+
+
+def test_the_place_of_the_cache(monkeypatch):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.delenv("TINYNET_CACHE")
+    assert files.cache_folder() == Path(pooch.os_cache("tinynet"))
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert files.cache_folder() == Path("/somewhere/tinynet")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert files.cache_folder() == Path.home() / ".cache" / "tinynet"
+
+
+# %% The download
+def test_the_files_are_downloaded_once(served, monkeypatch):
+    pytest.importorskip("pooch")
+    first = load("cora")
+    refuse(monkeypatch)
+    same(load("cora"), first)
+    same(load("cora", served), first)
+
+
+def test_a_tampered_download_is_refused_and_not_run(served, cache, monkeypatch):
+    pytest.importorskip("pooch")
+    monkeypatch.setattr(MODULE, "admitted", None)
+    (served / "ind.cora.graph").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    with pytest.raises(ValueError, match=r"what http.*ind\.cora\.graph sent is not the published file"):
+        load("cora")
+    assert not cache.exists()
+
+
+def test_what_is_said_without_the_file_the_network_or_pooch(served, monkeypatch):
+    pytest.importorskip("pooch")
+    (served / "ind.cora.ty").unlink()
+    with pytest.raises(FileNotFoundError, match=r"http.*ind\.cora\.ty can't be downloaded \(HTTPError\); connect to"):
+        load("cora")
+    monkeypatch.setattr(MODULE, "ADDRESS", "http://127.0.0.1:9/")
+    with pytest.raises(FileNotFoundError, match=r"no folder.*\(ConnectionError\).* get ind\.cora\.x, .* TINYNET_DATA"):
+        load("cora")
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(FileNotFoundError, match=r'without pooch.* pip install "tinynet\[data\]", or get ind\.cora\.x'):
+        load("cora")
+
+
+def test_a_given_folder_without_the_files_is_not_filled_from_the_network(served, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cache lacks ind\.cora\.x, ind\.cora\.tx"):
+        load("cora", tmp_path / "cache")
+
+
+# %%
 def test_sparse_rows():
     dense = np.array([[0, 1.0, 2], [0, 0, 0], [3, 0, 0]])
     sparse = SparseRows.from_dense(dense)
@@ -131,4 +266,5 @@ def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, 
     assert (papers.labels == -1).sum() == unlabelled
     assert np.bincount(papers.labels[papers.test]).tolist() == test_classes
     assert np.bincount(papers.labels[papers.train]).tolist() == [20] * papers.classes
-    assert (len(papers.val), len(papers.test)) == (500, 1000)
+    assert (len(papers.val), len(papers.test), papers.classes) == (500, 1000, len(test_classes))
+    same(load(name), papers)            # from the cache

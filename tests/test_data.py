@@ -4,8 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-from tinynet import data
+from tinynet import data, optim
+from tinynet.blocks.cross_entropy import cross_entropy
 from tinynet.data.digits import _table
+from tinynet.graph import Graph
+from tinynet.models.gcn import GCN, MLP
 
 
 def test_digits_have_the_promised_shapes_types_and_range():
@@ -53,3 +56,56 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(_table.__wrapped__.__globals__, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "tinynet\[lessons\]"'):
         data.digits()
+
+
+# %% The karate club
+def test_the_karate_club_is_zacharys():
+    networkx = pytest.importorskip("networkx")
+    club, theirs = data.karate_club(), networkx.karate_club_graph()
+    np.testing.assert_array_equal(club.graph.edges, Graph.from_networkx(theirs).edges)
+    assert (club.graph.nodes, len(club.graph.indices)) == (34, 2 * 78)
+    assert club.factions.dtype == np.int64
+    assert [["Mr. Hi", "Officer"][faction] for faction in club.factions] == [theirs.nodes[i]["club"] for i in theirs]
+
+
+# %% The generated citation graph
+@pytest.mark.parametrize(("seed", "nodes", "classes", "words"), [(0, 600, 4, 300), (1, 2000, 7, 500), (2, 51, 2, 2)])
+def test_generated_citations_have_the_form_of_the_published_ones(seed, nodes, classes, words):
+    papers, again = (data.generated_citation(seed, nodes, classes, words) for _ in range(2))
+    np.testing.assert_array_equal(papers.features.dense(), again.features.dense())
+    np.testing.assert_array_equal(papers.graph.edges, again.graph.edges)
+    assert (papers.features.shape, papers.features.values.dtype) == ((nodes, words), np.float32)
+    assert (set(papers.features.values), papers.labels.dtype) == ({1}, np.int64)
+    assert np.bincount(papers.labels[papers.train]).tolist() == [20] * classes
+    np.testing.assert_array_equal(np.concatenate([papers.train, papers.val, papers.test]), np.arange(nodes))
+    np.testing.assert_array_equal(papers.graph.edges, papers.graph.undirected().without_self_loops().edges)
+
+
+def test_generated_papers_cite_their_own_subject_and_a_few_famous_ones():
+    papers = data.generated_citation()
+    degrees = np.diff(papers.graph.indptr)
+    assert 3.5 < degrees.mean() < 4.5
+    assert degrees.max() > 8 * degrees.mean()
+    assert 0.75 < (papers.labels[papers.graph.rows] == papers.labels[papers.graph.indices]).mean() < 0.85
+
+
+def test_the_generated_citations_help():
+    papers = data.generated_citation()
+    x = papers.features.normalised()
+    right = {}
+    for net in GCN(300, 4, rng=0), MLP(300, 4, rng=0):
+        adam = optim.Adam(net.parameters(), lr=0.05)
+        for _ in range(30):
+            net.train().zero_grad()
+            cross_entropy(net(x, papers.graph)[papers.train], papers.labels[papers.train]).backward()
+            adam.step()
+        y = net.eval()(x, papers.graph).data.argmax(axis=1)
+        right[type(net)] = (y == papers.labels)[papers.test].mean()
+    assert 0.75 < right[GCN] < 0.9
+    assert right[MLP] < 0.6
+
+
+@pytest.mark.parametrize("sizes", [dict(classes=1), dict(words=3), dict(nodes=100)])
+def test_generated_sizes_that_cannot_be(sizes):
+    with pytest.raises(ValueError, match=r"generated_citation: .* don't do; give 2 classes or more, a word for each"):
+        data.generated_citation(**sizes)

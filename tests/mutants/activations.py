@@ -147,23 +147,27 @@ def gelu_without_the_half(dy, cache):
 
 # %% Dropout
 @mutant("dropout", "factor")
-def dropout_not_scaled(dy, mask):
-    return dy * (mask > 0), None
+def dropout_not_scaled(dy, cache):
+    keep, _ = cache
+    return dy * keep, None
 
 
 @mutant("dropout", "mask")
-def dropout_keeps_the_dropped(dy, mask):
-    return dy * (mask.max() - mask), None
+def dropout_keeps_the_dropped(dy, cache):
+    keep, scale = cache
+    return dy * (~keep * scale), None
 
 
 @mutant("dropout", "mask")
-def dropout_mask_forgotten(dy, mask):
-    return dy * mask.max(), None
+def dropout_mask_forgotten(dy, cache):
+    _, scale = cache
+    return dy * scale, None
 
 
 @mutant("dropout", "factor")
-def dropout_scaled_twice(dy, mask):
-    return dy * mask * mask, None
+def dropout_scaled_twice(dy, cache):
+    keep, scale = cache
+    return dy * (keep * scale * scale), None
 
 
 # %% Maxout

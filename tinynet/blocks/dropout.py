@@ -12,6 +12,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
+from tinynet.jit import contiguous, jit
 from tinynet.shapes import ShapeError
 
 
@@ -23,28 +24,57 @@ def _checked(p):
 
 # %% 1. The mathematics
 def dropout_forward(x, keep_mask, p=0.5):
-    stay = np.result_type(x, np.float16).type(1 - _checked(p))
-    mask = keep_mask.astype(bool, copy=False) / stay
+    cache = _mask_and_scale(x, keep_mask, p)
+    keep, scale = cache
+    return x * (keep * scale), cache                            # (1)
+
+
+def dropout_backward(dy, cache):
+    keep, scale = cache
+    return dy * (keep * scale), None                            # (2)
+
+
+def _mask_and_scale(x, keep_mask, p):
+    """keep as booleans that broadcast to x, and 1 / (1 - p) in the dtype of y."""
+    dtype, keep = np.result_type(x, np.float16), keep_mask.astype(bool, copy=False)
     try:
-        np.broadcast_to(mask, x.shape)
+        np.broadcast_to(keep, x.shape)
     except ValueError:
-        raise ShapeError(f"dropout: x has shape {x.shape}, keep_mask {mask.shape}; make them equal") from None
-    return x * mask, mask                                       # (1)
-
-
-def dropout_backward(dy, mask):
-    return dy * mask, None                                      # (2)
+        raise ShapeError(f"dropout: x has shape {x.shape}, keep_mask {keep.shape}; make them equal") from None
+    return keep, dtype.type(1 / (1 - _checked(p)))
 
 
 def thinned(x, keep_mask, p):
     """(1) where a mask is drawn, x itself where none is: dropout inside another block."""
-    return x if keep_mask is None else dropout_forward(x, keep_mask, p)[0]
+    return x if keep_mask is None else dropout.pair(x.size)[0](x, keep_mask, p)[0]
 
 
-# %% 2. The same in loops: none, drawing the mask takes longer than both
+# %% 2. The same in loops
+@jit
+def _thin(x, keep, scale, y):
+    for i in range(len(x)):
+        y[i] = x[i] * (scale if keep[i] else scale - scale)
+
+
+def _thinned(x, keep, scale):
+    x, keep = contiguous(x, np.broadcast_to(keep, x.shape))
+    y = np.empty_like(x)
+    _thin(x.reshape(-1), keep.reshape(-1), x.dtype.type(scale), y.reshape(-1))
+    return y
+
+
+def dropout_forward_loops(x, keep_mask, p=0.5):
+    cache = _mask_and_scale(x, keep_mask, p)
+    return _thinned(x, *cache), cache                           # (1)
+
+
+def dropout_backward_loops(dy, cache):
+    return _thinned(dy, *cache), None                           # (2)
+
 
 # %% 3. The op
-dropout = Op(dropout_forward, dropout_backward)
+dropout = Op(dropout_forward, dropout_backward, loops=(dropout_forward_loops, dropout_backward_loops),
+             loops_from=10_000)
 
 
 # %% 4. The module

@@ -19,7 +19,8 @@ from tinynet.jit import contiguous, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
 
 
-def _checked(W, keep, x):
+def _checked(W, keep, x, p):
+    """x c (K, M), one column a head, once it is sure that all fits."""
     if not isinstance(x, SparseRows):
         raise TypeError(f"sparse_matmul: x is a {type(x).__name__}; make SparseRows of it, or use matmul")
     D, *_ = sizes("W: D M F, keep: K M", W, keep)
@@ -31,23 +32,20 @@ def _checked(W, keep, x):
     if keep is not None and len(keep) != len(x.values):
         raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
                          "draw one boolean for each number and head")
-
-
-def _values(x, keep, p, W):
-    """x c (K, M), one column a head."""
-    return thinned(np.broadcast_to(x.values.astype(W.dtype)[:, None], (len(x.values), W.shape[1])), keep, p)
+    values = np.broadcast_to(x.values.astype(W.dtype)[:, None], (len(x.values), W.shape[1]))
+    return thinned(values, keep, p)
 
 
 # %% 1. The mathematics
 def sparse_matmul_forward(W, keep=None, x=None, p=0):
     """Raises ShapeError where W, keep and x don't fit, TypeError for an x that isn't SparseRows."""
-    _checked(W, keep, x)
-    return np.einsum("ndm,dmf->nmf", x.spread(_values(x, keep, p, W)), W), (W, keep, x, p)      # (1)
+    xc = _checked(W, keep, x, p)
+    return np.einsum("ndm,dmf->nmf", x.spread(xc), W), (xc, x)      # (1)
 
 
 def sparse_matmul_backward(dy, cache):
-    W, keep, x, p = cache
-    return np.einsum("ndm,nmf->dmf", x.spread(_values(x, keep, p, W)), dy), None        # (2)
+    xc, x = cache
+    return np.einsum("ndm,nmf->dmf", x.spread(xc), dy), None        # (2)
 
 
 # %% 2. The same in loops over the numbers: by rows, and back by columns
@@ -70,14 +68,14 @@ def rows_times(indptr, indices, values, W):
 
 
 def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
-    _checked(W, keep, x)
-    return rows_times(x.indptr, x.indices, _values(x, keep, p, W), W), (W, keep, x, p)      # (1)
+    xc = _checked(W, keep, x, p)
+    return rows_times(x.indptr, x.indices, xc, W), (xc, x)          # (1)
 
 
 def sparse_matmul_backward_loops(dy, cache):
-    W, keep, x, p = cache
+    xc, x = cache
     indptr, rows, order = x.transposed
-    return rows_times(indptr, rows, _values(x, keep, p, W)[order], dy), None        # (2)
+    return rows_times(indptr, rows, xc[order], dy), None            # (2)
 
 
 # %% 3. The op

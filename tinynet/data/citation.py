@@ -4,21 +4,22 @@ Papers, the citations between them, and a subject each (Sen et al. 2008).  The p
 class to learn from, 500 for validation and 1,000 to test on (Yang et al. 2016, arXiv:1603.08861).
 """
 
-import hashlib
-import os
 import pickle
 from collections import defaultdict
+from contextlib import suppress
 from io import BytesIO
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from tinynet import checkpoint
+from tinynet.data import files
 from tinynet.graph import Graph, SparseRows
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
 SOURCE = "https://github.com/kimiyoung/planetoid, folder data"
-SHA256 = {      # the files at commit af6abf468a77, in the order of PARTS
+ADDRESS = "https://raw.githubusercontent.com/kimiyoung/planetoid/af6abf468a772cc055bec88c52e4d6f51b7c37e3/data/"
+SHA256 = {      # the files at that commit, in the order of PARTS
     "cora": """
         23cfa55d91c6f624233f5eb7b6e3f141f1bd2b2ae39608a63cf5d084bb27baab
         b9afbaa4a400df991f6f02ef677e1e44da55ffc04801fd02f9e673987829226a
@@ -68,6 +69,9 @@ class Citation(NamedTuple):
 def citation(name, root=None):
     """Load "cora", "citeseer" or "pubmed" from the folder `root`, else from $TINYNET_DATA (or planetoid/ in it).
 
+    Where neither is given, the files are downloaded, if pooch is installed.  What was read once is kept in the user's
+    cache ($TINYNET_CACHE names another folder) as arrays, without pickles.
+
     Citeseer has 15 papers in its test range that its index doesn't list: they keep their citations, without features
     or label.  Citations given twice count once.  Raises ValueError for another name and for a file that isn't the
     published one, FileNotFoundError naming the files that are missing and where they are to be had.
@@ -78,33 +82,44 @@ def citation(name, root=None):
     """
     if name not in SHA256:
         raise ValueError(f"citation: there is no dataset {name!r}; choose one of {', '.join(SHA256)}")
-    folder = _folder(name, root)
-    raw = {part: _published(folder / f"ind.{name}.{part}", expected)
-           for part, expected in zip(PARTS, SHA256[name].split(), strict=True)}
-    test = np.array(raw.pop("test.index").split(), np.int64)
-    return _assemble({part: admitted(data, f"ind.{name}.{part}") for part, data in raw.items()}, test)
+    hashes = {f"ind.{name}.{part}": sha256 for part, sha256 in zip(PARTS, SHA256[name].split(), strict=True)}
+    folder = files.find_folder("citation", hashes, "planetoid", root, SOURCE)
+    raw = folder and files.published("citation", folder, hashes, SOURCE)
+    kept = files.cache_folder() / f"{name}.npz"
+    papers = _kept(kept, hashes)
+    if papers is None:
+        papers = _converted(raw or files.download("citation", ADDRESS, hashes, SOURCE))
+        _keep(kept, hashes, papers)
+    return papers
 
 
-def _folder(name, root):
-    root = root or os.environ.get("TINYNET_DATA")
-    if not root:
-        raise FileNotFoundError(f"citation: no folder is given for {name}; pass root=..., or set TINYNET_DATA to a "
-                                f"folder with the files ind.{name}.* of {SOURCE}")
-    folders = Path(root), Path(root, "planetoid")
-    missing = [[f"ind.{name}.{part}" for part in PARTS if not (f / f"ind.{name}.{part}").is_file()] for f in folders]
-    for folder, absent in zip(folders, missing, strict=True):
-        if not absent:
-            return folder
-    raise FileNotFoundError(f"citation: {root} lacks {', '.join(min(missing, key=len))}; they are to be had at "
-                            f"{SOURCE}")
+# %% The cache: arrays without pickles, and the SHA-256 of the files that they were read from
+LAYOUT = 1      # raise it when _converted changes, so that what older versions kept isn't believed
+PLAIN = ("labels", "train", "val", "test")
 
 
-def _published(path, expected):
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise ValueError(f"citation: {path} is not the published file (its SHA-256 differs), so it is not opened; "
-                         f"get it again from {SOURCE}")
-    return data
+def _keep(path, hashes, papers):
+    x, graph = papers.features, papers.graph
+    arrays = {name: getattr(papers, name) for name in PLAIN} | {
+        "values": x.values, "indices": x.indices, "indptr": x.indptr, "words": x.shape[1],
+        "graph_indices": graph.indices, "graph_indptr": graph.indptr, "classes": papers.classes}
+    with suppress(checkpoint.CheckpointError):          # a cache that can't be written is done without
+        checkpoint.prepare(path)
+        checkpoint.save(path, arrays, {"layout": LAYOUT, "files": hashes})
+
+
+def _kept(path, hashes):
+    """The Citation that was kept; None where there is none, or it is damaged, or of other files."""
+    try:
+        a, notes = checkpoint.load(path)
+    except checkpoint.CheckpointError:
+        return None
+    if (notes.get("layout"), notes.get("files")) != (LAYOUT, hashes):
+        return None
+    nodes = len(a["labels"])
+    return Citation(features=SparseRows(a["indptr"], a["indices"], a["values"], (nodes, int(a["words"]))),
+                    graph=Graph(a["graph_indptr"], a["graph_indices"], (nodes, nodes)),
+                    classes=int(a["classes"]), **{name: a[name] for name in PLAIN})
 
 
 # %% The files are pickles of Python 2, and a pickle may call anything: ours may name six things and no more
@@ -142,9 +157,11 @@ def admitted(data, name):
 
 
 # %% From eight parts to one graph
-def _assemble(part, test):
+def _converted(raw):
     """Test paper test[k] is row k of tx and ty; the test papers come after the rows of allx."""
-    known, first = part["ally"], len(part["ally"])
+    *pickles, (_, listed) = raw.items()
+    part = {name.rpartition(".")[2]: admitted(data, name) for name, data in pickles}
+    test, known, first = np.array(listed.split(), np.int64), part["ally"], len(part["ally"])
     nodes = max(part["graph"]) + 1
     labels = np.full(nodes, -1, np.int64)
     labels[:first], labels[test] = known.argmax(axis=1), part["ty"].argmax(axis=1)

@@ -1,0 +1,88 @@
+"""Each system of the tables, trained by its recipe on small graphs that are made up here."""
+
+import numpy as np
+import pytest
+
+from lessons.tables import inductive, transductive
+from tinynet.data import PPI, LabelledGraph, generated_citation
+from tinynet.graph import Graph
+from tinynet.train_nodes import Patience
+
+
+@pytest.fixture
+def papers(monkeypatch):
+    """A generated graph in place of the published ones."""
+    made = generated_citation(nodes=400, classes=3, words=120)
+    for module, kept in ((transductive, transductive.papers), (inductive, inductive.cut_pubmed)):
+        monkeypatch.setattr(module, "citation", lambda name, folder: made)
+        kept.cache_clear()
+        monkeypatch.setattr(module, "Patience", lambda epochs, by_accuracy=False: Patience(8, by_accuracy))
+    yield made
+    transductive.papers.cache_clear()
+    inductive.cut_pubmed.cache_clear()
+
+
+def variants(table):
+    return {name: run for of_system in table.run.values() for name, run in of_system.items()}
+
+
+@pytest.mark.parametrize("system", variants(transductive.FIG9))
+def test_each_system_of_fig9_learns_more_than_chance(papers, system):
+    run = variants(transductive.FIG9)[system]
+    assert run("cora", 0, None)["test accuracy"] > 40
+
+
+@pytest.mark.parametrize("system", ["MLP", "GraphSAGE-GCN", "Const-GAT", "GAT"])
+def test_each_system_of_our_inductive_task_learns_more_than_chance(papers, system):
+    measured = variants(inductive.PUBMED)[system]("pubmed in pieces", 0, None)
+    assert (measured["val accuracy"] + measured["test accuracy"]) / 2 > 40
+
+
+def test_pieces_hold_what_is_nearest_and_no_edge_leaves_them(papers):
+    path = Graph.from_edges([(i, i + 1) for i in range(9)], 12).undirected()
+    piece = inductive.pieces(path, 3, np.random.default_rng(1))
+    assert set(piece[:10]) <= {-1, 0, 1, 2}
+    assert (np.diff(piece[:10]) != 0).sum() == len(set(piece[:10])) - 1         # each piece is one stretch
+    _, _, graph, learn, val, test = inductive.cut_pubmed(None)
+    assert not set(learn) & set(val) | set(learn) & set(test) | set(val) & set(test)
+    part = np.full(graph.nodes, -1)
+    for number, nodes in enumerate((learn, val, test)):
+        part[nodes] = number
+    np.testing.assert_array_equal(part[graph.rows], part[graph.indices])
+
+
+# %% PPI's form
+def tissue(rng, nodes=20):
+    """Two labels, each told by a feature of the node and its neighbours."""
+    x = rng.normal(size=(nodes, 5)).astype(np.float32)
+    ring = Graph.from_edges([(i, (i + 1) % nodes) for i in range(nodes)], nodes).undirected()
+    means = ring.means.dense() @ x
+    return LabelledGraph(x, (means[:, :2] + x[:, :2] > 0).astype(np.float32), ring)
+
+
+@pytest.fixture
+def proteins(monkeypatch):
+    rng = np.random.default_rng(0)
+    parts = PPI([tissue(rng) for _ in range(6)], [tissue(rng) for _ in range(2)], [tissue(rng), tissue(rng, 12)])
+    fit = inductive.train.fit
+    monkeypatch.setattr(inductive.train, "fit", lambda *a, **b: fit(*a, **b | ({"patience": 8} if "val" in b else {})))
+    monkeypatch.setattr(inductive, "ppi", lambda folder: parts)
+    inductive.proteins.cache_clear()
+    yield parts
+    inductive.proteins.cache_clear()
+
+
+@pytest.mark.parametrize("make", [inductive.InductiveGAT, inductive.MLP])
+def test_nets_on_graphs_that_were_not_seen(proteins, make):
+    small = lambda *sizes, rng: make(*sizes, width=8, rng=rng)          # noqa: E731
+    assert 0.3 < inductive.gat_on_ppi("ppi", 0, None, make=small)["micro-F1"] <= 1
+
+
+def test_graph_sage_on_graphs_that_were_not_seen(proteins):
+    assert 0.3 < inductive.sage_on_ppi("ppi", 0, None, aggregator="mean")["micro-F1"] <= 1
+
+
+def test_micro_f1_by_hand():
+    logits, labels = np.array([[1.0, -1], [2, 3]]), np.array([[1, 1], [0, 1]])
+    assert inductive.micro_f1(logits, labels) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert inductive.micro_f1(-np.ones((2, 2)), np.zeros((2, 2))) == 0

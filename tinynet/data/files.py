@@ -1,0 +1,68 @@
+"""Where a loader finds its files: in a folder of the user's, else where they are published; and the user's cache."""
+
+import hashlib
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+def find_folder(who, names, subfolder, root, source):
+    """The folder `root`, else $TINYNET_DATA, or `subfolder` in it, with all files `names`; None where neither is given.
+
+    Raises FileNotFoundError naming the files that the given folder lacks and the source where they are to be had.
+    """
+    root = root or os.environ.get("TINYNET_DATA")
+    if not root:
+        return None
+    folders = Path(root), Path(root, subfolder)
+    missing = [[name for name in names if not (folder / name).is_file()] for folder in folders]
+    for folder, absent in zip(folders, missing, strict=True):
+        if not absent:
+            return folder
+    raise FileNotFoundError(f"{who}: {root} lacks {', '.join(min(missing, key=len))}; get them from {source}")
+
+
+def published(who, folder, hashes, source):
+    """{name: bytes} of the files {name: SHA-256} in the folder; raises ValueError for a file with another SHA-256."""
+    found = {name: Path(folder, name).read_bytes() for name in hashes}
+    for name, data in found.items():
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise ValueError(f"{who}: {Path(folder, name)} is not the published file (its SHA-256 differs), so it is "
+                             f"not opened; get it again from {source}")
+    return found
+
+
+def download(who, address, hashes, source):
+    """{name: bytes} of the files {name: SHA-256} at this address.
+
+    Raises FileNotFoundError where pooch or the network is missing, ValueError for a file that isn't the published one.
+    """
+    remedy = f"get {', '.join(hashes)} from {source}, and name their folder by root=... or TINYNET_DATA"
+    try:
+        import pooch
+    except ModuleNotFoundError:
+        raise FileNotFoundError(f'{who}: no folder is given, and without pooch nothing can be downloaded; run '
+                                f'pip install "tinynet[data]", or {remedy}') from None
+    with TemporaryDirectory() as folder:
+        there = pooch.create(folder, address, registry=hashes)
+        try:
+            for name in hashes:
+                there.fetch(name)
+        except OSError as error:
+            raise FileNotFoundError(f"{who}: no folder is given, and {address}{name} can't be downloaded "
+                                    f"({type(error).__name__}); connect to the network, or {remedy}") from error
+        except ValueError as error:             # pooch's word for another SHA-256; it has deleted the file
+            raise ValueError(f"{who}: what {address}{name} sent is not the published file (its SHA-256 differs), so "
+                             f"it is not opened; try again later, or {remedy}") from error
+        return published(who, folder, hashes, source)
+
+
+def cache_folder():
+    """$TINYNET_CACHE, else the user's own folder for what can be made anew."""
+    if folder := os.environ.get("TINYNET_CACHE"):
+        return Path(folder)
+    try:
+        import pooch
+    except ModuleNotFoundError:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tinynet")
+    return Path(pooch.os_cache("tinynet"))
