@@ -24,7 +24,7 @@ def contenders():
         import torch
     except ImportError as error:
         sys.exit(f'benchmarks: {error.name} is not installed; pip install -e ".[lessons,bench]"')
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     return {name: lambda name=name: timing.rows(name) for name in timing.BENCHMARKS} | OTHERS
 
 

@@ -4,6 +4,7 @@ Both nets get the same weights, and before anything is timed their logits are co
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -200,7 +201,7 @@ def layer_step(library, edges):
         import torch
         from torch_geometric.nn import GATConv
 
-        torch.set_num_threads(2)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
         layer, index = GATConv(64, 8, heads=8, add_self_loops=False), torch.from_numpy(pairs.T[::-1].copy())
         full, upstream = torch.from_numpy(x), torch.from_numpy(dy)
 

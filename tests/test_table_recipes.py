@@ -5,8 +5,11 @@ import pytest
 
 from lessons.tables import inductive, transductive
 from tinynet.data import PPI, LabelledGraph, generated_citation
+from tinynet.engine import DEFAULT_BACKEND
 from tinynet.graph import Graph
 from tinynet.train_nodes import Patience
+
+pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "numpy", reason="whole trainings take the dense specification long")
 
 
 @pytest.fixture

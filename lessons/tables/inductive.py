@@ -147,7 +147,7 @@ def sage_in_pieces(dataset, seed, folder, aggregator):
             for part, nodes in (("test", test), ("val", val))}
 
 
-PUBMED = Table("ours, inductive", "accuracy %", ("pubmed in pieces",), {
+PUBMED = Table("ours inductive", "accuracy %", ("pubmed in pieces",), {
     system: {} for system in ("MLP", *AGGREGATORS, "Const-GAT", "GAT")
 }, {
     "MLP": {"MLP": partial(gat_in_pieces, make=partial(MLP, width=64))},

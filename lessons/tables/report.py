@@ -42,7 +42,8 @@ def write(tables, runs, folder):
     part.write_text(text, encoding="utf-8")
     os.replace(part, folder / "RESULTS.md")
     for table in tables:
-        draw(table, runs, folder / f"{table.name.replace(' ', '_')}_paper-beside-ours.png")
+        if any(cell.table == table.name for cell in runs):
+            draw(table, runs, folder / f"{table.name.replace(' ', '_')}_paper-beside-ours.png")
     return text
 
 
@@ -93,7 +94,9 @@ def verdict(table, system, dataset, paper, values):
         return ""
     value, spread = stated(paper)
     difference = fmean(values) - value
-    if abs(difference) <= max(spread, stdev(values) if len(values) > 1 else 0, 0.5 * 10 ** -table.digits):
+    if len(values) == 1:
+        return f"{difference:+.{table.digits}f}, a single run"
+    if abs(difference) <= max(spread, stdev(values), 0.5 * 10 ** -table.digits):
         return ""
     why = table.why.get((system, dataset), "more than the spread, reason not found")
     return f"{difference:+.{table.digits}f}: {why}"

@@ -12,7 +12,8 @@ Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fiel
 
 import numpy as np
 
-from tinynet.blocks.sparse_matmul import rows_times
+from tinynet.blocks.sparse_matmul import times
+from tinynet.engine import Tensor
 
 
 def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100_000):
@@ -30,10 +31,10 @@ def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"label_propagation: the labels run from {labels.min()} to {labels.max()}, but there are only "
                          f"the classes 0..{classes - 1}")
-    means, scores = graph.means, np.zeros((graph.nodes, classes))
+    scores = np.zeros((graph.nodes, classes))
     for _ in range(at_most):
         scores[known] = np.eye(classes)[labels]
-        before, scores = scores, rows_times(means.indptr, means.indices, means.values[:, None], scores[:, None])[:, 0]
+        before, scores = scores, times(graph.means, Tensor(scores)).data
         scores[known] = before[known]
         if np.abs(scores - before).max(initial=0) <= tolerance:
             break
