@@ -1,6 +1,7 @@
 """The papers' tables: the ledger survives what may happen to it, and the same table comes out however it was filled."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,11 @@ from lessons.tables.ledger import Cell
 
 joblib = pytest.importorskip("joblib")
 CELL = Cell("shi fig9", "GAT", "cora", 0)
+
+
+@pytest.fixture(autouse=True)
+def workers_find_what_this_process_finds(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path or os.getcwd() for path in sys.path))
 
 
 def test_what_is_appended_is_read_again(tmp_path):
