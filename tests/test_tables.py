@@ -1,7 +1,6 @@
 """The papers' tables: the ledger survives what may happen to it, and the same table comes out however it was filled."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,11 +15,6 @@ from lessons.tables.ledger import Cell
 
 joblib = pytest.importorskip("joblib")
 CELL = Cell("shi fig9", "GAT", "cora", 0)
-
-
-@pytest.fixture(autouse=True)
-def workers_find_what_this_process_finds(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path or os.getcwd() for path in sys.path))
 
 
 def test_what_is_appended_is_read_again(tmp_path):
@@ -71,16 +65,24 @@ ABSENT = report.Table("u", "accuracy %", ("b",), {"New": dict(b="60.0")}, {"New"
 TABLES, DETERMINISTIC = (SMALL, ABSENT), set()
 
 
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
+def program(*arguments):
+    """What runs the command on this small group, in a process of its own."""
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+            f"import test_tables as t; t.command.GROUPS['graph'] = t; sys.exit(t.command.main({list(arguments)!r}))"]
 
 
-def test_the_same_table_for_any_number_of_workers(tmp_path, small, capsys):
+def run(*arguments):
+    """Its standard output, once it has ended well."""
+    ended = subprocess.run(program("graph", *arguments), capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_the_same_table_for_any_number_of_workers(tmp_path):
     texts = []
     for workers in ("1", "2"):
         folder = tmp_path / workers
-        assert command.main(["graph", "--runs", "3", "--workers", workers, "--figures", str(folder)]) == 0
+        told = run("--runs", "3", "--workers", workers, "--figures", str(folder))
         text = (folder / "RESULTS.md").read_text()
         texts.append([line.split("|")[:5] for line in text.splitlines()])
         assert (folder / "t_paper-beside-ours.png").stat().st_size > 5000
@@ -88,37 +90,35 @@ def test_the_same_table_for_any_number_of_workers(tmp_path, small, capsys):
     assert "| New | 51.0 +- 0.5 | 51.1 +- 1.0 | 3 |" in text
     assert "New one" in text
     assert "| Old | 40.0 |  |  |  | as quoted |" in text
-    assert "u is left out: its files are missing" in capsys.readouterr().out
+    assert "u is left out: its files are missing" in told
     assert "not run" in text
     assert "-8.6: more than the spread, reason not found" in text
 
 
-def test_what_is_in_the_ledger_is_not_run_again(tmp_path, small, monkeypatch):
-    there = ["graph", "--runs", "2", "--figures", str(tmp_path)]
-    assert command.main([*there, "--only", "on a"]) == 0
+def test_what_is_in_the_ledger_is_not_run_again(tmp_path):
+    there = "--runs", "2", "--figures", str(tmp_path)
+    run(*there, "--only", "on a")
     before = (tmp_path / "ledger.jsonl").read_text()
-    assert command.main(there) == 0
+    run(*there)
     after = (tmp_path / "ledger.jsonl").read_text()
     assert after.startswith(before)
     assert len(ledger.read(tmp_path / "ledger.jsonl")) == 8
-    assert command.main(there) == 0
+    run(*there)
     assert (tmp_path / "ledger.jsonl").read_text() == after
 
 
 def test_killed_at_any_moment_it_goes_on(tmp_path):
-    program = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_tables as t; "
-               "t.command.GROUPS['graph'] = t; "
-               f"t.command.main(['graph', '--runs', '4', '--workers', '1', '--figures', {str(tmp_path)!r}])")
+    command = program("graph", "--runs", "4", "--workers", "1", "--figures", str(tmp_path))
     book = tmp_path / "ledger.jsonl"
-    run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while len(ledger.read(book)) < 3 and time.monotonic() < until:
         time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    running.send_signal(signal.SIGKILL)
+    running.wait()
     done = ledger.read(book)
     assert 3 <= len(done) < 16
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=240).returncode == 0
+    assert subprocess.run(command, capture_output=True, timeout=240).returncode == 0
     assert len(ledger.read(book)) == 16
     assert done.items() <= ledger.read(book).items()
     assert len(book.read_text().splitlines()) == 32
@@ -136,5 +136,6 @@ def test_what_can_not_be_done_is_told_in_a_sentence(tmp_path, capsys, monkeypatc
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     assert command.main(["graph", "--runs", "-1", "--figures", str(tmp_path)]) == 2
     assert "--runs -1" in capsys.readouterr().err
-    assert command.main(["graph", "--data", str(tmp_path), "--runs", "1", "--figures", str(tmp_path)]) == 2
-    assert "lacks ind." in capsys.readouterr().err
+    lacking = ["graph", "--data", str(tmp_path), "--runs", "1", "--figures", str(tmp_path)]
+    ended = subprocess.run([sys.executable, "-m", "lessons.tables", *lacking], capture_output=True, text=True)
+    assert (ended.returncode, "lacks ind." in ended.stderr) == (2, True), ended.stderr
