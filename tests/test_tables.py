@@ -136,6 +136,3 @@ def test_what_can_not_be_done_is_told_in_a_sentence(tmp_path, capsys, monkeypatc
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     assert command.main(["graph", "--runs", "-1", "--figures", str(tmp_path)]) == 2
     assert "--runs -1" in capsys.readouterr().err
-    lacking = ["graph", "--data", str(tmp_path), "--runs", "1", "--figures", str(tmp_path)]
-    ended = subprocess.run([sys.executable, "-m", "lessons.tables", *lacking], capture_output=True, text=True)
-    assert (ended.returncode, "lacks ind." in ended.stderr) == (2, True), ended.stderr
