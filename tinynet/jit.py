@@ -26,9 +26,9 @@ _NO_CACHE = "no locator available"
 class Kernel:
     """A function of scalar loops that becomes machine code when it is first called."""
 
-    def __init__(self, loops, parallel=False):
+    def __init__(self, loops, parallel=False, fastmath=False):
         functools.update_wrapper(self, loops)
-        self.loops, self.parallel, self._compiled = loops, parallel, None
+        self.loops, self.parallel, self.fastmath, self._compiled = loops, parallel, fastmath, None
 
     def __call__(self, *args):
         try:
@@ -50,7 +50,8 @@ class Kernel:
 
         self.loops.__globals__["prange"] = numba.prange
         try:
-            compiler = numba.njit(cache=cache, parallel=self.parallel, error_model="numpy", nogil=True)
+            compiler = numba.njit(cache=cache, parallel=self.parallel, fastmath=self.fastmath, error_model="numpy",
+                                  nogil=True)
             self._compiled = compiler(self.loops)
         except RuntimeError as error:
             if _NO_CACHE not in str(error):
@@ -69,6 +70,11 @@ def jit(loops):
 def parallel_jit(loops):
     """The same, with the iterations of `prange` spread over the cores."""
     return Kernel(loops, parallel=True)
+
+
+def reordering_jit(loops):
+    """parallel_jit for long sums: several of their terms are added at once, so they round in another order."""
+    return Kernel(loops, parallel=True, fastmath={"reassoc"})
 
 
 def contiguous(*arrays):

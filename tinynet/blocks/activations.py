@@ -69,13 +69,13 @@ def leaky_relu_backward(dy, cache):
 
 def elu_forward(x, alpha=1.0):
     alpha = float(alpha)
-    y = np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))       # (9)
-    return y, (x, y, alpha)
+    below = alpha * np.expm1(np.minimum(x, 0))                      # y where x <= 0, else 0
+    return np.maximum(x, 0) + below, (x, below, alpha)              # (9)
 
 
 def elu_backward(dy, cache):
-    x, y, alpha = cache
-    return dy * np.where(x > 0, 1, y + alpha)                       # (10)
+    x, below, alpha = cache
+    return dy * (below + alpha + below.dtype.type(1 - alpha) * (x > 0))         # (10)
 
 
 _erf = np.vectorize(math.erf, otypes=[float])

@@ -8,6 +8,8 @@ x, y (...)   keep (...) or what broadcasts to it, true where an entry stays   p 
 The pair is a plain function of its mask; only the module draws one.
 """
 
+import math
+
 import numpy as np
 
 from tinynet import nn
@@ -42,6 +44,13 @@ def _mask_and_scale(x, keep_mask, p):
     except ValueError:
         raise ShapeError(f"dropout: x has shape {x.shape}, keep_mask {keep.shape}; make them equal") from None
     return keep, dtype.type(1 / (1 - _checked(p)))
+
+
+def drawn(rng, shape, p):
+    """Which entries stay: booleans of this shape, True with probability 1 - p, to the nearest 1 / 65,536."""
+    count = math.prod(shape)
+    numbers = rng.integers(2**64 - 1, size=-(-count // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
+    return (numbers[:count] >= round(65_536 * p)).reshape(shape)
 
 
 def thinned(x, keep_mask, p):
@@ -91,5 +100,4 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        keep_mask = self.rng.random(x.shape, np.float32) >= self.p
-        return dropout(x, keep_mask, p=self.p)
+        return dropout(x, drawn(self.rng, x.shape, self.p), p=self.p)

@@ -21,17 +21,15 @@ The deck's alpha and beta are the paper's e and alpha.  A node without neighbour
 gradient.  Velickovic et al. 2018, arXiv:1710.10903.
 """
 
-import math
-
 import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import dropout, thinned
+from tinynet.blocks.dropout import drawn, dropout, thinned
 from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
 from tinynet.engine import Op, no_grad
 from tinynet.graph import Graph, SparseRows
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.ops import broadcast_to, concatenate
 from tinynet.shapes import ShapeError, sizes
 
@@ -81,25 +79,41 @@ def graph_attention_backward(dy, cache):
 
 # %% 2. The same in loops over the edges: those into each node i; sums over i go over the transposed graph
 @parallel_jit
-def _softmax_of_neighbours(s, r, slope, indptr, indices, beta):
+def _below_top(s, r, slope, indptr, indices, top, alpha):
     N, M = s.shape
     for i in prange(N):
-        first, last = indptr[i], indptr[i + 1]
-        for m in range(M):
-            top = -np.inf
-            for e in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
                 z = s[i, m] + r[indices[e], m]
-                beta[e, m] = z if z > 0 else slope * z                      # (1)
-                top = max(top, beta[e, m])
-            total = slope - slope                                           # 0 of the arrays' dtype
-            for e in range(first, last):
-                beta[e, m] = math.exp(beta[e, m] - s.dtype.type(top))
-                total += beta[e, m]
-            for e in range(first, last):
-                beta[e, m] /= total                                         # (2)
+                alpha[e, m] = z if z > 0 else slope * z                     # (1)
+                top[i, m] = max(top[i, m], alpha[e, m])
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                alpha[e, m] -= top[i, m]
 
 
 @parallel_jit
+def _shares(indptr, total, beta):
+    N, M = total.shape
+    for i in prange(N):
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                total[i, m] += beta[e, m]
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                beta[e, m] /= total[i, m]
+
+
+def _softmax_of_neighbours(s, r, slope, graph):
+    """beta (E, M); exp is NumPy's, which takes several numbers at once."""
+    beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
+    _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
+    np.exp(beta, out=beta)
+    _shares(graph.indptr, np.zeros_like(s), beta)                           # (2)
+    return beta
+
+
+@reordering_jit
 def _edge_products(dy, h, indptr, indices, products):
     N, M, F = h.shape
     for i in prange(N):
@@ -110,15 +124,15 @@ def _edge_products(dy, h, indptr, indices, products):
 
 
 @parallel_jit
-def _through_softmax(s, r, slope, beta, dbeta, indptr, indices, dz):
+def _through_softmax(s, r, slope, beta, dbeta, indptr, indices, mean, dz):
     N, M = s.shape
     for i in prange(N):
-        for m in range(M):
-            mean = slope - slope
-            for e in range(indptr[i], indptr[i + 1]):
-                mean += beta[e, m] * dbeta[e, m]
-            for e in range(indptr[i], indptr[i + 1]):
-                d = beta[e, m] * (dbeta[e, m] - mean)                       # (5)
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                mean[i, m] += beta[e, m] * dbeta[e, m]
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                d = beta[e, m] * (dbeta[e, m] - mean[i, m])                 # (5)
                 dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
 
 
@@ -134,8 +148,7 @@ def _sums(indptr, values, total):
 def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     _checked(h, s, r, keep, graph)
     h, s, r = contiguous(h, s, r)
-    beta = np.empty((len(graph.indices), h.shape[1]), h.dtype)
-    _softmax_of_neighbours(s, r, h.dtype.type(slope), graph.indptr, graph.indices, beta)    # (1) (2)
+    beta = _softmax_of_neighbours(s, r, slope, graph)                                       # (1) (2)
     y = rows_times(graph.indptr, graph.indices, thinned(beta, keep, p), h)                  # (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
 
@@ -143,14 +156,14 @@ def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0
 def graph_attention_backward_loops(dy, cache):
     h, s, r, keep, beta, graph, slope, p = cache
     dy, h, s, r, beta = contiguous(dy, h, s, r, beta)
-    products, dz, ds, dr = (np.zeros_like(a) for a in (beta, beta, s, r))
+    products, dz, mean, ds, dr = (np.zeros_like(a) for a in (beta, beta, s, s, r))
     _edge_products(dy, h, graph.indptr, graph.indices, products)
     dbeta = thinned(products, keep, p)                                                      # (4)
-    _through_softmax(s, r, h.dtype.type(slope), beta, dbeta, graph.indptr, graph.indices, dz)       # (5) (6)
+    _through_softmax(s, r, h.dtype.type(slope), beta, dbeta, graph.indptr, graph.indices, mean, dz)         # (5) (6)
     into, rows, order = graph.transposed
     _sums(graph.indptr, dz, ds)                                                             # (7)
-    _sums(into, dz[order], dr)                                                              # (8)
-    dh = rows_times(into, rows, thinned(beta, keep, p)[order], dy)                          # (9)
+    _sums(into, dz.take(order, axis=0), dr)                                                 # (8)
+    dh = rows_times(into, rows, thinned(beta, keep, p).take(order, axis=0), dy)             # (9)
     return dh, ds, dr, None
 
 
@@ -191,7 +204,7 @@ class GraphAttention(nn.Module):
 
     def _keep(self, *shape):
         """Which entries stay: all in evaluation, as many as p lets in training."""
-        return self.rng.random(shape, np.float32) >= self.p if self.training and self.p else None
+        return drawn(self.rng, shape, self.p) if self.training and self.p else None
 
     def features(self, x):
         """h (N, heads, d_out) = x W (shi 2.1), and after it x W_skip: the input dropped for each head on its own."""
@@ -207,17 +220,22 @@ class GraphAttention(nn.Module):
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
-        return (h * self.a_left).sum(axis=-1) + self.b_left, (h * self.a_right).sum(axis=-1) + self.b_right
+        N, M, F = h.shape
+
+        def half(a, b):         # one matrix product for all heads: row (m, f) of its matrix is a[m, f] in column m, else 0
+            return h.reshape(N, M * F) @ (a.reshape(M, F, 1) * np.eye(M, dtype=a.dtype)[:, None]).reshape(M * F, M) + b
+
+        return half(self.a_left, self.b_left), half(self.a_right, self.b_right)
 
     def forward(self, x, graph):
         both = self.features(x)
-        h, skip = both[:, :, :self.d_out], both[:, :, self.d_out:]
+        h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()
         keep_h, keep = self._keep(*h.shape), self._keep(len(graph.indices), h.shape[1])
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p)) + self.bias
-        y = y if self.W_skip is None else y + skip
+        y = y if skip is None else y + skip
         return y.mean(axis=1) if self.average else y.reshape(len(y), -1)
 
     def weights(self, x, graph):

@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.sparse_matmul import drawn, times
+from tinynet.blocks.sparse_matmul import kept, times
 
 
 # %% 1. The mathematics
@@ -57,7 +57,7 @@ class GraphConvolution(nn.Module):
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
 
     def forward(self, x, graph):
-        return times(renormalised(graph), times(x, self.W, drawn(self, x), self.p))         # (2)
+        return times(renormalised(graph), times(x, self.W, kept(self, x), self.p))         # (2)
 
 
 class ChebyshevConvolution(nn.Module):
@@ -68,5 +68,5 @@ class ChebyshevConvolution(nn.Module):
         self.W = [nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype)) for _ in range(K + 1)]
 
     def forward(self, x, graph):
-        keep = drawn(self, x)
+        keep = kept(self, x)
         return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, keep, self.p) for W in self.W])

@@ -12,7 +12,7 @@ x is data, it gets no gradient.
 
 import numpy as np
 
-from tinynet.blocks.dropout import dropout, thinned
+from tinynet.blocks.dropout import drawn, dropout, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
@@ -20,7 +20,7 @@ from tinynet.shapes import ShapeError, sizes
 
 
 def _checked(W, keep, x, p):
-    """x c (K, M), one column a head, once it is sure that all fits."""
+    """x c (K, M), one column a head, or (K, 1) where nothing is dropped, once it is sure that all fits."""
     if not isinstance(x, SparseRows):
         raise TypeError(f"sparse_matmul: x is a {type(x).__name__}; make SparseRows of it, or use matmul")
     D, *_ = sizes("W: D M F, keep: K M", W, keep)
@@ -32,8 +32,8 @@ def _checked(W, keep, x, p):
     if keep is not None and len(keep) != len(x.values):
         raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
                          "draw one boolean for each number and head")
-    values = np.broadcast_to(x.values.astype(W.dtype)[:, None], (len(x.values), W.shape[1]))
-    return thinned(values, keep, p)
+    values = x.values.astype(W.dtype, copy=False)[:, None]
+    return thinned(values if keep is None else np.broadcast_to(values, keep.shape), keep, p)
 
 
 # %% 1. The mathematics
@@ -60,11 +60,16 @@ def _rows_times(indptr, indices, values, W, y):
 
 
 def rows_times(indptr, indices, values, W):
-    """y[n,m] = sum_k values[k,m] W[indices[k],m] (N, M, F), k over the places of row n."""
+    """y[n,m] = sum_k values[k,m] W[indices[k],m] (N, M, F), k over the places of row n.
+
+    values  (K, M), or (K, 1) for all heads: these then run as one, in longer loops
+    """
     values, W = contiguous(values, W)
-    y = np.zeros((len(indptr) - 1, *W.shape[1:]), W.dtype)
-    _rows_times(indptr, indices, values, W, y)
-    return y
+    (D, M, F), N = W.shape, len(indptr) - 1
+    heads = (M, F) if values.shape[1] == M else (1, M * F)
+    y = np.zeros((N, *heads), W.dtype)
+    _rows_times(indptr, indices, values, W.reshape(D, *heads), y)
+    return y.reshape(N, M, F)
 
 
 def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
@@ -75,7 +80,7 @@ def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
 def sparse_matmul_backward_loops(dy, cache):
     xc, x = cache
     indptr, rows, order = x.transposed
-    return rows_times(indptr, rows, xc[order], dy), None            # (2)
+    return rows_times(indptr, rows, xc.take(order, axis=0), dy), None            # (2)
 
 
 # %% 3. The op
@@ -95,8 +100,8 @@ def times(A, h, keep=None, p=0):
     return (A if keep is None else dropout(A, keep, p=p)) @ h
 
 
-def drawn(module, x):
+def kept(module, x):
     """`keep` for `times`: which numbers of x stay in a module that drops its input with chance p while it trains."""
     if not (module.training and module.p):
         return None
-    return module.rng.random(len(x.values) if isinstance(x, SparseRows) else x.shape, np.float32) >= module.p
+    return drawn(module.rng, x.values.shape if isinstance(x, SparseRows) else x.shape, module.p)

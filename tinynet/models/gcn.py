@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.activations import relu
 from tinynet.blocks.graph_convolution import ChebyshevConvolution, GraphConvolution
-from tinynet.blocks.sparse_matmul import drawn, times
+from tinynet.blocks.sparse_matmul import kept, times
 
 
 class TwoLayers(nn.Module):
@@ -53,7 +53,7 @@ class _Linear(nn.Module):
         self.b = nn.Parameter(np.zeros(d_out, dtype))
 
     def forward(self, x, graph=None):
-        return times(x, self.W, drawn(self, x), self.p) + self.b
+        return times(x, self.W, kept(self, x), self.p) + self.b
 
 
 class MLP(TwoLayers):
