@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lessons.catalogue import FOLDER, catalogue
+from lessons.catalogue import FOLDER, catalogue, read
 
 ROOT = FOLDER.parent
 DECKS = {
@@ -146,11 +146,14 @@ def rows(root=ROOT, folder=FOLDER):
                 lines = ",".join(map(str, tagged.get(number, ())))
                 _add(found[key].equations, f"({number}) {path.name}:{lines}")
                 _add(found[key].tests, *checked_in(path.stem, root))
-    for entry in catalogue(folder):
+    tables = [(read(path), f"tables/{path.name}", "test_table_recipes.py")
+              for path in sorted((folder / "tables").glob("*.py"))]
+    lessons = [(entry, entry.name, "test_lessons.py") for entry in catalogue(folder)]
+    for entry, name, test in lessons + tables:
         for deck, item in cited(entry.slides):
             row = found[deck, item]
-            _add(row.lessons, entry.name)
-            _add(row.tests, "test_lessons.py")
+            _add(row.lessons, name)
+            _add(row.tests, test)
             _add(row.figures, *(f for f in entry.figures
                                 if f.startswith(f"{deck}_") and item in re.split(r"_|\.png", f)))
     return found

@@ -9,6 +9,7 @@ from tinynet.engine import Tensor
 from tinynet.graph import Graph, SparseRows
 from tinynet.models.gcn import GCN, MLP, ChebyshevNet
 from tinynet.models.label_propagation import label_propagation
+from tinynet.shapes import ShapeError
 
 
 @pytest.fixture
@@ -119,3 +120,27 @@ def test_label_propagation_says_what_is_wrong(graph):
         label_propagation(graph, [0, 1], [0, 7], 2)
     with pytest.raises(ValueError, match="one label for each known node"):
         label_propagation(graph, [0, 1], [0], 2)
+    with pytest.raises(ValueError, match="labels are float64"):
+        label_propagation(graph, [0, 1], [0.0, 1.0], 2)
+    with pytest.raises(ValueError, match="graph: there is no node -1"):
+        label_propagation(graph, [0, -1], [0, 1], 2)
+
+
+def test_a_neighbour_that_has_none_itself():
+    """Node 1 attends to nobody: no step leads there, and no number is infinite."""
+    one_way, x = Graph.from_edges([(0, 1)], 2), np.eye(2)
+    np.testing.assert_array_equal(renormalised(one_way, self_loops=False).dense(), 0)
+    layer = ChebyshevConvolution(2, 3, rng=0, dtype=float)
+    y = layer(x, one_way)
+    y.backward(np.ones((2, 3)))
+    np.testing.assert_allclose(y.data, layer.W[0].data - layer.W[2].data, rtol=1e-12)      # T_1 = T_3 = 0, T_2 = -1
+    assert all(np.isfinite(W.grad).all() for W in layer.W)
+
+
+@pytest.mark.parametrize("net", [GCN, ChebyshevNet])
+def test_what_is_no_graph_and_features_that_do_not_fit(graph, net):
+    net, x = net(4, 3, rng=0), np.ones((6, 4), np.float32)
+    with pytest.raises(TypeError, match="Convolution: graph is a ndarray; make one with"):
+        net(x, np.eye(6))
+    with pytest.raises(ShapeError, match=r"x \(N d_in\) = \(5, 4\) and a graph of 6 nodes: N is 5 and 6; give one row"):
+        net(x[:5], graph)

@@ -74,7 +74,7 @@ def test_samples_of_no_nodes_and_of_a_graph_without_edges(graph):
 
 
 @pytest.mark.parametrize(("nodes", "count", "error", "message"), [
-    ([0, 5], 2, ValueError, "graph: there is no node 5, only the nodes 0..4; correct the numbers or give more nodes"),
+    ([0, 5], 2, ValueError, "graph: there is no node 5, there are only the nodes 0..4; correct the numbers"),
     ([-1], 2, ValueError, "graph: there is no node -1"),
     ([0.0], 2, TypeError, "graph: the nodes hold float64, but node numbers are integers"),
     ([True, False], 2, TypeError, "graph: the nodes hold bool, but node numbers are integers; convert them, e.g. a"),
@@ -237,9 +237,8 @@ def test_the_star(two_rings):
 
 def test_bad_input(graph):
     x, net = np.ones((5, 2), np.float32), GraphSAGE(2, 3, rng=0)
-    for wrong in (x[:4], np.ones((5, 3)), SparseRows.from_dense(x[:4])):
-        with pytest.raises(ShapeError, match=r"GraphSAGE: x has shape .* need \(N d_in\) = \(5, 2\); give each node"):
-            net(wrong, graph, [0])
+    with pytest.raises(ShapeError, match=r"GraphSAGE: x \(N d_in\) = \(5, 3\) and a net for d_in = 2; make them equal"):
+        net(np.ones((5, 3)), graph, [0])
     with pytest.raises(ValueError, match="there is no node 5"):
         net(x, graph, [5])
     with pytest.raises(ValueError, match="there is no node -2"):

@@ -6,6 +6,7 @@ import pytest
 from tinynet import optim
 from tinynet.graph import Graph
 from tinynet.models.gcn import GCN
+from tinynet.shapes import ShapeError
 from tinynet.train_nodes import Patience, Window, fit_nodes, measure
 
 
@@ -72,7 +73,23 @@ def test_what_it_refuses(rings):
     x, graph, labels = rings
     net = GCN(12, 2, rng=0)
     adam = optim.Adam(net.parameters())
-    with pytest.raises(ValueError, match=r"fit_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
+    with pytest.raises(ValueError, match=r"train_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
         fit_nodes(net, x, graph, labels + 5, np.array([0]), np.array([1]), adam, Window(), 1)
     with pytest.raises(FloatingPointError, match="fit_nodes: the loss on train is nan"):
         fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
+    with pytest.raises(ValueError, match="graph: there is no node -1"):
+        fit_nodes(net, x, graph, labels, [-1], [1], adam, Window(), 1)
+    with pytest.raises(ValueError, match="fit_nodes: train has 1 nodes and val 0; give each at least one"):
+        fit_nodes(net, x, graph, labels, [0], [], adam, Window(), 1)
+    with pytest.raises(TypeError, match="fit_nodes: the labels hold float64"):
+        fit_nodes(net, x, graph, labels / 1, [0], [1], adam, Window(), 1)
+    with pytest.raises(ShapeError, match=r"fit_nodes: labels has shape \(3,\), but the graph has N = 12 nodes"):
+        fit_nodes(net, x, graph, labels[:3], [0], [1], adam, Window(), 1)
+
+
+def test_the_rule_sees_the_penalty_too(rings):
+    seen = []
+    _, history = fit(rings, lambda loss, accuracy: (seen.append(loss), False), 3,
+                     penalty=lambda net: 0 * net.first.W.sum() + 5)
+    assert seen == history["val_loss"]
+    assert min(seen) > 5

@@ -43,6 +43,31 @@ def _pointers(rows, count):
     return np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
 
 
+def _count(nodes):
+    if not isinstance(nodes, (int, np.integer)):
+        raise TypeError(f"graph: nodes is {nodes!r}, but it is a count; give a whole number")
+    if nodes < 0:
+        raise ValueError(f"graph: {nodes} nodes are fewer than none; give 0 or more")
+    return int(nodes)
+
+
+def _range(nodes):
+    return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
+
+
+def fitting(block, named, x, graph):
+    """Refuse what isn't a graph with a row of x for each node; x is `named` with its axes, N first, and `block` asks.
+
+    Raises TypeError and ShapeError.
+    """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"{block}: graph is a {type(graph).__name__}; make one with Graph.from_edges, from_scipy or "
+                        "from_networkx")
+    if x.shape[0] != graph.nodes:
+        raise ShapeError(f"{block}: {named} = {x.shape} and a graph of {graph.nodes} nodes: N is {x.shape[0]} and "
+                         f"{graph.nodes}; give one row of features a node")
+
+
 class Graph(Rows):
     """Node i attends to its neighbours indices[indptr[i]:indptr[i+1]], sorted, none of them twice.
 
@@ -56,9 +81,13 @@ class Graph(Rows):
         """Rows (i, j) of whole numbers: i attends to j; an edge given twice counts once.
 
         Raises ShapeError unless edges is (E, 2), TypeError for edges that aren't whole numbers and
-        ValueError for an edge to a node outside 0..nodes-1.
+        ValueError for an edge to a node outside 0..nodes-1 or a number of nodes below 0.
         """
-        edges = np.asarray(edges)
+        nodes = _count(nodes)
+        try:
+            edges = np.asarray(edges)
+        except ValueError:
+            raise ShapeError("graph: the edges are rows of different lengths, but each must be a pair (i, j)") from None
         edges = edges.reshape(0, 2).astype(np.int64) if edges.size == 0 else edges
         if edges.ndim != 2 or edges.shape[1] != 2:
             raise ShapeError(f"graph: the edges have shape {edges.shape}, but must be (E, 2), a row (i, j) an edge; "
@@ -69,8 +98,8 @@ class Graph(Rows):
         wrong = np.flatnonzero(((edges < 0) | (edges >= nodes)).any(axis=1))
         if len(wrong):
             i, j = edges[wrong[0]].tolist()
-            raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but there are only the nodes 0..{nodes - 1}; "
-                             "correct the edge or give more nodes")
+            raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but {_range(nodes)}; correct the edge or give "
+                             "more nodes")
         rows, columns = np.divmod(np.unique(edges[:, 0].astype(np.int64) * nodes + edges[:, 1]), max(nodes, 1))
         return cls(_pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
 
@@ -95,7 +124,7 @@ class Graph(Rows):
         """The graphs beside each other, their nodes numbered on from one to the next."""
         first = np.cumsum([0, *(graph.nodes for graph in graphs)])
         edges = [graph.edges + n for graph, n in zip(graphs, first[:-1], strict=True)]
-        return cls.from_edges(np.concatenate([np.empty((0, 2), np.int64), *edges]), first[-1])
+        return cls.from_edges(np.concatenate([np.empty((0, 2), np.int64), *edges]), int(first[-1]))
 
     @property
     def edges(self):
@@ -112,10 +141,9 @@ class Graph(Rows):
         count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
         rng     a seed or np.random.Generator
 
-        Raises ShapeError unless nodes is (B), TypeError for nodes that aren't whole numbers and ValueError for a node
-        that isn't there or a count below 1.
+        Raises ValueError for a count below 1, and what `numbers` raises.
         """
-        nodes, rng = self._checked(nodes), np.random.default_rng(rng)
+        nodes, rng = self.numbers(nodes), np.random.default_rng(rng)
         if count is not None and count < 1:
             raise ValueError(f"graph: {count} neighbours can't be drawn; draw at least 1, or None for all")
         degrees = np.diff(self.indptr)[nodes][:, None]
@@ -127,7 +155,12 @@ class Graph(Rows):
         where = np.where(place < degrees, self.indptr[nodes][:, None] + place, -1)
         return np.append(self.indices, np.int32(-1))[where]
 
-    def _checked(self, nodes):
+    def numbers(self, nodes):
+        """Nodes as an array (B).
+
+        Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a node that
+        isn't there.
+        """
         nodes = np.asarray(nodes)
         nodes = nodes.astype(np.int64) if nodes.size == 0 else nodes
         if nodes.ndim != 1:
@@ -137,8 +170,8 @@ class Graph(Rows):
                             "mask with np.flatnonzero(mask)")
         wrong = nodes[(nodes < 0) | (nodes >= self.nodes)]
         if len(wrong):
-            raise ValueError(f"graph: there is no node {wrong[0]}, only the nodes 0..{self.nodes - 1}; correct the "
-                             "numbers or give more nodes")
+            raise ValueError(f"graph: there is no node {wrong[0]}, {_range(self.nodes)}; correct the numbers or give "
+                             "more nodes")
         return nodes
 
     def undirected(self):
@@ -168,7 +201,10 @@ class Graph(Rows):
 
 
 class SparseRows(Rows):
-    """A matrix (N, D) of mostly zeros: the K numbers values[k] on the places of its rows."""
+    """A matrix (N, D) of mostly zeros: the K numbers values[k] on the places of its rows.
+
+    from_dense and from_scipy make what is right; the arrays given here are taken as they are, no place twice.
+    """
 
     def __init__(self, indptr, indices, values, shape):
         super().__init__(indptr, indices, shape)
@@ -179,6 +215,13 @@ class SparseRows(Rows):
         """The numbers of an array (N, D) that aren't 0."""
         rows, columns = np.nonzero(matrix)
         return cls(_pointers(rows, len(matrix)), columns, matrix[rows, columns], matrix.shape)
+
+    @classmethod
+    def from_scipy(cls, matrix):
+        """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added."""
+        rows = matrix.tocsr().copy()
+        rows.sum_duplicates()
+        return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
 
     def take(self, rows):
         """The rows of these numbers; -1 stands for a row of zeros."""
@@ -198,7 +241,7 @@ class SparseRows(Rows):
         """Each row divided by its sum; a row of zeros stays."""
         sums = np.bincount(self.rows, self.values, self.shape[0])
         values = self.values / np.where(sums == 0, 1, sums)[self.rows]
-        return SparseRows(self.indptr, self.indices, values.astype(self.values.dtype), self.shape)
+        return SparseRows(self.indptr, self.indices, values.astype(np.result_type(self.values, np.float16)), self.shape)
 
     def dense(self):
         """(N, D)"""

@@ -1,4 +1,4 @@
-"""The one place with numba's flags: `jit` and `parallel_jit` for the kernels of the blocks.
+"""The one place with numba's flags: `jit`, `parallel_jit` and `reordering_jit` for the kernels of the blocks.
 
 A kernel is compiled at its first call, not at import: numba takes longer to import than all of
 tinynet, and a run on the NumPy backend never needs it.  The machine code is kept in numba's cache

@@ -1,5 +1,7 @@
 """Training on one graph that is seen whole: every step computes all nodes, the loss counts those with a known label.
 
+`train.fit` walks over batches; here an epoch is one step, and what is watched and kept follows the papers' own rules.
+
     >>> import numpy as np
     >>> from tinynet import optim
     >>> from tinynet.graph import Graph
@@ -18,6 +20,7 @@ import numpy as np
 
 from tinynet.blocks.cross_entropy import cross_entropy
 from tinynet.engine import no_grad
+from tinynet.shapes import ShapeError
 from tinynet.train import History
 
 
@@ -57,14 +60,17 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
     rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
-    penalty     penalty(net) -> a tensor with one entry, added to the loss
+    penalty     penalty(net) -> a tensor with one entry, added to the loss and to the one on val that `rule` looks at
     Returns the History of "loss" on train, "val_loss" and "val_accuracy"; its `best_epoch` is that of the lowest
-    val_loss.  Raises ValueError for labels out of range, FloatingPointError when the loss is no longer finite.
+    val_loss.  Raises ShapeError, TypeError or ValueError for labels or nodes that don't fit the graph, and
+    FloatingPointError when the loss is no longer finite.
     """
+    labels, train, val = _checked(labels, train, val, graph)
     history, kept = History(), net.state_dict()
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "loss": _step(net, x, graph, labels, train, optimizer, penalty)}
         row |= {f"val_{name}": value for name, value in measure(net, x, graph, labels, val).items()}
+        row["val_loss"] += penalty(net).item() if penalty else 0.0
         history.add(row)
         keep, stop = rule(row["val_loss"], row["val_accuracy"])
         if keep:
@@ -73,6 +79,19 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
             break
     net.eval().load_state_dict(kept)
     return history
+
+
+def _checked(labels, train, val, graph):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"fit_nodes: the labels hold {labels.dtype}, but classes are whole numbers; convert them")
+    if labels.shape != (graph.nodes,):
+        raise ShapeError(f"fit_nodes: labels has shape {labels.shape}, but the graph has N = {graph.nodes} nodes; give "
+                         "one label a node, (N)")
+    train, val = graph.numbers(train), graph.numbers(val)
+    if not len(train) or not len(val):
+        raise ValueError(f"fit_nodes: train has {len(train)} nodes and val {len(val)}; give each at least one")
+    return labels, train, val
 
 
 def _step(net, x, graph, labels, nodes, optimizer, penalty):
@@ -89,8 +108,8 @@ def _step(net, x, graph, labels, nodes, optimizer, penalty):
 def _loss(logits, labels, nodes):
     classes, given = logits.shape[1], labels[nodes]
     if len(given) and not 0 <= given.min() <= given.max() < classes:
-        raise ValueError(f"fit_nodes: the labels of the chosen nodes run from {given.min()} to {given.max()}, but the "
-                         f"net has the classes 0..{classes - 1}; choose labelled nodes, or a net with more classes")
+        raise ValueError(f"train_nodes: the labels of the chosen nodes run from {given.min()} to {given.max()}, but "
+                         f"the net has the classes 0..{classes - 1}; choose labelled nodes, or a net with more classes")
     return cross_entropy(logits[nodes], given)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -30,13 +31,13 @@ def parse(argv):
 
 
 def main(argv=None):
-    """Returns the exit code: 0, 2 if the command can't be done, 130 after Ctrl-C."""
+    """Returns the exit code: 0, 1 if a run failed, 2 if the command can't be done, 130 after Ctrl-C."""
     asked = parse(argv)
     group, book = GROUPS[asked.group], asked.figures / "ledger.jsonl"
     try:
         asked.figures.mkdir(parents=True, exist_ok=True)
         todo = missing(group, ledger.read(book), asked)
-        run_all(group, todo, book, asked)
+        failed = run_all(group, todo, book, asked)
     except KeyboardInterrupt:
         print(f"\nstopped; every finished run is in {book.name}, and the same command goes on from there")
         return 130
@@ -44,7 +45,7 @@ def main(argv=None):
         print(f"python -m lessons.tables: {error}", file=sys.stderr)
         return 2
     print(report.write(group.TABLES, ledger.read(book), asked.figures))
-    return 0
+    return 1 if failed else 0
 
 
 def missing(group, done, asked):
@@ -52,35 +53,48 @@ def missing(group, done, asked):
     if asked.runs < 0 or asked.workers < 1:
         raise ValueError(f"--runs {asked.runs} --workers {asked.workers}: give 0 or more runs and 1 or more workers")
     tables = [table for table in group.TABLES if there(table, asked.data)]
-    cells = [Cell(table.name, variant, dataset, seed) for seed in range(asked.runs) for table in tables
-             for dataset in table.datasets for variants in table.run.values() for variant in variants
-             if seed == 0 or variant not in group.DETERMINISTIC]
-    return [cell for cell in cells if asked.only in str(cell) and cell not in done]
+    cells = [(Cell(table.name, variant, dataset, seed), table.metric) for seed in range(asked.runs) for table in tables
+             for dataset in table.datasets for system, variants in table.run.items() for variant in variants
+             if seed == 0 or system not in table.certain]
+    chosen = [(cell, metric) for cell, metric in cells if asked.only in str(cell)]
+    if cells and not chosen:
+        raise ValueError(f'--only "{asked.only}": no run has this in its name; they read like "{cells[0][0]}"')
+    return [cell for cell, metric in chosen if metric not in done.get(cell, {})]
 
 
 def there(table, folder):
     """Are the files there that only the reader can have?"""
     try:
-        return not table.needs or bool(table.needs(folder))
+        return bool(not table.needs or table.needs(folder))
     except FileNotFoundError as error:
         print(f"{table.name} is left out: {error}")
         return False
 
 
 def run_all(group, todo, book, asked):
-    """Run the cells, each in a process with one thread; note each down at once, in the order in which they end."""
+    """Run the cells, each in a process with one thread; note each down at once, in the order in which they end.
+
+    Returns how many failed; each has said why.
+    """
     if not todo:
-        return
+        return 0
     try:
         from joblib import Parallel, delayed
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError(f"{error.name} is missing; install it with  {EXTRA}") from None
-    folder = str(asked.data) if asked.data else None
+    folder = asked.data or os.environ.get("TINYNET_DATA")
+    folder = folder and str(Path(folder).resolve())         # workers may stand elsewhere
+    failed = 0
     with workers(asked):
         runs = Parallel(return_as="generator_unordered")(delayed(run)(group.__name__, c, folder) for c in todo)
         for cell, measured, seconds in tqdm(runs, total=len(todo), unit="run", smoothing=0):
-            ledger.append(book, cell, measured, seconds)
+            if isinstance(measured, dict):
+                ledger.append(book, cell, measured, seconds)
+            else:
+                failed += 1
+                tqdm.write(f"{cell} failed: {measured}", file=sys.stderr)
+    return failed
 
 
 @contextlib.contextmanager
@@ -101,7 +115,10 @@ def workers(asked):
 
 
 def run(module, cell, folder):
-    """(cell, {metric: value}, seconds) of one run, with one thread: the same bits wherever it runs."""
+    """(cell, {metric: value}, seconds) of one run, with one thread: the same bits wherever it runs.
+
+    In place of the values stands the error of a run that diverged.
+    """
     import numba
     from threadpoolctl import threadpool_limits
 
@@ -115,7 +132,10 @@ def run(module, cell, folder):
         numba.set_num_threads(1)
         with threadpool_limits(1):
             start = time.perf_counter()
-            measured = function(cell.dataset, cell.seed, folder)
+            try:
+                measured = function(cell.dataset, cell.seed, folder)
+            except ArithmeticError as error:
+                measured = error
             return cell, measured, time.perf_counter() - start
     finally:
         numba.set_num_threads(before)

@@ -3,8 +3,8 @@
     {"table": "shi fig9", "system": "GAT", "dataset": "cora", "seed": 3, "metric": "test accuracy", "value": 83.1,
      "seconds": 17.2, "version": "0.1.0"}
 
-A run that measures several things writes its lines in one piece.  What a kill may leave behind is at most a torn last
-line: it is passed over, and the next run starts a line of its own.
+A run that measures several things writes its lines in one piece, the one that the table reports last: what a full disk
+may leave behind is a torn line, which is passed over, of a run that doesn't count yet.
 """
 
 import json
@@ -57,7 +57,9 @@ def append(path, cell, measured, seconds):
     try:
         size = os.fstat(handle).st_size
         torn = size and os.pread(handle, 1, size - 1) != b"\n"
-        os.write(handle, (("\n" if torn else "") + text).encode())
+        rest = (("\n" if torn else "") + text).encode()
+        while rest:
+            rest = rest[os.write(handle, rest):]
         os.fsync(handle)
     finally:
         os.close(handle)

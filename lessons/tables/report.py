@@ -31,6 +31,7 @@ class Table(NamedTuple):
     run: dict
     metric: str = "test accuracy"
     digits: int = 1
+    certain: tuple = ()                 # systems that draw nothing at random: one run tells all
     why: dict = MappingProxyType({})    # {(system, dataset): reason} where ours differs by more than the spread
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
 
@@ -43,7 +44,8 @@ def write(tables, runs, folder):
     os.replace(part, folder / "RESULTS.md")
     for table in tables:
         if any(cell.table == table.name for cell in runs):
-            draw(table, runs, folder / f"{table.name.replace(' ', '_')}_paper-beside-ours.png")
+            beside = "_paper-beside-ours" if any(table.paper.values()) else ""
+            draw(table, runs, folder / f"{table.name.replace(' ', '_')}{beside}.png")
     return text
 
 
@@ -94,9 +96,9 @@ def verdict(table, system, dataset, paper, values):
         return ""
     value, spread = stated(paper)
     difference = fmean(values) - value
-    if len(values) == 1:
+    if len(values) == 1 and system not in table.certain:
         return f"{difference:+.{table.digits}f}, a single run"
-    if abs(difference) <= max(spread, stdev(values), 0.5 * 10 ** -table.digits):
+    if abs(difference) <= max(spread, stdev(values) if len(values) > 1 else 0, 0.5 * 10 ** -table.digits):
         return ""
     why = table.why.get((system, dataset), "more than the spread, reason not found")
     return f"{difference:+.{table.digits}f}: {why}"
@@ -118,6 +120,6 @@ def draw(table, runs, path):
         ax.set(title=NAMES.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)))
     axes[0, 0].set_yticklabels(table.paper)
     axes[0, 0].invert_yaxis()
-    named = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))
+    named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     axes[0, 0].legend(named.values(), named.keys(), loc="lower left")
     fig.savefig(path, format="png")

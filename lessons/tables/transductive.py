@@ -1,7 +1,10 @@
-"""shi fig9: what the papers report on the citation graphs, and how each system that we built is trained.
+"""What the papers report on the citation graphs, and how each system that we built is trained.
 
-Recipes: Velickovic et al. 2018 (GAT, Const-GAT, GCN-64*) and Kipf and Welling 2017 (GCN, Chebyshev, MLP), with their
-published code.  Nothing is chosen by test accuracy: weights are kept, and one of two activations is taken, by val.
+Slides: shi fig9
+Figures: shi_fig9_paper-beside-ours.png
+
+Recipes: Velickovic et al. 2018 (GAT, GCN-64*) and Kipf and Welling 2017 (GCN, Chebyshev, MLP), with their published
+code.  Nothing is chosen by test accuracy: weights are kept, and one of two variants of a system is taken, by val.
 """
 
 from functools import lru_cache, partial
@@ -24,10 +27,10 @@ def papers(dataset, folder):
     return data.features.normalised(), data.graph, data.graph.with_self_loops(), data
 
 
-def gat(dataset, seed, folder, attend=True):
+def gat(dataset, seed, folder):
     x, _, graph, data = papers(dataset, folder)
     pubmed = dataset == "pubmed"
-    net = GAT(x.shape[1], data.classes, out_heads=8 if pubmed else 1, attend=attend, rng=seed)
+    net = GAT(x.shape[1], data.classes, out_heads=8 if pubmed else 1, rng=seed)
     adam = optim.Adam(net.parameters(), lr=0.01 if pubmed else 0.005, l2=0.001 if pubmed else 0.0005)
     return _train(net, x, graph, data, adam, Patience(100, by_accuracy=dataset == "citeseer"), 100_000)
 
@@ -47,15 +50,20 @@ def half_squared_norm(net, l2=5e-4):
 
 def _train(net, x, graph, data, *how, **settings):
     history = fit_nodes(net, x, graph, data.labels, data.train, data.val, *how, **settings)
-    scores = {part: measure(net, x, graph, data.labels, nodes)["accuracy"] * 100
-              for part, nodes in (("test", data.test), ("val", data.val))}
-    return {"test accuracy": scores["test"], "val accuracy": scores["val"], "epochs": len(history["epoch"])}
+    return {"epochs": len(history["epoch"]),
+            "val accuracy": 100 * measure(net, x, graph, data.labels, data.val)["accuracy"],
+            "test accuracy": 100 * measure(net, x, graph, data.labels, data.test)["accuracy"]}
 
 
-def propagation(dataset, seed, folder):
+def propagation(dataset, seed, folder, **settings):
     _, graph, _, data = papers(dataset, folder)
-    guess = label_propagation(graph, data.train, data.labels[data.train], data.classes).argmax(axis=1)
-    return {"test accuracy": (guess == data.labels)[data.test].mean() * 100}
+    scores = label_propagation(graph, data.train, data.labels[data.train], data.classes, **settings)
+    right = scores.argmax(axis=1) == data.labels
+    return {"val accuracy": 100 * right[data.val].mean(), "test accuracy": 100 * right[data.test].mean()}
+
+
+ROUNDS = {"LP 5 rounds": 5, "LP 10 rounds": 10, "LP 20 rounds": 20, "LP to the end": 100_000}
+EARLY = "the quoted run may have stopped early, see LP 5 rounds in the ledger"
 
 
 FIG9 = Table("shi fig9", "accuracy %", ("cora", "citeseer", "pubmed"), {
@@ -73,10 +81,10 @@ FIG9 = Table("shi fig9", "accuracy %", ("cora", "citeseer", "pubmed"), {
     "GAT": dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3"),
 }, {
     "MLP": {"MLP": partial(convolutions, net=MLP)},
-    "LP": {"LP": propagation},
-    "Chebyshev": {"Chebyshev": partial(convolutions, net=ChebyshevNet)},
+    "LP": {variant: partial(propagation, at_most=rounds) for variant, rounds in ROUNDS.items()},
+    "Chebyshev": {f"Chebyshev K={K}": partial(convolutions, net=ChebyshevNet, K=K) for K in (2, 3)},
     "GCN": {"GCN": convolutions},
     "GCN-64*": {"GCN-64 ReLU": partial(convolutions, width=64, activation=relu),
                 "GCN-64 ELU": partial(convolutions, width=64, activation=elu)},
     "GAT": {"GAT": gat},
-})
+}, certain=("LP",), why={("LP", dataset): EARLY for dataset in ("cora", "citeseer", "pubmed")})

@@ -28,20 +28,15 @@ from tinynet.blocks.attention import masked_softmax
 from tinynet.blocks.dropout import drawn, dropout, thinned
 from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
 from tinynet.engine import Op, no_grad
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import SparseRows, fitting
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.ops import broadcast_to, concatenate
 from tinynet.shapes import ShapeError, sizes
 
 
 def _checked(h, s, r, keep, graph):
-    if not isinstance(graph, Graph):
-        raise TypeError(f"graph_attention: graph is a {type(graph).__name__}; make one with Graph.from_edges, "
-                        "from_scipy or from_networkx")
-    N, *_ = sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
-    if graph.nodes != N:
-        raise ShapeError(f"graph_attention: h (N M F) = {h.shape} and a graph of {graph.nodes} nodes: N is {N} and "
-                         f"{graph.nodes}; give one row of features a node")
+    sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
+    fitting("graph_attention", "h (N M F)", h, graph)
     if keep is not None and keep.dtype != bool:
         raise TypeError(f"graph_attention: keep holds {keep.dtype}; give booleans, True where a coefficient stays")
     if keep is not None and len(keep) != len(graph.indices):
@@ -222,12 +217,13 @@ class GraphAttention(nn.Module):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
         N, M, F = h.shape
 
-        def half(a, b):         # one matrix product for all heads: row (m, f) of its matrix is a[m, f] in column m, else 0
+        def half(a, b):         # one product for all heads: row (m, f) of the matrix holds a[m, f] in column m, else 0
             return h.reshape(N, M * F) @ (a.reshape(M, F, 1) * np.eye(M, dtype=a.dtype)[:, None]).reshape(M * F, M) + b
 
         return half(self.a_left, self.b_left), half(self.a_right, self.b_right)
 
     def forward(self, x, graph):
+        fitting("GraphAttention", "x (N d_in)", x, graph)
         both = self.features(x)
         h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()
@@ -241,7 +237,8 @@ class GraphAttention(nn.Module):
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""
         if not self.attend:
-            return np.broadcast_to(graph.means.values[:, None], (len(graph.indices), self.W.shape[1]))
+            even = graph.means.values.astype(self.W.dtype)
+            return np.broadcast_to(even[:, None], (len(even), self.W.shape[1]))
         training, self.training = self.training, False
         try:
             with no_grad():

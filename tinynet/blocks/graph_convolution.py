@@ -22,15 +22,17 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.sparse_matmul import kept, times
+from tinynet.graph import fitting
 
 
 # %% 1. The mathematics
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)         # the graphs that are in use
 def renormalised(graph, self_loops=True):
-    """A^ (N, N) as SparseRows; a node without neighbours has a row of zeros."""
+    """A^ (N, N) as SparseRows; 0 on the edge to a node without neighbours."""
     graph = graph.with_self_loops() if self_loops else graph.without_self_loops()
     d = np.diff(graph.indptr)
-    return graph.weighted(1 / np.sqrt(d[graph.rows] * d[graph.indices]))        # (1)
+    squares = d[graph.rows] * d[graph.indices]
+    return graph.weighted((squares > 0) / np.sqrt(np.maximum(squares, 1)))      # (1)
 
 
 def chebyshev_sum(A, xW):
@@ -57,6 +59,7 @@ class GraphConvolution(nn.Module):
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
 
     def forward(self, x, graph):
+        fitting("GraphConvolution", "x (N d_in)", x, graph)
         return times(renormalised(graph), times(x, self.W, kept(self, x), self.p))         # (2)
 
 
@@ -68,5 +71,6 @@ class ChebyshevConvolution(nn.Module):
         self.W = [nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype)) for _ in range(K + 1)]
 
     def forward(self, x, graph):
+        fitting("ChebyshevConvolution", "x (N d_in)", x, graph)
         keep = kept(self, x)
         return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, keep, self.p) for W in self.W])

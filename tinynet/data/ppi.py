@@ -16,8 +16,8 @@ FEATURES, LABELS = 50, 121
 PARTS = ("graph.json", "feats.npy", "labels.npy", "graph_id.npy")
 SOURCE = "https://data.dgl.ai/dataset/ppi.zip (unpacked; tinynet doesn't download it, as it knows no SHA-256 of it)"
 STRUCTURE = "ppi_24graphs_structure.npz"
-STRUCTURE_SOURCE = ("tinynet's authors, who made it of the graphs in https://github.com/ntalluri/GraphSagePPIAnalysis, "
-                    "folder data/matching-graphs")
+STRUCTURE_SOURCE = ("the graphs in https://github.com/ntalluri/GraphSagePPIAnalysis, folder data/matching-graphs, put "
+                    "into one file of the form that ppi_structure describes")
 
 
 class LabelledGraph(NamedTuple):
@@ -50,12 +50,16 @@ def ppi(root=None):
     >>> len(tissues.train), sum(tissue.graph.nodes for tissue in tissues.train)         # doctest: +SKIP
     (20, 44906)
     """
-    names = [f"{split}_{part}" for split in GRAPHS for part in PARTS]
-    folder = _folder("ppi", names, "ppi", root, SOURCE)
+    folder = ppi_folder(root)
     parts = {split: _part(folder, split) for split in GRAPHS}
     known = parts["train"][0]
     mean, deviation = known.mean(axis=0), np.where(known.min(axis=0) == known.max(axis=0), 1, known.std(axis=0))
     return PPI(*(list(_tissues((X - mean) / deviation, *rest)) for X, *rest in parts.values()))
+
+
+def ppi_folder(root=None):
+    """Where `ppi` would read its files; raises FileNotFoundError as it does."""
+    return _folder("ppi", [f"{split}_{part}" for split in GRAPHS for part in PARTS], "ppi", root, SOURCE)
 
 
 def ppi_structure(root=None):

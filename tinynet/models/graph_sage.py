@@ -17,7 +17,7 @@ from tinynet import nn, ops
 from tinynet.blocks.activations import relu
 from tinynet.blocks.graph_sage import AGGREGATORS, normalised
 from tinynet.blocks.linear import Linear
-from tinynet.graph import SparseRows
+from tinynet.graph import SparseRows, fitting
 from tinynet.shapes import ShapeError
 
 
@@ -52,9 +52,9 @@ class GraphSAGE(nn.Module):
 
     def forward(self, x, graph, nodes):
         """Raises ShapeError unless x is (N, d_in), and what Graph.sample raises for wrong nodes."""
-        if x.shape != (graph.nodes, self.d_in):
-            raise ShapeError(f"GraphSAGE: x has shape {x.shape}, but a graph of N = {graph.nodes} nodes and a net for "
-                             f"d_in = {self.d_in} need (N d_in) = {graph.nodes, self.d_in}; give each node its row")
+        fitting("GraphSAGE", "x (N d_in)", x, graph)
+        if x.shape[1] != self.d_in:
+            raise ShapeError(f"GraphSAGE: x (N d_in) = {x.shape} and a net for d_in = {self.d_in}; make them equal")
         needed, samples = self.neighbourhoods(graph, nodes)
         h = x.take(needed).dense() if isinstance(x, SparseRows) else x[needed]
         for layer, (own, sampled) in zip(self.layers, samples, strict=True):

@@ -2,6 +2,7 @@
 
 Every node takes the mean of its neighbours' class scores, the labelled ones keep theirs, until nothing changes.
 Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions".
+With few labels on a large graph what nothing changes any more tells little (Nadler, Srebro and Zhou 2009): stop early.
 
     >>> from tinynet.graph import Graph
     >>> from tinynet.models.label_propagation import label_propagation
@@ -22,18 +23,18 @@ def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100
     known      numbers of the labelled nodes   labels  their classes 0..classes-1
     tolerance  stop when no score changes by more in one round, or after `at_most` rounds
 
-    Raises ValueError for labels out of range and for a label without a node.
+    Raises ValueError for labels out of range and for a label without a node, and what Graph.numbers raises.
     """
-    known, labels = np.asarray(known), np.asarray(labels)
-    if known.shape != labels.shape or known.ndim != 1:
-        raise ValueError(f"label_propagation: known has shape {known.shape}, labels {labels.shape}; "
-                         "give one label for each known node")
+    known, labels = graph.numbers(known), np.asarray(labels)
+    if known.shape != labels.shape or labels.dtype.kind not in "iu":
+        raise ValueError(f"label_propagation: known has shape {known.shape}, labels are {labels.dtype} {labels.shape}; "
+                         "give one label for each known node, a whole number")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"label_propagation: the labels run from {labels.min()} to {labels.max()}, but there are only "
                          f"the classes 0..{classes - 1}")
     scores = np.zeros((graph.nodes, classes))
+    scores[known, labels] = 1
     for _ in range(at_most):
-        scores[known] = np.eye(classes)[labels]
         before, scores = scores, times(graph.means, Tensor(scores)).data
         scores[known] = before[known]
         if np.abs(scores - before).max(initial=0) <= tolerance:
