@@ -27,11 +27,60 @@ def two_rings():
     return Graph.from_edges(edges, 10).undirected().with_self_loops()
 
 
-def test_the_gradients_of_a_layer_with_all_its_parameters(rng, two_rings):
-    layer = GraphAttention(3, 2, heads=2, rng=0, dtype=float)
-    for p in (layer.b_left, layer.b_right, layer.bias):
+SETTINGS = {"concatenated": {}, "averaged": dict(average=True), "residual": dict(residual=True),
+            "residual_averaged": dict(residual=True, average=True), "constant": dict(attend=False)}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_gradients_of_a_layer_with_all_its_parameters(rng, settings):
+    layer = GraphAttention(3, 2, heads=2, rng=0, dtype=float, **settings)
+    for p in (p for p in layer.parameters() if not p.data.any()):           # the biases
         p.data[:] = rng.normal(size=p.shape)
-    gradcheck(layer, rng.normal(size=(10, 3)), graph=two_rings).raise_if_wrong()
+    graph = Graph.from_edges([(0, 1), (1, 0), (1, 1), (2, 2)], 4)           # node 3 looks at nobody
+    gradcheck(layer, rng.normal(size=(4, 3)), graph=graph).raise_if_wrong()
+
+
+def test_a_residual_layer_adds_a_map_of_the_input_and_a_constant_one_takes_the_mean(rng, two_rings):
+    x, plain = rng.normal(size=(10, 3)), GraphAttention(3, 2, heads=2, rng=0, dtype=float)
+    residual = GraphAttention(3, 2, heads=2, residual=True, rng=1, dtype=float)
+    skip = residual.W_skip.data
+    residual.load_state_dict(plain.state_dict() | {"W_skip": skip})
+    expected = plain(x, two_rings).data + x @ skip.reshape(3, 4)
+    np.testing.assert_allclose(residual(x, two_rings).data, expected, rtol=1e-9)
+    constant = GraphAttention(3, 2, heads=2, attend=False, rng=0, dtype=float)
+    for i in range(10):
+        mean = x[two_rings.neighbours(i)].mean(axis=0) @ constant.W.data.reshape(3, 4)
+        np.testing.assert_allclose(constant(x, two_rings).data[i], mean, rtol=1e-9)
+
+
+@pytest.mark.parametrize("attend", [True, False])
+def test_weights_mix_the_neighbours_to_what_the_layer_returns(rng, two_rings, attend):
+    x, layer = rng.normal(size=(10, 3)), GraphAttention(3, 2, heads=2, attend=attend, p=0.5, rng=0, dtype=float)
+    beta = layer.weights(x, two_rings)
+    assert layer.training
+    h = np.einsum("nd,dmf->nmf", x, layer.W.data)
+    y = np.zeros((10, 2, 2))
+    np.add.at(y, two_rings.rows, beta[:, :, None] * h[two_rings.indices])
+    np.testing.assert_allclose(layer.eval()(x, two_rings).data, y.reshape(10, 4), rtol=1e-9)
+
+
+def test_each_head_drops_features_and_coefficients_of_its_own(two_rings):
+    """Both heads have the same parameters, and x is all ones: what differs between them is what was dropped."""
+    layer = GraphAttention(3, 2, heads=2, p=0.5, rng=0)
+    layer.W.data[:], layer.a_left.data[:], layer.a_right.data[:] = 1, 0, 0
+    layer.features = lambda x: tn.Tensor(np.ones((10, 2, 2), np.float32))       # without the dropout of the input
+    y = layer(np.ones((10, 3), np.float32), two_rings).data.reshape(10, 2, 2)
+    assert (y[:, 0] != y[:, 1]).any(axis=1).sum() > 5                           # between the heads
+    assert (y[:, :, 0] != y[:, :, 1]).any()                                     # between the features of a head
+    assert y.mean() == pytest.approx(1, abs=0.5)
+
+
+def test_what_is_no_graph_and_features_that_do_not_fit(two_rings):
+    for net in (GraphAttention(3, 2), GraphAttention(3, 2, attend=False), GAT(3, 2)):
+        with pytest.raises(TypeError, match="GraphAttention: graph is a list; make one with"):
+            net(np.ones((10, 3)), [(0, 1)])
+        with pytest.raises(ShapeError, match=r"x \(N d_in\) = \(9, 3\) and a graph of 10 nodes: N is 9 and 10"):
+            net(np.ones((9, 3)), two_rings)
 
 
 def test_by_the_equations_for_one_node(rng, two_rings):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinynet.blocks.graph_attention import graph_attention
-from tinynet.graph import Graph
+from tinynet.graph import Graph, SparseRows
 from tinynet.shapes import ShapeError
 
 TWINS = pytest.mark.parametrize(("forward", "backward"), [(graph_attention.forward, graph_attention.backward),
@@ -40,27 +40,24 @@ def test_no_edges_and_no_nodes():
     assert repr(Graph.from_edges(np.empty((0, 2)), 0).with_self_loops().undirected()) == "Graph(0 nodes, 0 edges)"
 
 
-def test_scipy_and_networkx_graphs():
-    class Sparse:                       # what from_scipy uses of a scipy.sparse matrix
-        shape = (3, 3)
+def test_scipy_matrices():
+    sparse = pytest.importorskip("scipy.sparse")
+    numbers = sparse.coo_array(([1.0, 2, 3, 0], ([0, 2, 2, 1], [1, 0, 0, 1])), shape=(3, 3))       # (2, 0) twice
+    assert Graph.from_scipy(numbers).edges.tolist() == [[0, 1], [2, 0]]
+    rows = SparseRows.from_scipy(numbers)
+    np.testing.assert_array_equal(rows.dense(), numbers.toarray())
+    counts = SparseRows.from_scipy(sparse.csr_matrix([[1, 3], [0, 0]]))                             # whole numbers
+    np.testing.assert_array_equal(counts.normalised().dense(), [[0.25, 0.75], [0, 0]])
+    with pytest.raises(ShapeError, match="one row and one column a node make it square"):
+        Graph.from_scipy(sparse.csr_array((2, 3)))
 
-        def nonzero(self):
-            return np.array([0, 2]), np.array([1, 0])
 
-    class Path(list):                   # and what from_networkx uses of a networkx graph
-        directed = False
-
-        def edges(self):
-            return [("a", "b"), ("b", "c")]
-
-        def is_directed(self):
-            return self.directed
-
-    assert Graph.from_scipy(Sparse()).edges.tolist() == [[0, 1], [2, 0]]
-    path = Path("abc")
+def test_networkx_graphs():
+    networkx = pytest.importorskip("networkx")
+    path = networkx.path_graph(["a", "b", "c"])
     assert Graph.from_networkx(path).edges.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
-    path.directed = True
-    assert Graph.from_networkx(path).edges.tolist() == [[0, 1], [1, 2]]
+    one_way = networkx.DiGraph([("a", "b"), ("b", "c")])
+    assert Graph.from_networkx(one_way).edges.tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize(("edges", "error", "message"), [
@@ -69,11 +66,21 @@ def test_scipy_and_networkx_graphs():
     ([(0.0, 1.0)], TypeError, "the edges hold float64"),
     ([(0, 1, 2)], ShapeError, "the edges have shape (1, 3)"),
     ([0, 1], ShapeError, "the edges have shape (2,)"),
+    ([(0, 1), (2,)], ShapeError, "the edges are rows of different lengths"),
 ])
 def test_bad_edges(edges, error, message):
     with pytest.raises(error) as raised:
         Graph.from_edges(edges, nodes=3)
     assert message in str(raised.value)
+
+
+def test_bad_counts_of_nodes():
+    with pytest.raises(ValueError, match="graph: -1 nodes are fewer than none"):
+        Graph.from_edges([], -1)
+    with pytest.raises(TypeError, match="but it is a count; give a whole number"):
+        Graph.from_edges([], 3.0)
+    with pytest.raises(ValueError, match="but there are no nodes; correct the edge"):
+        Graph.from_edges([(0, 0)], 0)
 
 
 # %% Attention
@@ -99,10 +106,13 @@ def test_four_nodes_by_hand(forward, backward):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores_of_ten_thousand(forward, backward, dtype):
     graph = Graph.from_edges([(i, j) for i in range(3) for j in range(3)], 3)
-    h, s = np.arange(3, dtype=dtype)[:, None, None], np.zeros((3, 1), dtype)
-    y, cache = forward(h, s, np.array([[1e4], [-1e4], [0]], dtype), graph=graph)
-    np.testing.assert_array_equal(y, 0)
-    assert all(np.isfinite(g).all() for g in backward(np.ones_like(y), cache)[:3])
+    h = np.arange(1, 4, dtype=dtype)[:, None, None]
+    s, r = np.array([[1e4], [-1e4], [0]], dtype), np.array([[1e4], [-1e4], [0]], dtype)
+    y, cache = forward(h, s, r, graph=graph)
+    np.testing.assert_array_equal(y, 1)                 # everyone looks at node 0 alone
+    dh, ds, dr, _ = backward(np.ones_like(y), cache)
+    np.testing.assert_array_equal(dh[:, 0, 0], [3, 0, 0])
+    np.testing.assert_array_equal([ds, dr], 0)
 
 
 @TWINS

@@ -124,6 +124,36 @@ def test_killed_it_goes_on_where_it_was(tmp_path):
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 32
 
 
+def test_a_dask_cluster_gives_the_same_table(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        there = "--dask", cluster.scheduler_address, "--figures", str(tmp_path)
+        assert command.main(["graph", "--runs", "3", *there]) == 0
+    assert "| New | 51.0 +- 0.5 | 51.1 +- 1.0 | 3 |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    def diverging(dataset, seed, folder):
+        raise FloatingPointError("the loss is nan")
+
+    table = SMALL._replace(run={"New": {"New one": score, "New two": diverging}})
+    group = SimpleNamespace(__name__="group", TABLES=(table,))
+    monkeypatch.setitem(sys.modules, "group", group)
+    monkeypatch.setitem(command.GROUPS, "graph", group)
+    assert command.main(["graph", "--runs", "1", "--workers", "1", "--figures", str(tmp_path)]) == 1
+    assert "t: New two on a, seed 0 failed: the loss is nan" in capsys.readouterr().err
+    assert len(ledger.read(tmp_path / "ledger.jsonl")) == 2
+
+
+def test_a_system_without_chance_is_judged_by_its_one_run():
+    table = report.Table("t", "%", ("a",), {"Sure": dict(a="40.0")}, {"Sure": {"Sure": score}}, certain=("Sure",),
+                         why={("Sure", "a"): "so"})
+    assert report.verdict(table, "Sure", "a", "40.0", [45.0]) == "+5.0: so"
+    assert report.verdict(table, "Sure", "a", "40.0", [40.04]) == ""
+    assert report.verdict(table._replace(certain=()), "Sure", "a", "40.0", [45.0]) == "+5.0, a single run"
+
+
 def test_the_papers_values_are_those_of_the_deck():
     assert graph.FIG9.paper["GAT"] == dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3")
     for table in graph.TABLES:

@@ -400,6 +400,15 @@ def graph_attention(rng, N, M, F):
 
 
 @case(_graph_attention.graph_attention)
+def graph_attention_apart(rng, N, M, F):
+    """Pairs that nothing joins, the last node alone; every other pair with scores of 1e4 and -1e4, each edge twice."""
+    edges = [(i, j) for i in range(N) for j in range(N) if i // 2 == j // 2]
+    sign, large = np.where(np.arange(N) % 2, -1, 1), np.where(np.arange(N) // 2 % 2, 1e4, 1)
+    r = (sign * large)[:, None] * np.ones((N, M))
+    return (rng.normal(size=(N, M, F)), 0.3 * rng.normal(size=(N, M)), r), dict(graph=Graph.from_edges(edges * 2, N))
+
+
+@case(_graph_attention.graph_attention)
 def graph_attention_dropout(rng, N, M, F):
     graph, arrays = _graph_and_scores(rng, N, M, F)
     return (*arrays, rng.random((len(graph.indices), M)) < 0.6), dict(graph=graph, slope=0.1, p=0.4)

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lessons.tables import graph, ledger, report
+from lessons.tables import graph, ledger, memory, report
 from lessons.tables.ledger import Cell
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
@@ -121,8 +121,6 @@ def run(module, cell, folder):
     """
     import numba
     from threadpoolctl import threadpool_limits
-
-    from tinynet import memory
 
     memory.keep()
     table = next(t for t in importlib.import_module(module).TABLES if t.name == cell.table)

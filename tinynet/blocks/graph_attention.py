@@ -9,10 +9,14 @@
     (7)  ds[i] = sum_j dz[i,j]
     (8)  dr[j] = sum_i dz[i,j]
     (9)  dh[j] = sum_i beta[i,j] c[i,j] dy[i]
+    (10)  h[i,m] = W[m] x[i]                        shi 2.1
+    (11)  y'[i] = y[i,1] || ... || y[i,M]           shi 2.6
+    (12)  y'[i] = sum_m y[i,m] / M                  shi 2.7
 
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
-h is W x (shi 2.1), s = a_left . h and r = a_right . h are the two halves of a . [h[i] || h[j]] (shi 2.4)
+s = a_left . h and r = a_right . h are the two halves of a . [h[i] || h[j]] (shi 2.4)
+(1)-(9) are the op, (10)-(12) the module around it
 sigma  leaky ReLU with the given slope, 0.2 in the paper
 keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
 c      dropout of the coefficients: keep / (1 - p)
@@ -206,12 +210,12 @@ class GraphAttention(nn.Module):
         W = self.W if self.W_skip is None else concatenate(self.W, self.W_skip, axis=2)
         d_in, heads, width = W.shape
         if isinstance(x, SparseRows):
-            return sparse_matmul(W, self._keep(len(x.values), heads), x=x, p=self.p)
+            return sparse_matmul(W, self._keep(len(x.values), heads), x=x, p=self.p)        # (10)
         keep = self._keep(heads, *x.shape)
         if keep is None:
-            return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)
+            return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (10)
         x = dropout(broadcast_to(x, shape=keep.shape), keep, p=self.p)
-        return (x @ W.transpose(1, 0, 2)).transpose(1, 0, 2)
+        return (x @ W.transpose(1, 0, 2)).transpose(1, 0, 2)                    # (10)
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
@@ -232,7 +236,7 @@ class GraphAttention(nn.Module):
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p)) + self.bias
         y = y if skip is None else y + skip
-        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)
+        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (12) (11)
 
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""

@@ -365,8 +365,10 @@ class Check:
 
     def _same(self, kind, text, one, other, exactly=False):
         try:
-            pairs = zip(_copies(self._as_tuple(one())), self._as_tuple(other()), strict=True)
-            same = all((a is None and b is None) or _equal(np.asarray(a), np.asarray(b), exactly) for a, b in pairs)
+            pairs = list(zip(_copies(self._as_tuple(one())), self._as_tuple(other()), strict=True))
+            largest = max((np.abs(a).max(initial=0.0) for a, _ in pairs if a is not None), default=0.0)
+            slack = 0 if exactly else 1e-10 * largest       # of all: one of them may be zero but for rounding
+            same = all((a is None and b is None) or _equal(np.asarray(a), np.asarray(b), slack) for a, b in pairs)
         except Exception as error:
             self._wrong(kind, "", f"{text} ({type(error).__name__}: {error})")
         else:
@@ -388,10 +390,10 @@ def _two(returned, name):
     return returned
 
 
-def _equal(a, b, exactly):
-    if exactly:
-        return a.shape == b.shape and np.array_equal(a, b)
-    return a.shape == b.shape and bool((np.abs(a - b) <= 1e-10 * np.abs(a).max(initial=0.0)).all())
+def _equal(a, b, slack):
+    if not slack:
+        return np.array_equal(a, b)
+    return a.shape == b.shape and bool((np.abs(a - b) <= slack).all())
 
 
 def _layouts(dy):
