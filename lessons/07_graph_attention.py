@@ -2,7 +2,7 @@
 
 Slides: shi 2.1-2.7, fig6, fig7, erratum 3
 Blocks: graph_attention, sparse_matmul, activations
-Run time: 90 s, --quick 40 s (two slow cores); on Cora, with --data, 10 min or more
+Run time: 80 s, --quick 75 s (two slow cores; most of it is drawing); on Cora, with --data, 10 min or more
 Figures: shi_fig6_one-node.png, shi_2.5_karate-club.png, shi_2.3_entropy.png, shi_fig7_hidden-features.png
 
 The deck's formulas on a graph of four nodes that can be followed by hand (its alpha and beta are the paper's e and
@@ -10,6 +10,7 @@ alpha), then a club that broke in two, and papers that cite each other: generate
 """
 
 # %%
+import networkx
 import numpy as np
 from sklearn.manifold import TSNE
 
@@ -234,21 +235,8 @@ lesson.save(fig, "shi_fig6_one-node")
 
 
 # %% Places for the members: distances on paper like the steps between them (Kamada and Kawai 1989)
-def places(graph, start):
-    reached, steps = np.eye(graph.nodes, dtype=bool), np.zeros((graph.nodes, graph.nodes))
-    neighbours = graph.spread(np.ones(len(graph.indices), bool))
-    while not reached.all():
-        steps += ~reached
-        reached = reached @ neighbours
-    weight, p = 1 / np.maximum(steps, 1)**2 - np.eye(graph.nodes), start
-    for _ in range(300):                    # everyone moves to the mean of where the others want him
-        gap = p[:, None] - p
-        wanted = p + gap * (steps / (np.linalg.norm(gap, axis=2) + np.eye(graph.nodes)))[:, :, None]
-        p = np.einsum("ij,ijd->id", weight, wanted) / weight.sum(axis=1, keepdims=True)
-    return p
-
-
-place = places(club.graph.with_self_loops(), np.random.default_rng(5).normal(size=(34, 2)))
+spots = networkx.kamada_kawai_layout(networkx.Graph(club.graph.edges.tolist()))
+place = np.array([spots[i] for i in range(34)])
 
 
 # %% What each head looks at: the half of a line at i's end is as wide as beta_ij
@@ -281,7 +269,7 @@ lesson.save(fig, "shi_2.5_karate-club")
 # %% Papers that cite each other: the paper's recipe, with attention and without (Const-GAT), on the same seeds
 papers, source = (citation("cora", lesson.data), "Cora") if lesson.data else (generated_citation(), "made-up papers")
 words, cites = papers.features.normalised(), papers.graph.with_self_loops()
-epochs = (40 if lesson.quick else 80) * (5 if lesson.data else 1)
+epochs = 1000 if lesson.data else 40 if lesson.quick else 80            # the made-up papers need no more
 seeds = lesson.seed + np.arange(2 if lesson.quick else 3)
 
 

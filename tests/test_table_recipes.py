@@ -1,5 +1,7 @@
 """Each system of the tables, trained by its recipe on small graphs that are made up here."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def papers(monkeypatch):
     for module, kept in ((transductive, transductive.papers), (inductive, inductive.cut_pubmed)):
         monkeypatch.setattr(module, "citation", lambda name, folder: made)
         kept.cache_clear()
-        monkeypatch.setattr(module, "Patience", lambda epochs, by_accuracy=False: Patience(8, by_accuracy))
+        monkeypatch.setattr(module, "Patience", lambda epochs, by_accuracy=False: Patience(20, by_accuracy))
     yield made
     transductive.papers.cache_clear()
     inductive.cut_pubmed.cache_clear()
@@ -35,7 +37,7 @@ def test_each_system_of_fig9_learns_more_than_chance(papers, system):
     assert run("cora", 0, None)["test accuracy"] > 40
 
 
-@pytest.mark.parametrize("system", ["MLP", "GraphSAGE-GCN", "Const-GAT", "GAT"])
+@pytest.mark.parametrize("system", variants(inductive.PUBMED))
 def test_each_system_of_our_inductive_task_learns_more_than_chance(papers, system):
     measured = variants(inductive.PUBMED)[system]("pubmed in pieces", 0, None)
     assert (measured["val accuracy"] + measured["test accuracy"]) / 2 > 40
@@ -75,14 +77,24 @@ def proteins(monkeypatch):
     inductive.proteins.cache_clear()
 
 
-@pytest.mark.parametrize("make", [inductive.InductiveGAT, inductive.MLP])
+def all_yes(parts):
+    """The micro-F1 of saying yes to every label."""
+    yes = np.concatenate([tissue.labels for tissue in parts.test]).mean()
+    return 2 * yes / (1 + yes)
+
+
+@pytest.mark.parametrize("make", [inductive.InductiveGAT, partial(inductive.InductiveGAT, attend=False), inductive.MLP])
 def test_nets_on_graphs_that_were_not_seen(proteins, make):
-    small = lambda *sizes, rng: make(*sizes, width=8, rng=rng)          # noqa: E731
-    assert 0.3 < inductive.gat_on_ppi("ppi", 0, None, make=small)["micro-F1"] <= 1
+    def small(*sizes, rng):
+        return make(*sizes, width=8, rng=rng)
+
+    assert all_yes(proteins) < inductive.gat_on_ppi("ppi", 0, None, make=small)["micro-F1"] <= 1
 
 
-def test_graph_sage_on_graphs_that_were_not_seen(proteins):
-    assert 0.3 < inductive.sage_on_ppi("ppi", 0, None, aggregator="mean")["micro-F1"] <= 1
+@pytest.mark.parametrize("system", [*inductive.AGGREGATORS, "GraphSAGE*"])
+def test_graph_sage_on_graphs_that_were_not_seen(proteins, system):
+    measured = variants(inductive.FIG8)[system]("ppi", 0, None)
+    assert all_yes(proteins) < measured["micro-F1"] <= 1
 
 
 def test_micro_f1_by_hand():
