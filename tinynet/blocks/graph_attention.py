@@ -92,23 +92,22 @@ def _below_top(s, r, slope, indptr, indices, top, alpha):
 
 
 @parallel_jit
-def _shares(indptr, total, beta):
+def _sums(indptr, values, total):
     N, M = total.shape
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
-                total[i, m] += beta[e, m]
-        for e in range(indptr[i], indptr[i + 1]):
-            for m in range(M):
-                beta[e, m] /= total[i, m]
+                total[i, m] += values[e, m]
 
 
 def _softmax_of_neighbours(s, r, slope, graph):
     """beta (E, M); exp is NumPy's, which takes several numbers at once."""
     beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
-    _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
+    top, total = np.full_like(s, -np.inf), np.zeros_like(s)
+    _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, top, beta)           # (1)
     np.exp(beta, out=beta)
-    _shares(graph.indptr, np.zeros_like(s), beta)                           # (2)
+    _sums(graph.indptr, beta, total)
+    beta /= total.take(graph.rows, axis=0)                                                  # (2)
     return beta
 
 
@@ -133,15 +132,6 @@ def _through_softmax(s, r, slope, beta, dbeta, indptr, indices, mean, dz):
             for m in range(M):
                 d = beta[e, m] * (dbeta[e, m] - mean[i, m])                 # (5)
                 dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
-
-
-@parallel_jit
-def _sums(indptr, values, total):
-    N, M = total.shape
-    for i in prange(N):
-        for e in range(indptr[i], indptr[i + 1]):
-            for m in range(M):
-                total[i, m] += values[e, m]
 
 
 def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):

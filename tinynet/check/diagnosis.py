@@ -264,7 +264,8 @@ def _mistaken_paths(e):
     """Those of our block of this name, or, for another name, of the block that computes the same."""
     for block in [e.block] if e.block in RECIPES else RECIPES:
         try:
-            full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
+            with np.errstate(all="ignore"):
+                full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
         except Exception:       # other arrays or settings than this block takes: whatever NumPy says to that
             continue
         if full.size == e.numeric.size and e.fits(e.numeric, full.reshape(e.numeric.shape)):
