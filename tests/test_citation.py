@@ -15,7 +15,7 @@ import pytest
 from tinynet import checkpoint
 from tinynet.data import citation as load
 from tinynet.data import files
-from tinynet.data.citation import PARTS, SHA256, _Csr, admitted
+from tinynet.data.citation import COUNTS, PARTS, SHA256, _Csr, admitted
 from tinynet.graph import SparseRows
 
 MODULE = sys.modules["tinynet.data.citation"]       # whose name in tinynet.data is the function's
@@ -64,6 +64,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / f"ind.cora.{part}").write_bytes(old_pickle(thing))
     (tmp_path / "ind.cora.test.index").write_text("7\n5\n")
     publish(tmp_path, monkeypatch)
+    monkeypatch.setitem(COUNTS, "cora", (8, 6, 6))
     return tmp_path
 
 
@@ -99,6 +100,12 @@ def test_small_files_of_that_form(folder, monkeypatch):
     assert papers.features.normalised().dense()[[0, 3, 7]].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0.5, 0.5]]
     assert (papers.train.tolist(), papers.test.tolist(), papers.classes) == ([0, 1], [5, 7], 2)
     assert papers.features.values.dtype == np.float32
+
+
+def test_a_conversion_that_lost_something_is_not_believed(folder, monkeypatch):
+    monkeypatch.setitem(COUNTS, "cora", (8, 6, 7))
+    with pytest.raises(AssertionError, match=r"citation: cora came out as \(8, 6, 6\), but must be \(8, 6, 7\)"):
+        load("cora", folder)
 
 
 def test_the_files_may_lie_in_a_folder_planetoid(folder):

@@ -49,6 +49,9 @@ SHA256 = {      # the files at that commit, in the order of PARTS
         b101d421688bbaecbd82e8a18f1e282378d6830f3a37666f28ebc47f844341b5""",
 }
 
+COUNTS = {      # papers, words in them, citations seen from either end
+    "cora": (2708, 49216, 10556), "citeseer": (3327, 105165, 9104), "pubmed": (19717, 988031, 88648)}
+
 
 class Citation(NamedTuple):
     """A citation graph of N papers.
@@ -89,6 +92,8 @@ def citation(name, root=None):
     papers = _kept(kept, hashes)
     if papers is None:
         papers = _converted(raw or files.download("citation", ADDRESS, hashes, SOURCE))
+        counted = len(papers.labels), len(papers.features.values), len(papers.graph.indices)
+        assert counted == COUNTS[name], f"citation: {name} came out as {counted}, but must be {COUNTS[name]}"
         _keep(kept, hashes, papers)
     return papers
 
