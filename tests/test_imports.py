@@ -8,7 +8,7 @@ from pathlib import Path
 import tinynet
 
 ROOT = Path(tinynet.__file__).parent
-FLOORS = ["shapes", "jit", "threads", "graph", "engine", "ops", "debugging", "drawing", "nn", "blocks",
+FLOORS = ["shapes", "jit", "threads", "memory", "graph", "engine", "ops", "debugging", "drawing", "nn", "blocks",
           "models", "multitask", "optim", "checkpoint", "train", "train_nodes", "data", "plot", "cases", "check",
           "exercises"]
 CORE = {"numpy", "numba", "matplotlib", "tinynet"}

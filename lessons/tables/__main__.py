@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from lessons.tables import graph, ledger, memory, report
+from lessons.tables import graph, ledger, report
 from lessons.tables.ledger import Cell
+from tinynet import memory
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 GROUPS = {"graph": graph}
