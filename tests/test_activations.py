@@ -7,7 +7,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.blocks.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh, elu, gelu, leaky_relu, sigmoid
-from tinynet.blocks.dropout import Dropout, dropout, dropout_forward
+from tinynet.blocks.dropout import Dropout, drawn, dropout, dropout_forward
 from tinynet.blocks.linear import linear
 from tinynet.blocks.lp_unit import LpUnit, lp_unit, lp_unit_backward, lp_unit_forward
 from tinynet.blocks.maxout import Maxout, maxout, maxout_backward, maxout_forward
@@ -151,7 +151,24 @@ def test_errors_name_the_block_and_the_remedy(wrong, says):
         wrong()
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0, 2.5])
+def test_elu_has_slope_one_above_zero_whatever_alpha(alpha):
+    x = np.array([-np.inf, -3.0, -1e-3, 1e-3, 3.0, np.inf])
+    expected = np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
+    np.testing.assert_allclose(slope(lambda x: elu(x, alpha=alpha), x), expected, rtol=1e-12)
+
+
 # %% dropout
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.6, 0.999])
+def test_a_mask_keeps_the_share_that_p_leaves_in_every_place(p):
+    keep = drawn(np.random.default_rng(0), (7, 11, 13), p)
+    assert (keep.shape, keep.dtype) == ((7, 11, 13), bool)
+    rng, spread = np.random.default_rng(1), math.sqrt(p * (1 - p) / 4000)
+    often = np.mean([drawn(rng, (5, 3), p) for _ in range(4000)], axis=0)
+    assert np.abs(often - (1 - p)).max() <= 5 * spread
+    assert drawn(rng, (0, 3), p).shape == (0, 3)
+
+
 def test_dropout_keeps_the_mean_and_drops_the_share_p():
     x = np.ones((400, 500), np.float32)
     y = Dropout(0.2, rng=0)(tn.Tensor(x)).data
