@@ -68,7 +68,7 @@ def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     i, j = (torch.from_numpy(a.astype(np.int64)) for a in (graph.rows, graph.indices))
     alpha = F.leaky_relu(s[i] + r[j], slope)
     top = np.full(s.shape, -np.inf)
-    np.maximum.at(top, i, alpha.detach())
+    np.maximum.at(top, graph.rows, alpha.detach().numpy())
     e = torch.exp(alpha - torch.from_numpy(top)[i])
     beta = e / torch.zeros_like(s).index_add(0, i, e)[i] * (1 if keep is None else keep.double() / (1 - p))
     return torch.zeros_like(h).index_add(0, i, beta[:, :, None] * h[j])
