@@ -12,6 +12,7 @@ HEAD = """# The papers' tables, from raw data
 
 Written by `python -m lessons.tables` from `ledger.jsonl`, which holds every run.  Paper: as printed there, with its
 spread where it gives one.  Ours: mean and standard deviation over the seeds.  Nothing was chosen by test accuracy.
+Seconds are a run's mean, beside whatever else the machine was doing.
 """
 NAMES = {"cora": "Cora", "citeseer": "Citeseer", "pubmed": "Pubmed"}
 
@@ -117,9 +118,9 @@ def draw(table, runs, path):
             if values := ours(table, system, dataset, runs)[1]:
                 ax.errorbar(fmean(values), row + 0.16, xerr=stdev(values) if len(values) > 1 else None, fmt="D",
                             color=plot.COLOURS[0], capsize=3, label="tinynet")
-        ax.set(title=NAMES.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)))
+        ax.set(title=NAMES.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)),
+               ylim=(len(table.paper) - 0.5, -0.5))
     axes[0, 0].set_yticklabels(table.paper)
-    axes[0, 0].invert_yaxis()
     named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     axes[0, 0].legend(named.values(), named.keys(), loc="lower left")
     fig.savefig(path, format="png")
