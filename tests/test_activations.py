@@ -7,7 +7,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.blocks.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh, elu, gelu, leaky_relu, sigmoid
-from tinynet.blocks.dropout import Dropout, drawn, dropout, dropout_forward
+from tinynet.blocks.dropout import Dropout, draw_mask, dropout, dropout_forward
 from tinynet.blocks.linear import linear
 from tinynet.blocks.lp_unit import LpUnit, lp_unit, lp_unit_backward, lp_unit_forward
 from tinynet.blocks.maxout import Maxout, maxout, maxout_backward, maxout_forward
@@ -161,12 +161,12 @@ def test_elu_has_slope_one_above_zero_whatever_alpha(alpha):
 # %% dropout
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.6, 0.999])
 def test_a_mask_keeps_the_share_that_p_leaves_in_every_place(p):
-    keep = drawn(np.random.default_rng(0), (7, 11, 13), p)
+    keep = draw_mask(np.random.default_rng(0), (7, 11, 13), p)
     assert (keep.shape, keep.dtype) == ((7, 11, 13), bool)
     rng, spread = np.random.default_rng(1), math.sqrt(p * (1 - p) / 4000)
-    often = np.mean([drawn(rng, (5, 3), p) for _ in range(4000)], axis=0)
+    often = np.mean([draw_mask(rng, (5, 3), p) for _ in range(4000)], axis=0)
     assert np.abs(often - (1 - p)).max() <= 5 * spread
-    assert drawn(rng, (0, 3), p).shape == (0, 3)
+    assert draw_mask(rng, (0, 3), p).shape == (0, 3)
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share_p():

@@ -237,6 +237,9 @@ def test_the_star(two_rings):
 
 def test_bad_input(graph):
     x, net = np.ones((5, 2), np.float32), GraphSAGE(2, 3, rng=0)
+    for wrong in (x[:4], SparseRows.from_dense(x[:4])):
+        with pytest.raises(ShapeError, match=r"GraphSAGE: x \(N d_in\) = \(4, 2\) and a graph of 5 nodes: N is 4"):
+            net(wrong, graph, [0])
     with pytest.raises(ShapeError, match=r"GraphSAGE: x \(N d_in\) = \(5, 3\) and a net for d_in = 2; make them equal"):
         net(np.ones((5, 3)), graph, [0])
     with pytest.raises(ValueError, match="there is no node 5"):

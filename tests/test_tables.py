@@ -112,7 +112,7 @@ def test_what_is_in_the_ledger_is_not_run_again():
         missing({}, "--only", "on c")
 
 
-def test_killed_it_goes_on_where_it_was(tmp_path):
+def test_killed_it_goes_on_where_it_was(tmp_path, monkeypatch):
     there = "--runs", "4", "--workers", "1", "--figures", str(tmp_path), "--data", str(tmp_path)
     killed = subprocess.run(program("graph", *there), capture_output=True, timeout=240)
     assert killed.returncode == -signal.SIGKILL
@@ -121,7 +121,11 @@ def test_killed_it_goes_on_where_it_was(tmp_path):
     run(*there)
     assert len(ledger.read(tmp_path / "ledger.jsonl")) == 16
     assert done.items() <= ledger.read(tmp_path / "ledger.jsonl").items()
-    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 32
+    text = (tmp_path / "ledger.jsonl").read_text()
+    assert len(text.splitlines()) == 32
+    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
+    assert command.main(["graph", *there]) == 0                 # nothing is left to run
+    assert (tmp_path / "ledger.jsonl").read_text() == text
 
 
 def test_a_dask_cluster_gives_the_same_table(tmp_path, monkeypatch):
@@ -147,11 +151,11 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path, monkeypatch,
 
 
 def test_a_system_without_chance_is_judged_by_its_one_run():
-    table = report.Table("t", "%", ("a",), {"Sure": dict(a="40.0")}, {"Sure": {"Sure": score}}, certain=("Sure",),
+    table = report.Table("t", "%", ("a",), {"Sure": dict(a="40.0")}, {"Sure": {"Sure": score}}, deterministic=("Sure",),
                          why={("Sure", "a"): "so"})
     assert report.verdict(table, "Sure", "a", "40.0", [45.0]) == "+5.0: so"
     assert report.verdict(table, "Sure", "a", "40.0", [40.04]) == ""
-    assert report.verdict(table._replace(certain=()), "Sure", "a", "40.0", [45.0]) == "+5.0, a single run"
+    assert report.verdict(table._replace(deterministic=()), "Sure", "a", "40.0", [45.0]) == "+5.0, a single run"
 
 
 def test_the_papers_values_are_those_of_the_deck():
@@ -166,3 +170,6 @@ def test_what_can_not_be_done_is_told_in_a_sentence(tmp_path, capsys, monkeypatc
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     assert command.main(["graph", "--runs", "-1", "--figures", str(tmp_path)]) == 2
     assert "--runs -1" in capsys.readouterr().err
+    there = "--data", str(tmp_path), "--figures", str(tmp_path)
+    assert command.main(["graph", "--runs", "1", "--workers", "1", *there]) == 2
+    assert "lacks ind." in capsys.readouterr().err

@@ -43,7 +43,7 @@ def _pointers(rows, count):
     return np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
 
 
-def _count(nodes):
+def _checked_count(nodes):
     if not isinstance(nodes, (int, np.integer)):
         raise TypeError(f"graph: nodes is {nodes!r}, but it is a count; give a whole number")
     if nodes < 0:
@@ -51,11 +51,11 @@ def _count(nodes):
     return int(nodes)
 
 
-def _range(nodes):
+def _nodes_there(nodes):
     return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
 
 
-def fitting(block, named, x, graph):
+def must_fit(block, named, x, graph):
     """Refuse what isn't a graph with a row of x for each node; x is `named` with its axes, N first, and `block` asks.
 
     Raises TypeError and ShapeError.
@@ -83,7 +83,7 @@ class Graph(Rows):
         Raises ShapeError unless edges is (E, 2), TypeError for edges that aren't whole numbers and
         ValueError for an edge to a node outside 0..nodes-1 or a number of nodes below 0.
         """
-        nodes = _count(nodes)
+        nodes = _checked_count(nodes)
         try:
             edges = np.asarray(edges)
         except ValueError:
@@ -98,8 +98,8 @@ class Graph(Rows):
         wrong = np.flatnonzero(((edges < 0) | (edges >= nodes)).any(axis=1))
         if len(wrong):
             i, j = edges[wrong[0]].tolist()
-            raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but {_range(nodes)}; correct the edge or give "
-                             "more nodes")
+            raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but {_nodes_there(nodes)}; correct the edge or "
+                             "give more nodes")
         rows, columns = np.divmod(np.unique(edges[:, 0].astype(np.int64) * nodes + edges[:, 1]), max(nodes, 1))
         return cls(_pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
 
@@ -141,9 +141,9 @@ class Graph(Rows):
         count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
         rng     a seed or np.random.Generator
 
-        Raises ValueError for a count below 1, and what `numbers` raises.
+        Raises ValueError for a count below 1, and what `checked_nodes` raises.
         """
-        nodes, rng = self.numbers(nodes), np.random.default_rng(rng)
+        nodes, rng = self.checked_nodes(nodes), np.random.default_rng(rng)
         if count is not None and count < 1:
             raise ValueError(f"graph: {count} neighbours can't be drawn; draw at least 1, or None for all")
         degrees = np.diff(self.indptr)[nodes][:, None]
@@ -155,7 +155,7 @@ class Graph(Rows):
         where = np.where(place < degrees, self.indptr[nodes][:, None] + place, -1)
         return np.append(self.indices, np.int32(-1))[where]
 
-    def numbers(self, nodes):
+    def checked_nodes(self, nodes):
         """Nodes as an array (B).
 
         Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a node that
@@ -170,8 +170,8 @@ class Graph(Rows):
                             "mask with np.flatnonzero(mask)")
         wrong = nodes[(nodes < 0) | (nodes >= self.nodes)]
         if len(wrong):
-            raise ValueError(f"graph: there is no node {wrong[0]}, {_range(self.nodes)}; correct the numbers or give "
-                             "more nodes")
+            raise ValueError(f"graph: there is no node {wrong[0]}, {_nodes_there(self.nodes)}; correct the numbers or "
+                             "give more nodes")
         return nodes
 
     def undirected(self):
@@ -219,7 +219,7 @@ class SparseRows(Rows):
     @classmethod
     def from_scipy(cls, matrix):
         """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added."""
-        rows = matrix.tocsr().copy()
+        rows = matrix.tocsr(copy=True)
         rows.sum_duplicates()
         return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
 

@@ -70,7 +70,9 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "loss": _step(net, x, graph, labels, train, optimizer, penalty)}
         row |= {f"val_{name}": value for name, value in measure(net, x, graph, labels, val).items()}
-        row["val_loss"] += penalty(net).item() if penalty else 0.0
+        if penalty:
+            with no_grad():
+                row["val_loss"] += penalty(net).item()
         history.add(row)
         keep, stop = rule(row["val_loss"], row["val_accuracy"])
         if keep:
@@ -88,7 +90,7 @@ def _checked(labels, train, val, graph):
     if labels.shape != (graph.nodes,):
         raise ShapeError(f"fit_nodes: labels has shape {labels.shape}, but the graph has N = {graph.nodes} nodes; give "
                          "one label a node, (N)")
-    train, val = graph.numbers(train), graph.numbers(val)
+    train, val = graph.checked_nodes(train), graph.checked_nodes(val)
     if not len(train) or not len(val):
         raise ValueError(f"fit_nodes: train has {len(train)} nodes and val {len(val)}; give each at least one")
     return labels, train, val

@@ -32,7 +32,7 @@ class Table(NamedTuple):
     run: dict
     metric: str = "test accuracy"
     digits: int = 1
-    certain: tuple = ()                 # systems that draw nothing at random: one run tells all
+    deterministic: tuple = ()                 # systems that draw nothing at random: one run tells all
     why: dict = MappingProxyType({})    # {(system, dataset): reason} where ours differs by more than the spread
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
 
@@ -97,7 +97,7 @@ def verdict(table, system, dataset, paper, values):
         return ""
     value, spread = stated(paper)
     difference = fmean(values) - value
-    if len(values) == 1 and system not in table.certain:
+    if len(values) == 1 and system not in table.deterministic:
         return f"{difference:+.{table.digits}f}, a single run"
     if abs(difference) <= max(spread, stdev(values) if len(values) > 1 else 0, 0.5 * 10 ** -table.digits):
         return ""

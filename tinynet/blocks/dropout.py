@@ -46,7 +46,7 @@ def _mask_and_scale(x, keep_mask, p):
     return keep, dtype.type(1 / (1 - _checked(p)))
 
 
-def drawn(rng, shape, p):
+def draw_mask(rng, shape, p):
     """Which entries stay: booleans of this shape, True with probability 1 - p, to the nearest 1 / 65,536."""
     count = math.prod(shape)
     numbers = rng.integers(2**64 - 1, size=-(-count // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
@@ -100,4 +100,4 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        return dropout(x, drawn(self.rng, x.shape, self.p), p=self.p)
+        return dropout(x, draw_mask(self.rng, x.shape, self.p), p=self.p)

@@ -29,10 +29,10 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import drawn, dropout, thinned
+from tinynet.blocks.dropout import draw_mask, dropout, thinned
 from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
 from tinynet.engine import Op, no_grad
-from tinynet.graph import SparseRows, fitting
+from tinynet.graph import SparseRows, must_fit
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.ops import broadcast_to, concatenate
 from tinynet.shapes import ShapeError, sizes
@@ -40,7 +40,7 @@ from tinynet.shapes import ShapeError, sizes
 
 def _checked(h, s, r, keep, graph):
     sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
-    fitting("graph_attention", "h (N M F)", h, graph)
+    must_fit("graph_attention", "h (N M F)", h, graph)
     if keep is not None and keep.dtype != bool:
         raise TypeError(f"graph_attention: keep holds {keep.dtype}; give booleans, True where a coefficient stays")
     if keep is not None and len(keep) != len(graph.indices):
@@ -193,7 +193,7 @@ class GraphAttention(nn.Module):
 
     def _keep(self, *shape):
         """Which entries stay: all in evaluation, as many as p lets in training."""
-        return drawn(self.rng, shape, self.p) if self.training and self.p else None
+        return draw_mask(self.rng, shape, self.p) if self.training and self.p else None
 
     def features(self, x):
         """h (N, heads, d_out) = x W (shi 2.1), and after it x W_skip: the input dropped for each head on its own."""
@@ -217,7 +217,7 @@ class GraphAttention(nn.Module):
         return half(self.a_left, self.b_left), half(self.a_right, self.b_right)
 
     def forward(self, x, graph):
-        fitting("GraphAttention", "x (N d_in)", x, graph)
+        must_fit("GraphAttention", "x (N d_in)", x, graph)
         both = self.features(x)
         h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()

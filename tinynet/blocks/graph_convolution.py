@@ -22,7 +22,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.sparse_matmul import kept, times
-from tinynet.graph import fitting
+from tinynet.graph import must_fit
 
 
 # %% 1. The mathematics
@@ -59,7 +59,7 @@ class GraphConvolution(nn.Module):
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
 
     def forward(self, x, graph):
-        fitting("GraphConvolution", "x (N d_in)", x, graph)
+        must_fit("GraphConvolution", "x (N d_in)", x, graph)
         return times(renormalised(graph), times(x, self.W, kept(self, x), self.p))         # (2)
 
 
@@ -71,6 +71,6 @@ class ChebyshevConvolution(nn.Module):
         self.W = [nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype)) for _ in range(K + 1)]
 
     def forward(self, x, graph):
-        fitting("ChebyshevConvolution", "x (N d_in)", x, graph)
+        must_fit("ChebyshevConvolution", "x (N d_in)", x, graph)
         keep = kept(self, x)
         return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, keep, self.p) for W in self.W])

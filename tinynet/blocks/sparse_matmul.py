@@ -12,7 +12,7 @@ x is data, it gets no gradient.
 
 import numpy as np
 
-from tinynet.blocks.dropout import drawn, dropout, thinned
+from tinynet.blocks.dropout import draw_mask, dropout, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
@@ -104,4 +104,4 @@ def kept(module, x):
     """`keep` for `times`: which numbers of x stay in a module that drops its input with chance p while it trains."""
     if not (module.training and module.p):
         return None
-    return drawn(module.rng, x.values.shape if isinstance(x, SparseRows) else x.shape, module.p)
+    return draw_mask(module.rng, x.values.shape if isinstance(x, SparseRows) else x.shape, module.p)

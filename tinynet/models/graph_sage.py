@@ -17,7 +17,7 @@ from tinynet import nn, ops
 from tinynet.blocks.activations import relu
 from tinynet.blocks.graph_sage import AGGREGATORS, normalised
 from tinynet.blocks.linear import Linear
-from tinynet.graph import SparseRows, fitting
+from tinynet.graph import SparseRows, must_fit
 from tinynet.shapes import ShapeError
 
 
@@ -52,7 +52,7 @@ class GraphSAGE(nn.Module):
 
     def forward(self, x, graph, nodes):
         """Raises ShapeError unless x is (N, d_in), and what Graph.sample raises for wrong nodes."""
-        fitting("GraphSAGE", "x (N d_in)", x, graph)
+        must_fit("GraphSAGE", "x (N d_in)", x, graph)
         if x.shape[1] != self.d_in:
             raise ShapeError(f"GraphSAGE: x (N d_in) = {x.shape} and a net for d_in = {self.d_in}; make them equal")
         needed, samples = self.neighbourhoods(graph, nodes)
