@@ -1,7 +1,7 @@
 """Whom does a node of a graph listen to, and how much does it choose?
 
 Slides: shi 2.1-2.7, fig6, fig7, erratum 3
-Blocks: graph_attention, sparse_matmul, activations
+Blocks: graph_attention, sparse_matmul, dropout_matmul, activations
 Run time: 80 s, --quick 75 s (two slow cores; most of it is drawing); on Cora, with --data, 10 min or more
 Figures: shi_fig6_one-node.png, shi_2.5_karate-club.png, shi_2.3_entropy.png, shi_fig7_hidden-features.png
 

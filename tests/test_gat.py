@@ -6,6 +6,7 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.cross_entropy import cross_entropy
+from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.graph_attention import GraphAttention
 from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.check import gradcheck
@@ -140,3 +141,14 @@ def test_bad_sparse_input(rng):
         sparse_matmul(W[:3], np.ones((2, 1), bool), x=x)
     with pytest.raises(TypeError, match="keep holds float64"):
         sparse_matmul(W[:3], np.ones((3, 1)), x=x)
+
+
+def test_bad_masks_of_the_heads(rng):
+    x, W = rng.normal(size=(3, 4)), rng.normal(size=(4, 2, 5))
+    for forward in (dropout_matmul.forward, dropout_matmul.loops[0]):
+        with pytest.raises(ShapeError, match=r"W \(D M F\) = \(4, 2, 5\) and keep \(M N D\) = \(3, 3, 4\): M is 2"):
+            forward(x, W, np.ones((3, 3, 4), bool))
+        with pytest.raises(TypeError, match="dropout_matmul: keep holds float64; give booleans"):
+            forward(x, W, np.ones((2, 3, 4)))
+        with pytest.raises(ValueError, match="p is 1, but the chance to be dropped must lie in"):
+            forward(x, W, np.ones((2, 3, 4), bool), p=1)

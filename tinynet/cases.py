@@ -24,6 +24,7 @@ from tinynet.blocks import binary_cross_entropy as _binary_cross_entropy
 from tinynet.blocks import cross_entropy as _cross_entropy
 from tinynet.blocks import cross_stitch as _cross_stitch
 from tinynet.blocks import dropout as _dropout
+from tinynet.blocks import dropout_matmul as _dropout_matmul
 from tinynet.blocks import graph_attention as _graph_attention
 from tinynet.blocks import layer_norm as _layer_norm
 from tinynet.blocks import linear as _linear
@@ -429,3 +430,8 @@ def sparse_matmul(rng, N, D, M, F):
 def sparse_matmul_dropout(rng, N, D, M, F):
     x = _sparse(rng, N, D)
     return [rng.normal(size=(D, M, F)), rng.random((len(x.values), M)) < 0.6], dict(x=x, p=0.4)
+
+
+@case(_dropout_matmul.dropout_matmul)
+def dropout_matmul(rng, N, D, M, F):
+    return [rng.normal(size=(N, D)), rng.normal(size=(D, M, F)), rng.random((M, N, D)) < 0.6], dict(p=0.4)

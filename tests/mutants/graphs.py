@@ -1,7 +1,8 @@
-"""Wrong backwards of attention over a graph and of sparse input."""
+"""Wrong backwards of attention over a graph, of sparse input and of input dropped for each head."""
 
 import numpy as np
 
+from tinynet.blocks.dropout_matmul import dropout_matmul_backward
 from tinynet.blocks.graph_attention import graph_attention_backward
 from tinynet.blocks.sparse_matmul import sparse_matmul_backward
 
@@ -64,3 +65,20 @@ def sparse_upstream_of_ones(dy, cache):
 @mutant("sparse_matmul_dropout", "factor")
 def sparse_not_scaled_up(dy, cache):
     return sparse_matmul_backward(dy, cache)[0] * 0.6, None         # the case's 1 - p
+
+
+@mutant("dropout_matmul", "sign")
+def weights_of_the_heads_negative(dy, cache):
+    dx, dW, _ = dropout_matmul_backward(dy, cache)
+    return dx, -dW, None
+
+
+@mutant("dropout_matmul", "mask")
+def input_dropped_forward_only(dy, cache):
+    return np.einsum("nmf,dmf->nd", dy, cache[1]), *dropout_matmul_backward(dy, cache)[1:]
+
+
+@mutant("dropout_matmul", "factor")
+def kept_entries_not_scaled_up(dy, cache):
+    dx, dW, _ = dropout_matmul_backward(dy, cache)
+    return dx * (1 - cache[-1]), dW, None

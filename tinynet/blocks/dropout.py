@@ -17,6 +17,8 @@ from tinynet.engine import Op
 from tinynet.jit import contiguous, jit
 from tinynet.shapes import ShapeError
 
+AT_ONCE = 2**17         # random numbers that stay in the processor's cache until they are looked at
+
 
 def _checked(p):
     if not 0 <= p < 1:
@@ -26,7 +28,7 @@ def _checked(p):
 
 # %% 1. The mathematics
 def dropout_forward(x, keep_mask, p=0.5):
-    cache = _mask_and_scale(x, keep_mask, p)
+    cache = mask_and_scale(x, keep_mask, p)
     keep, scale = cache
     return x * (keep * scale), cache                            # (1)
 
@@ -36,7 +38,7 @@ def dropout_backward(dy, cache):
     return dy * (keep * scale), None                            # (2)
 
 
-def _mask_and_scale(x, keep_mask, p):
+def mask_and_scale(x, keep_mask, p):
     """keep as booleans that broadcast to x, and 1 / (1 - p) in the dtype of y."""
     dtype, keep = np.result_type(x, np.float16), keep_mask.astype(bool, copy=False)
     try:
@@ -48,9 +50,11 @@ def _mask_and_scale(x, keep_mask, p):
 
 def draw_mask(rng, shape, p):
     """Which entries stay: booleans of this shape, True with probability 1 - p, to the nearest 1 / 65,536."""
-    count = math.prod(shape)
-    numbers = rng.integers(2**64 - 1, size=-(-count // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
-    return (numbers[:count] >= round(65_536 * p)).reshape(shape)
+    keep = np.empty(math.prod(shape), bool)
+    for some in (keep[i:i + AT_ONCE] for i in range(0, len(keep), AT_ONCE)):
+        numbers = rng.integers(2**64 - 1, size=-(-len(some) // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
+        np.greater_equal(numbers[:len(some)], round(65_536 * p), out=some)
+    return keep.reshape(shape)
 
 
 def thinned(x, keep_mask, p):
@@ -61,19 +65,24 @@ def thinned(x, keep_mask, p):
 # %% 2. The same in loops
 @jit
 def _thin(x, keep, scale, y):
-    for i in range(len(x)):
-        y[i] = x[i] * (scale if keep[i] else scale - scale)
+    one_a_row = x.shape[1] == 1
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] = x[i, 0 if one_a_row else j] * (scale if keep[i, j] else scale - scale)
 
 
 def _thinned(x, keep, scale):
-    x, keep = contiguous(x, np.broadcast_to(keep, x.shape))
-    y = np.empty_like(x)
-    _thin(x.reshape(-1), keep.reshape(-1), x.dtype.type(scale), y.reshape(-1))
+    one_a_row = x.size > 0 and x.strides[-1:] == (0,)           # a broadcast view, which isn't copied
+    width = x.shape[-1] if one_a_row else max(x.size, 1)
+    numbers, keep = contiguous(x[..., 0] if one_a_row else x, np.broadcast_to(keep, x.shape))
+    y = np.empty(x.shape, numbers.dtype)
+    _thin(numbers.reshape(-1, 1 if one_a_row else width), keep.reshape(-1, width), numbers.dtype.type(scale),
+          y.reshape(-1, width))
     return y
 
 
 def dropout_forward_loops(x, keep_mask, p=0.5):
-    cache = _mask_and_scale(x, keep_mask, p)
+    cache = mask_and_scale(x, keep_mask, p)
     return _thinned(x, *cache), cache                           # (1)
 
 

@@ -30,11 +30,12 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
 from tinynet.blocks.dropout import draw_mask, dropout, thinned
+from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
 from tinynet.engine import Op, no_grad
 from tinynet.graph import SparseRows, must_fit
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
-from tinynet.ops import broadcast_to, concatenate
+from tinynet.ops import concatenate
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -204,8 +205,7 @@ class GraphAttention(nn.Module):
         keep = self._keep(heads, *x.shape)
         if keep is None:
             return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (10)
-        x = dropout(broadcast_to(x, shape=keep.shape), keep, p=self.p)
-        return (x @ W.transpose(1, 0, 2)).transpose(1, 0, 2)                    # (10)
+        return dropout_matmul(x, W, keep, p=self.p)                             # (10)
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""

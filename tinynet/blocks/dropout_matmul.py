@@ -1,0 +1,98 @@
+"""A matrix times one matrix a head, the input dropped for each head on its own.
+
+    (1)  y[n,m,f] = sum_d x[n,d] c[m,n,d] W[d,m,f]          shi 2.1
+    (2)  dx[n,d] = sum_m sum_f dy[n,m,f] c[m,n,d] W[d,m,f]
+    (3)  dW[d,m,f] = sum_n dy[n,m,f] x[n,d] c[m,n,d]
+
+x (N, D)   W (D, M, F)   keep (M, N, D)   y (N, M, F)
+N rows, D columns, M heads, F features of a head
+keep   boolean, drawn for each head and entry with probability 1 - p of True
+c      dropout of the input, each head on its own: keep / (1 - p)
+
+What `dropout` and `matmul` do, but the loops never hold x c, which is M times as large as x.
+"""
+
+import numpy as np
+
+from tinynet.blocks.dropout import mask_and_scale, thinned
+from tinynet.engine import Op
+from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
+from tinynet.shapes import sizes
+
+
+def _checked(x, W, keep):
+    sizes("x: N D, W: D M F, keep: M N D", x, W, keep)
+    if keep.dtype != bool:
+        raise TypeError(f"dropout_matmul: keep holds {keep.dtype}; give booleans, True where an entry stays")
+    return np.broadcast_to(x, keep.shape)
+
+
+# %% 1. The mathematics
+def dropout_matmul_forward(x, W, keep, p=0):
+    """Raises ShapeError where x, W and keep don't fit, TypeError for a keep that isn't boolean."""
+    xc = thinned(_checked(x, W, keep), keep, p)
+    return (xc @ W.transpose(1, 0, 2)).transpose(1, 0, 2), (x, W, keep, p)          # (1)
+
+
+def dropout_matmul_backward(dy, cache):
+    x, W, keep, p = cache
+    dxc = dy.transpose(1, 0, 2) @ W.transpose(1, 2, 0)
+    dx = thinned(dxc, keep, p).sum(axis=0)                                          # (2)
+    dW = np.einsum("nmf,mnd->dmf", dy, thinned(np.broadcast_to(x, keep.shape), keep, p))        # (3)
+    return dx, dW, None
+
+
+# %% 2. The same in loops, W with its columns last: V (M, F, D)
+@reordering_jit
+def _times(x, V, keep, scale, y):
+    (N, M, F), D = y.shape, x.shape[1]
+    for n in prange(N):
+        for m in range(M):
+            for f in range(F):
+                for d in range(D):
+                    y[n, m, f] += x[n, d] * (scale if keep[m, n, d] else scale - scale) * V[m, f, d]        # (1)
+
+
+@parallel_jit
+def _back_to_x(dy, V, keep, scale, dx):
+    (N, M, F), D = dy.shape, dx.shape[1]
+    for n in prange(N):
+        for m in range(M):
+            for f in range(F):
+                for d in range(D):
+                    dx[n, d] += dy[n, m, f] * (scale if keep[m, n, d] else scale - scale) * V[m, f, d]      # (2)
+
+
+@parallel_jit
+def _back_to_V(dy, x, keep, scale, dV):
+    (N, M, F), D = dy.shape, x.shape[1]
+    for m in prange(M):
+        for n in range(N):
+            for f in range(F):
+                for d in range(D):
+                    dV[m, f, d] += dy[n, m, f] * x[n, d] * (scale if keep[m, n, d] else scale - scale)      # (3)
+
+
+def dropout_matmul_forward_loops(x, W, keep, p=0):
+    mask, scale = mask_and_scale(_checked(x, W, keep), keep, p)
+    x, V, mask = contiguous(x, W.transpose(1, 2, 0), mask)
+    y = np.zeros((len(x), *W.shape[1:]), x.dtype)
+    _times(x, V, mask, x.dtype.type(scale), y)                                      # (1)
+    return y, (x, W, mask, p)
+
+
+def dropout_matmul_backward_loops(dy, cache):
+    x, W, keep, p = cache
+    dy, x, V, keep = contiguous(dy, x, W.transpose(1, 2, 0), keep)
+    scale, dx, dV = x.dtype.type(1 / (1 - p)), np.zeros_like(x), np.zeros_like(V)
+    _back_to_x(dy, V, keep, scale, dx)                                              # (2)
+    _back_to_V(dy, x, keep, scale, dV)                                              # (3)
+    return dx, dV.transpose(2, 0, 1), None
+
+
+# %% 3. The op
+dropout_matmul = Op(dropout_matmul_forward, dropout_matmul_backward,
+                    loops=(dropout_matmul_forward_loops, dropout_matmul_backward_loops), loops_from=10_000)
+
+
+# %% 4. The module: GraphAttention, whose heads it serves
