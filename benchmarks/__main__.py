@@ -12,7 +12,8 @@ SETTINGS = {
     "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2",       # two threads each, for BLAS, numba and PyTorch
 } | startup.KEEP_MEMORY
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
-          "ppi_share": graph.ppi_share, "graph_scale": graph.scale_rows}
+          "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
+          "graph_scale": graph.scale_rows}
 ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
 
 

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -181,6 +182,47 @@ def ppi_share():
                 None)]
 
 
+def ppi_epoch():
+    """An epoch over the 20 training graphs, two a step as in the paper's recipe."""
+    from tinynet import optim
+    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
+    from tinynet.data import ppi_structure
+    from tinynet.graph import Graph
+    from tinynet.models.gat import InductiveGAT
+
+    rng, graphs = np.random.default_rng(0), ppi_structure()["train"]
+    unions = [Graph.union(graphs[i:i + 2]).with_self_loops() for i in range(0, len(graphs), 2)]
+    net = InductiveGAT(50, 121, rng=0)
+    adam = optim.Adam(net.parameters(), lr=0.005)
+
+    def step(graph, x, targets):
+        net.zero_grad()
+        binary_cross_entropy(net(x, graph), targets).backward()
+        adam.step()
+
+    steps = [(graph, rng.normal(size=(graph.nodes, 50)).astype(np.float32),
+              (rng.random((graph.nodes, 121)) < 0.3).astype(np.float32)) for graph in unions]
+    step(*steps[0])                                 # compile, allocate
+    start = time.perf_counter()
+    for each in steps:
+        step(*each)
+    return [within("PPI's shape, an epoch over its 20 training graphs", time.perf_counter() - start, 25)]
+
+
+def cora_runs(runs=4):
+    """How long 100 runs of GAT on Cora take with two workers, told from a few."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "lessons.tables", "graph", "--only", ": GAT on cora", "--workers", "2"]
+        start = time.perf_counter()
+        subprocess.run([*command, "--runs", str(runs), "--figures", folder], check=True, capture_output=True)
+        seconds = (time.perf_counter() - start) * 100 / runs
+    return [within(f"100 runs of GAT on Cora, {100 // runs} times what {runs} take", seconds, 15 * 60)]
+
+
+def within(name, seconds, goal):
+    return Row(name, seconds * 1e3, "the goal", goal * 1e3, goal / seconds, 1)
+
+
 # %% The layer at any size
 def layer_step(library, edges):
     """(seconds of a training step of a layer with 8 heads of 8 features, peak GiB): 10 edges a node."""
@@ -188,11 +230,13 @@ def layer_step(library, edges):
     rng = np.random.default_rng(0)
     pairs = np.stack([np.repeat(np.arange(nodes), 10), rng.integers(0, nodes, edges)], axis=1)
     x, dy = (rng.normal(size=(nodes, 64)).astype(np.float32) for _ in "xy")
+    from tinynet.graph import Graph
+
+    graph = Graph.from_edges(pairs, nodes)          # no edge twice, for both
     if library == "tinynet":
         from tinynet.blocks.graph_attention import GraphAttention
-        from tinynet.graph import Graph
 
-        graph, layer = Graph.from_edges(pairs, nodes), GraphAttention(64, 8, heads=8, rng=0)
+        layer = GraphAttention(64, 8, heads=8, rng=0)
 
         def step():
             layer.zero_grad()
@@ -202,7 +246,7 @@ def layer_step(library, edges):
         from torch_geometric.nn import GATConv
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
-        layer, index = GATConv(64, 8, heads=8, add_self_loops=False), torch.from_numpy(pairs.T[::-1].copy())
+        layer, index = GATConv(64, 8, heads=8, add_self_loops=False), edge_index(graph)
         full, upstream = torch.from_numpy(x), torch.from_numpy(dy)
 
         def step():
@@ -223,7 +267,10 @@ def scale_rows(file="benchmarks/graph_scale.png"):
         for library in ("tinynet", "PyTorch Geometric"):
             run = subprocess.run([sys.executable, "-m", "benchmarks.graph", library, str(edges)], capture_output=True,
                                  text=True)
-            found[library, edges] = json.loads(run.stdout) if run.returncode == 0 else (float("nan"), float("nan"))
+            ran_out = run.returncode < 0 or "memory" in run.stderr.lower()
+            if run.returncode and not ran_out:
+                raise RuntimeError(f"{library}, {edges:,} edges: {run.stderr}")
+            found[library, edges] = (float("nan"), float("nan")) if ran_out else json.loads(run.stdout)
         (ours, memory), (theirs, their_memory) = found["tinynet", edges], found["PyTorch Geometric", edges]
         yield Row(f"GAT layer, {edges:,} edges: {memory:.2f} GiB, PyTorch Geometric {their_memory:.2f} GiB", ours * 1e3,
                   "PyTorch Geometric", theirs * 1e3, theirs / ours, None)

@@ -82,6 +82,10 @@ def test_what_is_no_graph_and_features_that_do_not_fit(two_rings):
             net(np.ones((10, 3)), [(0, 1)])
         with pytest.raises(ShapeError, match=r"x \(N d_in\) = \(9, 3\) and a graph of 10 nodes: N is 9 and 10"):
             net(np.ones((9, 3)), two_rings)
+        with pytest.raises(ShapeError, match=r"GraphAttention: x \(N d_in\) = \(10, 4\) and a net for d_in = 3"):
+            net(np.ones((10, 4)), two_rings)
+    with pytest.raises(TypeError, match="GraphAttention: graph is a ndarray; make one with"):
+        GraphAttention(3, 2, attend=False).weights(np.ones((10, 3)), np.eye(10))
 
 
 def test_by_the_equations_for_one_node(rng, two_rings):

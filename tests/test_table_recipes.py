@@ -9,6 +9,7 @@ from lessons.tables import inductive, transductive
 from tinynet.data import PPI, LabelledGraph, generated_citation
 from tinynet.engine import DEFAULT_BACKEND
 from tinynet.graph import Graph
+from tinynet.models.gcn import GCN
 from tinynet.train_nodes import Patience
 
 pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "numpy", reason="whole trainings take the dense specification long")
@@ -35,6 +36,32 @@ def variants(table):
 def test_each_system_of_fig9_learns_more_than_chance(papers, system):
     run = variants(transductive.FIG9)[system]
     assert run("cora", 0, None)["test accuracy"] > 40
+
+
+@pytest.mark.parametrize(("dataset", "heads", "lr", "l2", "by_accuracy"), [
+    ("cora", 1, 0.005, 0.0005, False), ("citeseer", 1, 0.005, 0.0005, True), ("pubmed", 8, 0.01, 0.001, False)])
+def test_gats_recipe_for_each_citation_graph(papers, monkeypatch, dataset, heads, lr, l2, by_accuracy):
+    monkeypatch.setattr(transductive, "_train", lambda *how: how)
+    net, _, _, _, adam, rule, _ = transductive.gat(dataset, 0, None)
+    assert (net.first.W.shape[1:], net.last.W.shape[1], net.first.p) == ((8, 8), heads, 0.6)
+    assert (adam.lr, adam.l2, rule.by_accuracy) == (lr, l2, by_accuracy)
+
+
+def test_the_penalty_is_half_the_squared_norm_of_the_first_layer():
+    net = GCN(3, 2, width=4, rng=0)
+    expected = 0.5 * 5e-4 * (net.first.W.data ** 2).sum()
+    assert transductive.half_squared_norm(net).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_nets_for_ppi_are_as_wide_as_the_papers_and_drop_nothing(proteins, monkeypatch):
+    nets = []
+    monkeypatch.setattr(inductive.train, "fit", lambda net, *a, **b: nets.append(net))
+    for system in ("GAT", "MLP"):
+        variants(inductive.FIG8)[system]("ppi", 0, None)
+    gat, mlp = nets
+    assert [layer.W.shape for layer in (gat.first, gat.second, gat.last)] == [(5, 4, 256), (1024, 4, 256), (1024, 6, 2)]
+    assert (gat.first.W_skip, gat.second.W_skip.shape, gat.last.average) == (None, (1024, 4, 256), True)
+    assert (mlp.first.W.shape, mlp.first.p, mlp.last.p, gat.last.p) == ((5, 512), 0, 0, 0)
 
 
 @pytest.mark.parametrize("system", variants(inductive.PUBMED))

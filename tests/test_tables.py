@@ -158,6 +158,13 @@ def test_a_system_without_chance_is_judged_by_its_one_run():
     assert report.verdict(table._replace(deterministic=()), "Sure", "a", "40.0", [45.0]) == "+5.0, a single run"
 
 
+def test_runs_that_went_astray_do_not_pass_as_spread():
+    table = SMALL._replace(datasets=("a",))
+    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [15.0, 51.0, 52.0, 53.0]) == \
+        "single runs from 15.0 to 53.0, half of them above 51.5"
+    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [50.0, 51.0, 52.0]) == ""
+
+
 def test_the_papers_values_are_those_of_the_deck():
     assert graph.FIG9.paper["GAT"] == dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3")
     for table in graph.TABLES:

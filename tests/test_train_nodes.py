@@ -52,7 +52,12 @@ def test_patience_by_accuracy_keeps_when_the_accuracy_improves():
 
 def test_the_window_stops_above_the_mean_of_the_losses_before():
     rule = Window(2)
-    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.85, 0.84)] == [False, False, False, True]
+    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.84, 0.9)] == [False, False, False, False, True]
+
+
+def test_the_window_stops_no_earlier_than_the_published_code():
+    rule = Window(2)
+    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.99)] == [False, False, False, True]     # the 3rd is above
 
 
 def test_the_kept_weights_are_those_of_the_kept_epoch(rings):
@@ -79,7 +84,7 @@ def test_what_it_refuses(rings):
         fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
     with pytest.raises(ValueError, match="graph: there is no node -1"):
         fit_nodes(net, x, graph, labels, [-1], [1], adam, Window(), 1)
-    with pytest.raises(ValueError, match="fit_nodes: train has 1 nodes and val 0; give each at least one"):
+    with pytest.raises(ValueError, match="fit_nodes: val has no nodes; give at least one"):
         fit_nodes(net, x, graph, labels, [0], [], adam, Window(), 1)
     with pytest.raises(TypeError, match="fit_nodes: the labels hold float64"):
         fit_nodes(net, x, graph, labels / 1, [0], [1], adam, Window(), 1)
@@ -93,3 +98,24 @@ def test_the_rule_sees_the_penalty_too(rings):
                      penalty=lambda net: 0 * net.first.W.sum() + 5)
     assert seen == history["val_loss"]
     assert min(seen) > 5
+    assert min(history["loss"]) > 5
+
+
+def test_what_doesnt_fit_the_graph_is_refused_in_training_and_in_measuring(rings):
+    x, graph, labels = rings
+    net = GCN(12, 2, rng=0)
+
+    def train(x, graph, labels, nodes):
+        fit_nodes(net, x, graph, labels, nodes, [1], optim.Adam(net.parameters()), Window(), 1)
+
+    for name, do in (("fit_nodes", train), ("measure", lambda *given: measure(net, *given))):
+        with pytest.raises(TypeError, match=f"{name}: graph is a ndarray; make one with"):
+            do(x, np.eye(12), labels, [0])
+        with pytest.raises(ShapeError, match=rf"{name}: x \(N d_in\) = \(9, 12\) and a graph of 12 nodes: N is 9"):
+            do(x[:9], graph, labels, [0])
+        with pytest.raises(ShapeError, match=rf"{name}: labels has shape \(3,\)"):
+            do(x, graph, labels[:3], [0])
+        with pytest.raises(ValueError, match=f"{name}: [a-z]+ has no nodes; give at least one"):
+            do(x, graph, labels, [])
+        with pytest.raises(ValueError, match="graph: there is no node -1"):
+            do(x, graph, labels, [-1])

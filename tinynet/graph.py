@@ -55,17 +55,24 @@ def _nodes_there(nodes):
     return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
 
 
-def must_fit(block, named, x, graph):
-    """Refuse what isn't a graph with a row of x for each node; x is `named` with its axes, N first, and `block` asks.
-
-    Raises TypeError and ShapeError.
-    """
+def must_be_graph(block, graph):
+    """Raises TypeError, in the name of `block`, for what isn't a Graph."""
     if not isinstance(graph, Graph):
         raise TypeError(f"{block}: graph is a {type(graph).__name__}; make one with Graph.from_edges, from_scipy or "
                         "from_networkx")
+
+
+def must_fit(block, named, x, graph, d_in=None):
+    """Refuse what isn't a graph with a row of x for each node, and rows that aren't d_in long where that is given.
+
+    x is `named` with its axes, N first, and `block` asks.  Raises TypeError and ShapeError.
+    """
+    must_be_graph(block, graph)
     if x.shape[0] != graph.nodes:
         raise ShapeError(f"{block}: {named} = {x.shape} and a graph of {graph.nodes} nodes: N is {x.shape[0]} and "
                          f"{graph.nodes}; give one row of features a node")
+    if d_in is not None and x.shape[1:] != (d_in,):
+        raise ShapeError(f"{block}: {named} = {x.shape} and a net for d_in = {d_in}; make them equal")
 
 
 class Graph(Rows):
@@ -212,7 +219,10 @@ class SparseRows(Rows):
 
     @classmethod
     def from_dense(cls, matrix):
-        """The numbers of an array (N, D) that aren't 0."""
+        """The numbers of an array (N, D) that aren't 0; raises ShapeError for other than two axes."""
+        matrix = np.asarray(matrix)
+        if matrix.ndim != 2:
+            raise ShapeError(f"SparseRows: the matrix has shape {matrix.shape}, but needs two axes (N D)")
         rows, columns = np.nonzero(matrix)
         return cls(_pointers(rows, len(matrix)), columns, matrix[rows, columns], matrix.shape)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from tinynet.blocks.cross_entropy import cross_entropy
 from tinynet.engine import no_grad
+from tinynet.graph import must_fit
 from tinynet.shapes import ShapeError
 from tinynet.train import History
 
@@ -42,7 +43,9 @@ class Patience:
 
 
 class Window:
-    """GCN's rule: stop when the loss on val is above the mean of the `epochs` before; the last weights stay."""
+    """GCN's rule: stop when the loss on val is above the mean of the `epochs` before, though not before epoch
+    `epochs` + 2, as in the published code; the last weights stay.
+    """
 
     def __init__(self, epochs=10):
         self.epochs, self.losses = epochs, []
@@ -51,7 +54,7 @@ class Window:
         """(keep these weights?, stop?)"""
         before = self.losses[-self.epochs:]
         self.losses.append(loss)
-        return True, len(before) == self.epochs and loss > np.mean(before)
+        return True, len(self.losses) > self.epochs + 1 and loss > np.mean(before)
 
 
 def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalty=None):
@@ -60,12 +63,12 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
     rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
-    penalty     penalty(net) -> a tensor with one entry, added to the loss and to the one on val that `rule` looks at
+    penalty     penalty(net) -> a tensor with one entry, added to both losses, so that `rule` sees it too
     Returns the History of "loss" on train, "val_loss" and "val_accuracy"; its `best_epoch` is that of the lowest
-    val_loss.  Raises ShapeError, TypeError or ValueError for labels or nodes that don't fit the graph, and
+    val_loss.  Raises ShapeError, TypeError or ValueError for x, labels or nodes that don't fit the graph, and
     FloatingPointError when the loss is no longer finite.
     """
-    labels, train, val = _checked(labels, train, val, graph)
+    labels, train, val = _checked("fit_nodes", x, graph, labels, train=train, val=val)
     history, kept = History(), net.state_dict()
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "loss": _step(net, x, graph, labels, train, optimizer, penalty)}
@@ -83,26 +86,29 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     return history
 
 
-def _checked(labels, train, val, graph):
+def _checked(block, x, graph, labels, **parts):
+    """labels and the numbers of the nodes of each part as arrays, once it is sure that all fits."""
+    must_fit(block, "x (N d_in)", x, graph)
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"fit_nodes: the labels hold {labels.dtype}, but classes are whole numbers; convert them")
+        raise TypeError(f"{block}: the labels hold {labels.dtype}, but classes are whole numbers; convert them")
     if labels.shape != (graph.nodes,):
-        raise ShapeError(f"fit_nodes: labels has shape {labels.shape}, but the graph has N = {graph.nodes} nodes; give "
+        raise ShapeError(f"{block}: labels has shape {labels.shape}, but the graph has N = {graph.nodes} nodes; give "
                          "one label a node, (N)")
-    train, val = graph.checked_nodes(train), graph.checked_nodes(val)
-    if not len(train) or not len(val):
-        raise ValueError(f"fit_nodes: train has {len(train)} nodes and val {len(val)}; give each at least one")
-    return labels, train, val
+    for name, nodes in parts.items():
+        if not np.size(nodes):
+            raise ValueError(f"{block}: {name} has no nodes; give at least one")
+    return labels, *map(graph.checked_nodes, parts.values())
 
 
 def _step(net, x, graph, labels, nodes, optimizer, penalty):
     net.train().zero_grad()
     loss = _loss(net(x, graph), labels, nodes)
+    loss = loss if penalty is None else loss + penalty(net)
     if not np.isfinite(loss.item()):
         raise FloatingPointError(f"fit_nodes: the loss on train is {loss.item()}; run it inside `with tinynet.debug():"
                                  "` to see where the first NaN or inf appears, or try a smaller learning rate")
-    (loss if penalty is None else loss + penalty(net)).backward()
+    loss.backward()
     optimizer.step()
     return loss.item()
 
@@ -116,7 +122,11 @@ def _loss(logits, labels, nodes):
 
 
 def measure(net, x, graph, labels, nodes):
-    """{"loss": ..., "accuracy": ...} on the chosen nodes, in evaluation mode and without a tape."""
+    """{"loss": ..., "accuracy": ...} on the chosen nodes, in evaluation mode and without a tape.
+
+    Raises what fit_nodes raises for what doesn't fit the graph.
+    """
+    labels, nodes = _checked("measure", x, graph, labels, nodes=nodes)
     with no_grad():
         logits = net.eval()(x, graph)
         accuracy = float((logits.data[nodes].argmax(axis=1) == labels[nodes]).mean())

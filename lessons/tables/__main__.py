@@ -2,15 +2,13 @@
 
 import argparse
 import contextlib
-import importlib
 import os
 import sys
-import time
 from pathlib import Path
 
 from lessons.tables import graph, ledger, report
 from lessons.tables.ledger import Cell
-from tinynet import memory
+from lessons.tables.run import run
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
 GROUPS = {"graph": graph}
@@ -73,7 +71,7 @@ def there(table, folder):
 
 
 def run_all(group, todo, book, asked):
-    """Run the cells, each in a process with one thread; note each down at once, in the order in which they end.
+    """Run the cells, each with one thread; note each down at once, in the order in which they end.
 
     Returns how many failed; each has said why.
     """
@@ -113,31 +111,6 @@ def workers(asked):
         raise ImportError('distributed is missing; install it with  pip install -e ".[tables,dask]"') from None
     with Client(asked.dask), parallel_config("dask"):
         yield
-
-
-def run(module, cell, folder):
-    """(cell, {metric: value}, seconds) of one run, with one thread: the same bits wherever it runs.
-
-    In place of the values stands the error of a run that diverged.
-    """
-    import numba
-    from threadpoolctl import threadpool_limits
-
-    memory.keep()
-    table = next(t for t in importlib.import_module(module).TABLES if t.name == cell.table)
-    function = next(variants[cell.system] for variants in table.run.values() if cell.system in variants)
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        with threadpool_limits(1):
-            start = time.perf_counter()
-            try:
-                measured = function(cell.dataset, cell.seed, folder)
-            except ArithmeticError as error:
-                measured = error
-            return cell, measured, time.perf_counter() - start
-    finally:
-        numba.set_num_threads(before)
 
 
 if __name__ == "__main__":

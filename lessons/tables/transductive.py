@@ -64,6 +64,7 @@ def propagation(dataset, seed, folder, **settings):
 
 ROUNDS = {"LP 5 rounds": 5, "LP 10 rounds": 10, "LP 20 rounds": 20, "LP to the end": 100_000}
 EARLY = "the quoted run may have stopped early, see LP 5 rounds in the ledger"
+ROUNDS_UNKNOWN = "its rounds aren't told; 5, 10 and 20 give more than quoted, to the end far less, see the ledger"
 
 
 FIG9 = Table("shi fig9", "accuracy %", ("cora", "citeseer", "pubmed"), {
@@ -87,4 +88,4 @@ FIG9 = Table("shi fig9", "accuracy %", ("cora", "citeseer", "pubmed"), {
     "GCN-64*": {"GCN-64 ReLU": partial(convolutions, width=64, activation=relu),
                 "GCN-64 ELU": partial(convolutions, width=64, activation=elu)},
     "GAT": {"GAT": gat},
-}, deterministic=("LP",), why={("LP", dataset): EARLY for dataset in ("cora", "citeseer", "pubmed")})
+}, deterministic=("LP",), why={("LP", "cora"): EARLY, ("LP", "citeseer"): EARLY, ("LP", "pubmed"): ROUNDS_UNKNOWN})

@@ -57,6 +57,17 @@ def draw_mask(rng, shape, p):
     return keep.reshape(shape)
 
 
+def must_be_mask(block, keep):
+    """Raises TypeError, in the name of `block`, for a mask that isn't boolean."""
+    if keep is not None and keep.dtype != bool:
+        raise TypeError(f"{block}: keep holds {keep.dtype}; give booleans, True for what stays")
+
+
+def drawn(module, *shape):
+    """A mask of this shape for a module that drops with chance p while it trains; else None, for all stays."""
+    return draw_mask(module.rng, shape, module.p) if module.training and module.p else None
+
+
 def thinned(x, keep_mask, p):
     """(1) where a mask is drawn, x itself where none is: dropout inside another block."""
     return x if keep_mask is None else dropout.pair(x.size)[0](x, keep_mask, p)[0]
@@ -107,6 +118,5 @@ class Dropout(nn.Module):
         self.p, self.rng = _checked(p), np.random.default_rng(rng)
 
     def forward(self, x):
-        if not self.training or self.p == 0:
-            return x
-        return dropout(x, draw_mask(self.rng, x.shape, self.p), p=self.p)
+        keep = drawn(self, *x.shape)
+        return x if keep is None else dropout(x, keep, p=self.p)

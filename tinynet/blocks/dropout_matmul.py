@@ -10,11 +10,12 @@ keep   boolean, drawn for each head and entry with probability 1 - p of True
 c      dropout of the input, each head on its own: keep / (1 - p)
 
 What `dropout` and `matmul` do, but the loops never hold x c, which is M times as large as x.
+Lesson: 07_graph_attention
 """
 
 import numpy as np
 
-from tinynet.blocks.dropout import mask_and_scale, thinned
+from tinynet.blocks.dropout import mask_and_scale, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import sizes
@@ -22,8 +23,7 @@ from tinynet.shapes import sizes
 
 def _checked(x, W, keep):
     sizes("x: N D, W: D M F, keep: M N D", x, W, keep)
-    if keep.dtype != bool:
-        raise TypeError(f"dropout_matmul: keep holds {keep.dtype}; give booleans, True where an entry stays")
+    must_be_mask("dropout_matmul", keep)
     return np.broadcast_to(x, keep.shape)
 
 

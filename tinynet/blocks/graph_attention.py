@@ -15,21 +15,21 @@
 
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
-s = a_left . h and r = a_right . h are the two halves of a . [h[i] || h[j]] (shi 2.4)
-(1)-(9) are the op, (10)-(12) the module around it
+s = a_left . h + b_left and r = a_right . h + b_right are the two halves of a . [h[i] || h[j]] (shi 2.4)
+(1)-(9) are the op, (10)-(12) the module around it, which adds bias and residual before (11) or (12)
 sigma  leaky ReLU with the given slope, 0.2 in the paper
 keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
 c      dropout of the coefficients: keep / (1 - p)
 
 The deck's alpha and beta are the paper's e and alpha.  A node without neighbours gets zero and gives no
-gradient.  Velickovic et al. 2018, arXiv:1710.10903.
+gradient.  Velickovic et al. 2018, arXiv:1710.10903.   Lesson: 07_graph_attention
 """
 
 import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import draw_mask, dropout, thinned
+from tinynet.blocks.dropout import drawn, dropout, must_be_mask, thinned
 from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
 from tinynet.engine import Op, no_grad
@@ -42,8 +42,7 @@ from tinynet.shapes import ShapeError, sizes
 def _checked(h, s, r, keep, graph):
     sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
     must_fit("graph_attention", "h (N M F)", h, graph)
-    if keep is not None and keep.dtype != bool:
-        raise TypeError(f"graph_attention: keep holds {keep.dtype}; give booleans, True where a coefficient stays")
+    must_be_mask("graph_attention", keep)
     if keep is not None and len(keep) != len(graph.indices):
         raise ShapeError(f"graph_attention: keep (E M) = {keep.shape} and a graph of {len(graph.indices)} edges: "
                          "draw one boolean for each edge and head")
@@ -192,17 +191,13 @@ class GraphAttention(nn.Module):
             self.b_left, self.b_right = (nn.Parameter(np.zeros(heads, dtype)) for _ in "lr")
         self.bias = nn.Parameter(np.zeros((heads, d_out), dtype))
 
-    def _keep(self, *shape):
-        """Which entries stay: all in evaluation, as many as p lets in training."""
-        return draw_mask(self.rng, shape, self.p) if self.training and self.p else None
-
     def features(self, x):
         """h (N, heads, d_out) = x W (shi 2.1), and after it x W_skip: the input dropped for each head on its own."""
         W = self.W if self.W_skip is None else concatenate(self.W, self.W_skip, axis=2)
         d_in, heads, width = W.shape
         if isinstance(x, SparseRows):
-            return sparse_matmul(W, self._keep(len(x.values), heads), x=x, p=self.p)        # (10)
-        keep = self._keep(heads, *x.shape)
+            return sparse_matmul(W, drawn(self, len(x.values), heads), x=x, p=self.p)        # (10)
+        keep = drawn(self, heads, *x.shape)
         if keep is None:
             return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (10)
         return dropout_matmul(x, W, keep, p=self.p)                             # (10)
@@ -217,11 +212,11 @@ class GraphAttention(nn.Module):
         return half(self.a_left, self.b_left), half(self.a_right, self.b_right)
 
     def forward(self, x, graph):
-        must_fit("GraphAttention", "x (N d_in)", x, graph)
+        must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
         both = self.features(x)
         h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()
-        keep_h, keep = self._keep(*h.shape), self._keep(len(graph.indices), h.shape[1])
+        keep_h, keep = drawn(self, *h.shape), drawn(self, len(graph.indices), h.shape[1])
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p)) + self.bias
@@ -230,6 +225,7 @@ class GraphAttention(nn.Module):
 
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""
+        must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
         if not self.attend:
             even = graph.means.values.astype(self.W.dtype)
             return np.broadcast_to(even[:, None], (len(even), self.W.shape[1]))

@@ -59,18 +59,20 @@ class GraphConvolution(nn.Module):
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
 
     def forward(self, x, graph):
-        must_fit("GraphConvolution", "x (N d_in)", x, graph)
+        must_fit("GraphConvolution", "x (N d_in)", x, graph, len(self.W))
         return times(renormalised(graph), times(x, self.W, kept(self, x), self.p))         # (2)
 
 
 class ChebyshevConvolution(nn.Module):
-    """The same from neighbours up to K steps away: K + 1 matrices W (d_in, d_out)."""
+    """The same from neighbours up to K steps away: K + 1 matrices W (d_in, d_out).  Raises ValueError for K below 0."""
 
     def __init__(self, d_in, d_out, K=3, p=0.0, rng=None, dtype=np.float32):
+        if K < 0:
+            raise ValueError(f"ChebyshevConvolution: K is {K}, but it counts steps; give 0 or more")
         self.p, self.rng = p, np.random.default_rng(rng)
         self.W = [nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype)) for _ in range(K + 1)]
 
     def forward(self, x, graph):
-        must_fit("ChebyshevConvolution", "x (N d_in)", x, graph)
+        must_fit("ChebyshevConvolution", "x (N d_in)", x, graph, len(self.W[0]))
         keep = kept(self, x)
         return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, keep, self.p) for W in self.W])

@@ -7,12 +7,12 @@ x (N, D) SparseRows with K numbers that aren't 0   W (D, M, F)   y (N, M, F)   k
 N rows, D columns, M heads, F features of a head
 keep   boolean, drawn for each number and head with probability 1 - p of True; without it c = 1
 c      dropout of the input, each head on its own: keep / (1 - p)
-x is data, it gets no gradient.
+x is data, it gets no gradient.   Lesson: 07_graph_attention
 """
 
 import numpy as np
 
-from tinynet.blocks.dropout import draw_mask, dropout, thinned
+from tinynet.blocks.dropout import drawn, dropout, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
@@ -27,8 +27,7 @@ def _checked(W, keep, x, p):
     if x.shape[1] != D:
         raise ShapeError(f"sparse_matmul: W (D M F) = {W.shape} and x (N D) = {x.shape}: D is {D} and {x.shape[1]}; "
                          "make them equal")
-    if keep is not None and keep.dtype != bool:
-        raise TypeError(f"sparse_matmul: keep holds {keep.dtype}; give booleans, True where a number stays")
+    must_be_mask("sparse_matmul", keep)
     if keep is not None and len(keep) != len(x.values):
         raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
                          "draw one boolean for each number and head")
@@ -102,6 +101,4 @@ def times(A, h, keep=None, p=0):
 
 def kept(module, x):
     """`keep` for `times`: which numbers of x stay in a module that drops its input with chance p while it trains."""
-    if not (module.training and module.p):
-        return None
-    return draw_mask(module.rng, x.values.shape if isinstance(x, SparseRows) else x.shape, module.p)
+    return drawn(module, *(x.values.shape if isinstance(x, SparseRows) else x.shape))

@@ -18,7 +18,6 @@ from tinynet.blocks.activations import relu
 from tinynet.blocks.graph_sage import AGGREGATORS, normalised
 from tinynet.blocks.linear import Linear
 from tinynet.graph import SparseRows, must_fit
-from tinynet.shapes import ShapeError
 
 
 class GraphSAGE(nn.Module):
@@ -52,9 +51,7 @@ class GraphSAGE(nn.Module):
 
     def forward(self, x, graph, nodes):
         """Raises ShapeError unless x is (N, d_in), and what Graph.sample raises for wrong nodes."""
-        must_fit("GraphSAGE", "x (N d_in)", x, graph)
-        if x.shape[1] != self.d_in:
-            raise ShapeError(f"GraphSAGE: x (N d_in) = {x.shape} and a net for d_in = {self.d_in}; make them equal")
+        must_fit("GraphSAGE", "x (N d_in)", x, graph, self.d_in)
         needed, samples = self.neighbourhoods(graph, nodes)
         h = x.take(needed).dense() if isinstance(x, SparseRows) else x[needed]
         for layer, (own, sampled) in zip(self.layers, samples, strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinynet.blocks.sparse_matmul import times
 from tinynet.engine import Tensor
+from tinynet.graph import must_be_graph
 
 
 def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100_000):
@@ -23,9 +24,12 @@ def label_propagation(graph, known, labels, classes, tolerance=1e-6, at_most=100
     known      numbers of the labelled nodes   labels  their classes 0..classes-1
     tolerance  stop when no score changes by more in one round, or after `at_most` rounds
 
-    Raises ValueError for labels out of range and for a label without a node, and what Graph.checked_nodes raises.
+    Raises TypeError for what isn't a graph, ValueError for labels out of range and for a label without a node, and what
+    Graph.checked_nodes raises.
     """
+    must_be_graph("label_propagation", graph)
     known, labels = graph.checked_nodes(known), np.asarray(labels)
+    labels = labels.astype(int) if labels.size == 0 else labels
     if known.shape != labels.shape or labels.dtype.kind not in "iu":
         raise ValueError(f"label_propagation: known has shape {known.shape}, labels are {labels.dtype} {labels.shape}; "
                          "give one label for each known node, a whole number")
