@@ -131,37 +131,50 @@ register("pubmed", 5)
 
 
 # %% The inductive net, on PPI's true structure with random features
+def ppi_trainer():
+    """(net, step(graph, x, targets)) of the paper's net for PPI."""
+    from tinynet import optim
+    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
+    from tinynet.models.gat import InductiveGAT
+
+    net = InductiveGAT(50, 121, rng=0)
+    adam = optim.Adam(net.parameters(), lr=0.005)
+
+    def step(graph, x, targets):
+        net.zero_grad()
+        binary_cross_entropy(net(x, graph), targets).backward()
+        adam.step()
+
+    return net, step
+
+
+def made_up(graph, rng):
+    """(graph, x (N, 50), targets (N, 121)): PPI's own features and labels are not at hand."""
+    return (graph, rng.normal(size=(graph.nodes, 50)).astype(np.float32),
+            (rng.random((graph.nodes, 121)) < 0.3).astype(np.float32))
+
+
 def ppi_pair():
+    """(graph, train ours, train theirs)"""
     import torch
     import torch.nn.functional as F
 
-    from tinynet import optim
-    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
     from tinynet.data import ppi_structure
-    from tinynet.models.gat import InductiveGAT
 
-    rng, graph = np.random.default_rng(0), ppi_structure()["train"][0].with_self_loops()
-    x = rng.normal(size=(graph.nodes, 50)).astype(np.float32)
-    targets = (rng.random((graph.nodes, 121)) < 0.3).astype(np.float32)
-    net = InductiveGAT(50, 121, rng=0)
-    adam = optim.Adam(net.parameters(), lr=0.005)
+    graph, x, targets = made_up(ppi_structure()["train"][0].with_self_loops(), np.random.default_rng(0))
+    net, step = ppi_trainer()
     other = geometric((50, 256, 256, 121), (4, 4, 6), residual=(1,))
     copy_weights((net.first, net.second, net.last), other)
     full, edges, their_targets = torch.from_numpy(x), edge_index(graph), torch.from_numpy(targets)
     their_adam = torch.optim.Adam(other.parameters(), lr=0.005)
     the_same(net(x, graph).data, other(full, edges).detach().numpy())
 
-    def train():
-        net.zero_grad()
-        binary_cross_entropy(net(x, graph), targets).backward()
-        adam.step()
-
     def their_train():
         their_adam.zero_grad()
         F.binary_cross_entropy_with_logits(other(full, edges), their_targets).backward()
         their_adam.step()
 
-    return graph, train, their_train
+    return graph, lambda: step(graph, x, targets), their_train
 
 
 @benchmark("GAT of PPI's shape on one of its graphs, training step", goal=1)
@@ -184,28 +197,16 @@ def ppi_share():
 
 def ppi_epoch():
     """An epoch over the 20 training graphs, two a step as in the paper's recipe."""
-    from tinynet import optim
-    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
     from tinynet.data import ppi_structure
     from tinynet.graph import Graph
-    from tinynet.models.gat import InductiveGAT
 
     rng, graphs = np.random.default_rng(0), ppi_structure()["train"]
-    unions = [Graph.union(graphs[i:i + 2]).with_self_loops() for i in range(0, len(graphs), 2)]
-    net = InductiveGAT(50, 121, rng=0)
-    adam = optim.Adam(net.parameters(), lr=0.005)
-
-    def step(graph, x, targets):
-        net.zero_grad()
-        binary_cross_entropy(net(x, graph), targets).backward()
-        adam.step()
-
-    steps = [(graph, rng.normal(size=(graph.nodes, 50)).astype(np.float32),
-              (rng.random((graph.nodes, 121)) < 0.3).astype(np.float32)) for graph in unions]
-    step(*steps[0])                                 # compile, allocate
+    batches = [made_up(Graph.union(graphs[i:i + 2]).with_self_loops(), rng) for i in range(0, len(graphs), 2)]
+    _, step = ppi_trainer()
+    step(*batches[0])                               # compile, allocate
     start = time.perf_counter()
-    for each in steps:
-        step(*each)
+    for batch in batches:
+        step(*batch)
     return [within("PPI's shape, an epoch over its 20 training graphs", time.perf_counter() - start, 25)]
 
 
@@ -220,18 +221,19 @@ def cora_runs(runs=4):
 
 
 def within(name, seconds, goal):
+    """The row of what has to be done within `goal` seconds."""
     return Row(name, seconds * 1e3, "the goal", goal * 1e3, goal / seconds, 1)
 
 
 # %% The layer at any size
 def layer_step(library, edges):
     """(seconds of a training step of a layer with 8 heads of 8 features, peak GiB): 10 edges a node."""
+    from tinynet.graph import Graph
+
     nodes = edges // 10
     rng = np.random.default_rng(0)
     pairs = np.stack([np.repeat(np.arange(nodes), 10), rng.integers(0, nodes, edges)], axis=1)
     x, dy = (rng.normal(size=(nodes, 64)).astype(np.float32) for _ in "xy")
-    from tinynet.graph import Graph
-
     graph = Graph.from_edges(pairs, nodes)          # no edge twice, for both
     if library == "tinynet":
         from tinynet.blocks.graph_attention import GraphAttention
@@ -267,10 +269,9 @@ def scale_rows(file="benchmarks/graph_scale.png"):
         for library in ("tinynet", "PyTorch Geometric"):
             run = subprocess.run([sys.executable, "-m", "benchmarks.graph", library, str(edges)], capture_output=True,
                                  text=True)
-            ran_out = run.returncode < 0 or "memory" in run.stderr.lower()
-            if run.returncode and not ran_out:
+            if run.returncode > 0 and "memory" not in run.stderr.lower():       # below 0: killed
                 raise RuntimeError(f"{library}, {edges:,} edges: {run.stderr}")
-            found[library, edges] = (float("nan"), float("nan")) if ran_out else json.loads(run.stdout)
+            found[library, edges] = (float("nan"), float("nan")) if run.returncode else json.loads(run.stdout)
         (ours, memory), (theirs, their_memory) = found["tinynet", edges], found["PyTorch Geometric", edges]
         yield Row(f"GAT layer, {edges:,} edges: {memory:.2f} GiB, PyTorch Geometric {their_memory:.2f} GiB", ours * 1e3,
                   "PyTorch Geometric", theirs * 1e3, theirs / ours, None)

@@ -142,9 +142,12 @@ class Sequential(Module):
 
 
 # %% First values of parameters
-def glorot_uniform(rng, shape, dtype=np.float32):
-    """U(-r, r) with r = sqrt(6 / (fan_in + fan_out)) for a (fan_out, fan_in) matrix.  Glorot and Bengio 2010."""
-    r = np.sqrt(6 / max(sum(shape[-2:]), 1))
+def glorot_uniform(rng, shape, dtype=np.float32, fans=None):
+    """U(-r, r) with r = sqrt(6 / (fan_in + fan_out)).  Glorot and Bengio 2010.
+
+    fans  fan_in + fan_out; without it that of a (fan_out, fan_in) matrix
+    """
+    r = np.sqrt(6 / max(sum(shape[-2:]) if fans is None else fans, 1))
     return np.random.default_rng(rng).uniform(-r, r, shape).astype(dtype)
 
 

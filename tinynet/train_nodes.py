@@ -72,7 +72,7 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     history, kept = History(), net.state_dict()
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "loss": _step(net, x, graph, labels, train, optimizer, penalty)}
-        row |= {f"val_{name}": value for name, value in measure(net, x, graph, labels, val).items()}
+        row |= {f"val_{name}": value for name, value in _measured(net, x, graph, labels, val).items()}
         if penalty:
             with no_grad():
                 row["val_loss"] += penalty(net).item()
@@ -126,7 +126,10 @@ def measure(net, x, graph, labels, nodes):
 
     Raises what fit_nodes raises for what doesn't fit the graph.
     """
-    labels, nodes = _checked("measure", x, graph, labels, nodes=nodes)
+    return _measured(net, x, graph, *_checked("measure", x, graph, labels, nodes=nodes))
+
+
+def _measured(net, x, graph, labels, nodes):
     with no_grad():
         logits = net.eval()(x, graph)
         accuracy = float((logits.data[nodes].argmax(axis=1) == labels[nodes]).mean())

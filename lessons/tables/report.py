@@ -100,11 +100,11 @@ def verdict(table, system, dataset, paper, values):
     difference = fmean(values) - value
     if len(values) == 1 and system not in table.deterministic:
         return f"{difference:+.{table.digits}f}, a single run"
-    ours = stdev(values) if len(values) > 1 else 0
-    if ours > FAR * max(spread, 1):
+    our_spread = stdev(values) if len(values) > 1 else 0
+    if our_spread > FAR * max(spread, 1):
         low, middle, high = (f"{value:.{table.digits}f}" for value in (min(values), median(values), max(values)))
         return f"single runs from {low} to {high}, half of them above {middle}"
-    if abs(difference) <= max(spread, ours, 0.5 * 10 ** -table.digits):
+    if abs(difference) <= max(spread, our_spread, 0.5 * 10 ** -table.digits):
         return ""
     why = table.why.get((system, dataset), "more than the spread, reason not found")
     return f"{difference:+.{table.digits}f}: {why}"

@@ -21,7 +21,8 @@ from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import sizes
 
 
-def _checked(x, W, keep):
+def _for_each_head(x, W, keep):
+    """x (M, N, D), a view, once it is sure that all fits."""
     sizes("x: N D, W: D M F, keep: M N D", x, W, keep)
     must_be_mask("dropout_matmul", keep)
     return np.broadcast_to(x, keep.shape)
@@ -30,7 +31,7 @@ def _checked(x, W, keep):
 # %% 1. The mathematics
 def dropout_matmul_forward(x, W, keep, p=0):
     """Raises ShapeError where x, W and keep don't fit, TypeError for a keep that isn't boolean."""
-    xc = thinned(_checked(x, W, keep), keep, p)
+    xc = thinned(_for_each_head(x, W, keep), keep, p)
     return (xc @ W.transpose(1, 0, 2)).transpose(1, 0, 2), (x, W, keep, p)          # (1)
 
 
@@ -38,7 +39,7 @@ def dropout_matmul_backward(dy, cache):
     x, W, keep, p = cache
     dxc = dy.transpose(1, 0, 2) @ W.transpose(1, 2, 0)
     dx = thinned(dxc, keep, p).sum(axis=0)                                          # (2)
-    dW = np.einsum("nmf,mnd->dmf", dy, thinned(np.broadcast_to(x, keep.shape), keep, p))        # (3)
+    dW = np.einsum("nmf,mnd->dmf", dy, thinned(_for_each_head(x, W, keep), keep, p))        # (3)
     return dx, dW, None
 
 
@@ -74,11 +75,11 @@ def _back_to_V(dy, x, keep, scale, dV):
 
 
 def dropout_matmul_forward_loops(x, W, keep, p=0):
-    mask, scale = mask_and_scale(_checked(x, W, keep), keep, p)
-    x, V, mask = contiguous(x, W.transpose(1, 2, 0), mask)
+    _, scale = mask_and_scale(_for_each_head(x, W, keep), keep, p)
+    x, V, keep = contiguous(x, W.transpose(1, 2, 0), keep)
     y = np.zeros((len(x), *W.shape[1:]), x.dtype)
-    _times(x, V, mask, x.dtype.type(scale), y)                                      # (1)
-    return y, (x, W, mask, p)
+    _times(x, V, keep, x.dtype.type(scale), y)                                      # (1)
+    return y, (x, W, keep, p)
 
 
 def dropout_matmul_backward_loops(dy, cache):

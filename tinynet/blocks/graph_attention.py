@@ -177,12 +177,11 @@ class GraphAttention(nn.Module):
 
     def __init__(self, d_in, d_out, heads=1, average=False, residual=False, attend=True, p=0.0, rng=None,
                  dtype=np.float32):
-        self.rng = rng = np.random.default_rng(rng)
+        self.rng = np.random.default_rng(rng)
         self.p, self.average, self.attend, self.d_out = p, average, attend, d_out
 
         def glorot(shape, fans):
-            r = np.sqrt(6 / fans)
-            return nn.Parameter(rng.uniform(-r, r, shape).astype(dtype))
+            return nn.Parameter(nn.glorot_uniform(self.rng, shape, dtype, fans))
 
         self.W = glorot((d_in, heads, d_out), d_in + d_out)
         self.W_skip = glorot((d_in, heads, d_out), d_in + d_out) if residual else None
