@@ -41,6 +41,21 @@ def test_no_edges_and_no_nodes():
     assert repr(Graph.from_edges(np.empty((0, 2)), 0).with_self_loops().undirected()) == "Graph(0 nodes, 0 edges)"
 
 
+def test_the_receptive_field_by_hand():
+    graph = Graph.from_edges([(0, 1), (1, 2), (2, 3), (4, 0), (5, 1), (1, 1)], nodes=7)
+    field, near = graph.receptive_field([5, 0], hops=2)
+    assert field.tolist() == [0, 1, 2, 5]
+    assert [(field[i], field[j]) for i, j in near.edges] == [(0, 1), (1, 1), (1, 2), (5, 1)]       # none into node 2
+    assert near.nodes == 4
+    for nodes, hops, found, edges in (([2], 0, [2], 0), ([6], 3, [6], 0), ([], 2, [], 0), ([2, 2], 1, [2, 3], 1)):
+        field, near = graph.receptive_field(nodes, hops)
+        assert (field.tolist(), len(near.edges)) == (found, edges)
+    with pytest.raises(ValueError, match="graph: -1 hops lead nowhere; give 0 or more"):
+        graph.receptive_field([0], -1)
+    with pytest.raises(ValueError, match="graph: there is no node 7"):
+        graph.receptive_field([7], 1)
+
+
 def test_scipy_matrices():
     sparse = pytest.importorskip("scipy.sparse")
     numbers = sparse.coo_array(([1.0, 2, 3, 0], ([0, 2, 2, 1], [1, 0, 0, 1])), shape=(3, 3))       # (2, 0) twice

@@ -1,11 +1,14 @@
 """Training on one whole graph: the rules that stop it, what is kept, and what it refuses."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from tinynet import optim
-from tinynet.graph import Graph
-from tinynet.models.gcn import GCN
+from tinynet.graph import Graph, SparseRows
+from tinynet.models.gat import GAT, InductiveGAT
+from tinynet.models.gcn import GCN, MLP
 from tinynet.shapes import ShapeError
 from tinynet.train_nodes import Patience, Window, fit_nodes, measure
 
@@ -33,6 +36,31 @@ def test_it_learns_and_the_same_seed_gives_the_same_bits(rings):
     for a, b in zip(net.parameters(), again.parameters(), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
     assert len(history["loss"]) == len(history["val_loss"]) == len(history["val_accuracy"]) <= 30
+
+
+LOCAL = {"GAT": partial(GAT, p=0.0), "Const-GAT": partial(GAT, p=0.0, attend=False), "MLP": partial(MLP, p=0.0),
+         "InductiveGAT": partial(InductiveGAT, width=4)}
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("make", LOCAL.values(), ids=LOCAL)
+def test_the_receptive_field_gives_the_loss_and_the_gradients_of_the_whole_graph(make, sparse):
+    rng = np.random.default_rng(0)
+    graph = Graph.from_edges(rng.integers(0, 50, (90, 2)), 60).with_self_loops()
+    full, labels, nodes = rng.random((60, 5)), rng.integers(0, 3, 60), np.array([7, 3, 55])
+    x = SparseRows.from_dense(full) if sparse else full
+    net = make(5, 3, rng=0, dtype=float)
+    assert len(graph.receptive_field(nodes, net.hops)[0]) < 40
+
+    def losses_and_gradients(net):
+        sgd = optim.SGD(net.parameters(), lr=0.0)
+        history = fit_nodes(net, x, graph, labels, nodes, nodes[:2], sgd, Window(), 1)
+        return history["loss"], history["val_loss"], *(p.grad for p in net.parameters())
+
+    near = losses_and_gradients(net)
+    net.hops = None
+    for a, b in zip(near, losses_and_gradients(net), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_patience_waits_for_either_and_keeps_when_both_improve():

@@ -162,6 +162,24 @@ class Graph(Rows):
         where = np.where(place < degrees, self.indptr[nodes][:, None] + place, -1)
         return np.append(self.indices, np.int32(-1))[where]
 
+    def receptive_field(self, nodes, hops):
+        """(field (B), graph): the nodes that are up to `hops` edges away from the given ones, sorted, and the graph on
+        them, in which all but the outermost keep their neighbours.
+
+        So much of a graph a net with `hops` layers looks at to say something about these nodes.
+
+        Raises ValueError for hops below 0, and what `checked_nodes` raises.
+        """
+        if hops < 0:
+            raise ValueError(f"graph: {hops} hops lead nowhere; give 0 or more")
+        reached, into = np.zeros(self.nodes, bool), np.zeros(len(self.indices), bool)
+        reached[self.checked_nodes(nodes)] = True
+        for _ in range(hops):
+            into = reached[self.rows]
+            reached[self.indices[into]] = True
+        field = np.flatnonzero(reached)
+        return field, Graph.from_edges(np.searchsorted(field, self.edges[into]), len(field))
+
     def checked_nodes(self, nodes):
         """Nodes as an array (B).
 

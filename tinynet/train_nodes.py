@@ -1,6 +1,8 @@
-"""Training on one graph that is seen whole: every step computes all nodes, the loss counts those with a known label.
+"""Training on one graph that is seen whole, where the loss counts the nodes with a known label.
 
 `train.fit` walks over batches; here an epoch is one step, and what is watched and kept follows the papers' own rules.
+A net with `hops` layers is computed on the receptive field of these nodes alone, which gives the same loss and
+gradients: GAT's for Pubmed's 60 known labels come from 2,798 of its 19,717 nodes.
 
     >>> import numpy as np
     >>> from tinynet import optim
@@ -16,11 +18,13 @@
     [0, 0, 0, 1, 1, 1]
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tinynet.blocks.cross_entropy import cross_entropy
 from tinynet.engine import no_grad
-from tinynet.graph import must_fit
+from tinynet.graph import Graph, SparseRows, must_fit
 from tinynet.shapes import ShapeError
 from tinynet.train import History
 
@@ -60,6 +64,8 @@ class Window:
 def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalty=None):
     """Train net(x, graph) -> logits (N, classes); it is left in evaluation mode with the weights that `rule` kept.
 
+    net         its attribute `hops`, where it has one, says how many edges away from a node its logits look at anything
+                (not for GCN: there a neighbour counts by the number of its own neighbours)
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
     rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
@@ -68,11 +74,11 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     val_loss.  Raises ShapeError, TypeError or ValueError for x, labels or nodes that don't fit the graph, and
     FloatingPointError when the loss is no longer finite.
     """
-    labels, train, val = _checked("fit_nodes", x, graph, labels, train=train, val=val)
+    train, val = _parts("fit_nodes", net, x, graph, labels, train=train, val=val)
     history, kept = History(), net.state_dict()
     for epoch in range(1, epochs + 1):
-        row = {"epoch": epoch, "loss": _step(net, x, graph, labels, train, optimizer, penalty)}
-        row |= {f"val_{name}": value for name, value in _measured(net, x, graph, labels, val).items()}
+        row = {"epoch": epoch, "loss": _step(net, train, optimizer, penalty)}
+        row |= {f"val_{name}": value for name, value in _measured(net, val).items()}
         if penalty:
             with no_grad():
                 row["val_loss"] += penalty(net).item()
@@ -86,8 +92,20 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     return history
 
 
-def _checked(block, x, graph, labels, **parts):
-    """labels and the numbers of the nodes of each part as arrays, once it is sure that all fits."""
+class _Part(NamedTuple):
+    """Some nodes and all that the net has to see for them."""
+
+    x: np.ndarray | SparseRows      # of the receptive field, like the graph
+    graph: Graph
+    nodes: np.ndarray               # where they stand in it
+    labels: np.ndarray              # of these nodes
+
+    def logits(self, net):
+        return net(self.x, self.graph)[self.nodes]
+
+
+def _parts(block, net, x, graph, labels, **parts):
+    """A _Part for each of the named arrays of nodes, once it is sure that all fits."""
     must_fit(block, "x (N d_in)", x, graph)
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
@@ -98,12 +116,21 @@ def _checked(block, x, graph, labels, **parts):
     for name, nodes in parts.items():
         if not np.size(nodes):
             raise ValueError(f"{block}: {name} has no nodes; give at least one")
-    return labels, *map(graph.checked_nodes, parts.values())
+    return [_part(net, x, graph, labels, graph.checked_nodes(nodes)) for nodes in parts.values()]
 
 
-def _step(net, x, graph, labels, nodes, optimizer, penalty):
+def _part(net, x, graph, labels, nodes):
+    hops = getattr(net, "hops", None)
+    if hops is None:
+        return _Part(x, graph, nodes, labels[nodes])
+    field, near = graph.receptive_field(nodes, hops)
+    x = x.take(field) if isinstance(x, SparseRows) else x[field]
+    return _Part(x, near, np.searchsorted(field, nodes), labels[nodes])
+
+
+def _step(net, part, optimizer, penalty):
     net.train().zero_grad()
-    loss = _loss(net(x, graph), labels, nodes)
+    loss = _loss(part.logits(net), part.labels)
     loss = loss if penalty is None else loss + penalty(net)
     if not np.isfinite(loss.item()):
         raise FloatingPointError(f"fit_nodes: the loss on train is {loss.item()}; run it inside `with tinynet.debug():"
@@ -113,12 +140,12 @@ def _step(net, x, graph, labels, nodes, optimizer, penalty):
     return loss.item()
 
 
-def _loss(logits, labels, nodes):
-    classes, given = logits.shape[1], labels[nodes]
-    if len(given) and not 0 <= given.min() <= given.max() < classes:
-        raise ValueError(f"train_nodes: the labels of the chosen nodes run from {given.min()} to {given.max()}, but "
+def _loss(logits, labels):
+    classes = logits.shape[1]
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"train_nodes: the labels of the chosen nodes run from {labels.min()} to {labels.max()}, but "
                          f"the net has the classes 0..{classes - 1}; choose labelled nodes, or a net with more classes")
-    return cross_entropy(logits[nodes], given)
+    return cross_entropy(logits, labels)
 
 
 def measure(net, x, graph, labels, nodes):
@@ -126,11 +153,12 @@ def measure(net, x, graph, labels, nodes):
 
     Raises what fit_nodes raises for what doesn't fit the graph.
     """
-    return _measured(net, x, graph, *_checked("measure", x, graph, labels, nodes=nodes))
+    part, = _parts("measure", net, x, graph, labels, nodes=nodes)
+    return _measured(net, part)
 
 
-def _measured(net, x, graph, labels, nodes):
+def _measured(net, part):
     with no_grad():
-        logits = net.eval()(x, graph)
-        accuracy = float((logits.data[nodes].argmax(axis=1) == labels[nodes]).mean())
-        return {"loss": _loss(logits, labels, nodes).item(), "accuracy": accuracy}
+        logits = part.logits(net.eval())
+        accuracy = float((logits.data.argmax(axis=1) == part.labels).mean())
+        return {"loss": _loss(logits, part.labels).item(), "accuracy": accuracy}

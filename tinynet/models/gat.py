@@ -26,6 +26,8 @@ class GAT(nn.Module):
     p          of the three dropouts, 0.6 in the paper
     """
 
+    hops = 2            # from a node to what its logits depend on
+
     def __init__(self, d_in, classes, heads=8, width=8, out_heads=1, attend=True, p=0.6, rng=None, dtype=np.float32):
         shared = dict(attend=attend, p=p, rng=np.random.default_rng(rng), dtype=dtype)
         self.first = GraphAttention(d_in, width, heads, **shared)
@@ -41,6 +43,8 @@ class InductiveGAT(nn.Module):
 
     attend     False: Const-GAT
     """
+
+    hops = 3
 
     def __init__(self, d_in, labels, heads=4, width=256, out_heads=6, attend=True, rng=None, dtype=np.float32):
         shared = dict(attend=attend, rng=np.random.default_rng(rng), dtype=dtype)

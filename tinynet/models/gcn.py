@@ -60,3 +60,4 @@ class MLP(TwoLayers):
     """The same without the graph: what the features alone tell."""
 
     layer = _Linear
+    hops = 0            # from a node to what its logits depend on
