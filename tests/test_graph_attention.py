@@ -44,9 +44,11 @@ def test_no_edges_and_no_nodes():
 def test_the_receptive_field_by_hand():
     graph = Graph.from_edges([(0, 1), (1, 2), (2, 3), (4, 0), (5, 1), (1, 1)], nodes=7)
     field, near = graph.receptive_field([5, 0], hops=2)
-    assert field.tolist() == [0, 1, 2, 5]
-    assert [(field[i], field[j]) for i, j in near.edges] == [(0, 1), (1, 1), (1, 2), (5, 1)]       # none into node 2
-    assert near.nodes == 4
+    assert field.tolist() == [0, 5, 1, 2]
+    assert [(field[i], field[j]) for i, j in near.edges] == [(0, 1), (5, 1), (1, 1), (1, 2)]       # none into node 2
+    assert [(field[i], field[j]) for i, j in near.inner.edges] == [(0, 1), (5, 1)]
+    assert (near.nodes, near.inner.nodes, near.inner.inner.nodes) == (4, 3, 2)
+    assert graph.inner is graph
     for nodes, hops, found, edges in (([2], 0, [2], 0), ([6], 3, [6], 0), ([], 2, [], 0), ([2, 2], 1, [2, 3], 1)):
         field, near = graph.receptive_field(nodes, hops)
         assert (field.tolist(), len(near.edges)) == (found, edges)

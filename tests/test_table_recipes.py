@@ -22,7 +22,7 @@ def papers(monkeypatch):
     for module, kept in ((transductive, transductive.papers), (inductive, inductive.cut_pubmed)):
         monkeypatch.setattr(module, "citation", lambda name, folder: made)
         kept.cache_clear()
-        monkeypatch.setattr(module, "Patience", lambda epochs, by_accuracy=False: Patience(20, by_accuracy))
+        monkeypatch.setattr(module, "Patience", lambda epochs, *by: Patience(20, *by))
     yield made
     transductive.papers.cache_clear()
     inductive.cut_pubmed.cache_clear()
@@ -38,13 +38,14 @@ def test_each_system_of_fig9_learns_more_than_chance(papers, system):
     assert run("cora", 0, None)["test accuracy"] > 40
 
 
-@pytest.mark.parametrize(("dataset", "heads", "lr", "l2", "by_accuracy"), [
-    ("cora", 1, 0.005, 0.0005, False), ("citeseer", 1, 0.005, 0.0005, True), ("pubmed", 8, 0.01, 0.001, False)])
-def test_gats_recipe_for_each_citation_graph(papers, monkeypatch, dataset, heads, lr, l2, by_accuracy):
+@pytest.mark.parametrize(("system", "dataset", "heads", "lr", "l2", "by"), [
+    ("GAT", "cora", 1, 0.005, 0.0005, ("loss", "accuracy")), ("GAT", "citeseer", 1, 0.005, 0.0005, ("accuracy",)),
+    ("GAT", "pubmed", 8, 0.01, 0.001, ("loss", "accuracy")), ("GAT by loss", "pubmed", 8, 0.01, 0.001, ("loss",))])
+def test_gats_recipe_for_each_citation_graph(papers, monkeypatch, system, dataset, heads, lr, l2, by):
     monkeypatch.setattr(transductive, "_train", lambda *how: how)
-    net, _, _, _, adam, rule, _ = transductive.gat(dataset, 0, None)
+    net, _, _, _, adam, rule, _ = variants(transductive.FIG9)[system](dataset, 0, None)
     assert (net.first.W.shape[1:], net.last.W.shape[1], net.first.p) == ((8, 8), heads, 0.6)
-    assert (adam.lr, adam.l2, rule.by_accuracy) == (lr, l2, by_accuracy)
+    assert (adam.lr, adam.l2, rule.by) == (lr, l2, by)
 
 
 def test_the_penalty_is_half_the_squared_norm_of_the_first_layer():

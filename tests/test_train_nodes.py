@@ -73,9 +73,13 @@ def test_patience_waits_for_either_and_keeps_when_both_improve():
     assert rule(1.0, 0.5) == (False, True)
 
 
-def test_patience_by_accuracy_keeps_when_the_accuracy_improves():
-    rule = Patience(2, by_accuracy=True)
-    assert [rule(*at)[0] for at in [(1.0, 0.5), (2.0, 0.6), (0.5, 0.5)]] == [True, True, False]
+def test_patience_by_one_of_them_keeps_when_it_improves():
+    for by, kept in (("accuracy", [True, True, False]), ("loss", [True, False, True])):
+        rule = Patience(2, (by,))
+        assert [rule(*at)[0] for at in [(1.0, 0.5), (2.0, 0.6), (0.5, 0.5)]] == kept
+    for by in ("loss", (), ("f1",)):
+        with pytest.raises(ValueError, match=r"Patience: by is .*; give \("):
+            Patience(by=by)
 
 
 def test_the_window_stops_above_the_mean_of_the_losses_before():

@@ -82,6 +82,12 @@ class Graph(Rows):
     """
 
     nodes = property(lambda self: self.shape[0])
+    _inner = None
+
+    @property
+    def inner(self):
+        """What the next layer needs: of a receptive field all but the outermost nodes, else the graph itself."""
+        return self._inner or self
 
     @classmethod
     def from_edges(cls, edges, nodes):
@@ -163,22 +169,26 @@ class Graph(Rows):
         return np.append(self.indices, np.int32(-1))[where]
 
     def receptive_field(self, nodes, hops):
-        """(field (B), graph): the nodes that are up to `hops` edges away from the given ones, sorted, and the graph on
-        them, in which all but the outermost keep their neighbours.
+        """(field (B), graph): the given nodes, sorted, after them those one edge away, and so on, up to `hops` edges
+        away; and the graph on them, where all but the outermost have their neighbours.
 
-        So much of a graph a net with `hops` layers looks at to say something about these nodes.
+        So much a net with `hops` layers looks at to say something about these nodes.  `inner` of the graph is what
+        remains for the second layer, and so on: the nodes come first in it as well.
 
         Raises ValueError for hops below 0, and what `checked_nodes` raises.
         """
         if hops < 0:
             raise ValueError(f"graph: {hops} hops lead nowhere; give 0 or more")
-        reached, into = np.zeros(self.nodes, bool), np.zeros(len(self.indices), bool)
-        reached[self.checked_nodes(nodes)] = True
+        field = np.unique(self.checked_nodes(nodes))
+        graph, number = Graph.from_edges([], len(field)), np.full(self.nodes, -1)       # -1: not reached
+        number[field] = np.arange(len(field))
         for _ in range(hops):
-            into = reached[self.rows]
-            reached[self.indices[into]] = True
-        field = np.flatnonzero(reached)
-        return field, Graph.from_edges(np.searchsorted(field, self.edges[into]), len(field))
+            i, j = self.edges[number[self.rows] >= 0].T
+            field = np.append(field, np.unique(j[number[j] < 0]))
+            number[field] = np.arange(len(field))
+            inner, graph = graph, Graph.from_edges(np.stack([number[i], number[j]], axis=1), len(field))
+            graph._inner = inner
+        return field, graph
 
     def checked_nodes(self, nodes):
         """Nodes as an array (B).

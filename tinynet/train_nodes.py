@@ -31,19 +31,23 @@ from tinynet.train import History
 
 class Patience:
     """GAT's rule: stop after `epochs` epochs in which neither the loss nor the accuracy on val was as good as the best
-    before; keep the weights of the last epoch in which both were, or, with by_accuracy, the accuracy.
+    before; keep the weights of the last epoch in which all of those in `by` were.
+
+    Raises ValueError unless `by` has names out of "loss" and "accuracy".
     """
 
-    def __init__(self, epochs=100, by_accuracy=False):
-        self.epochs, self.by_accuracy = epochs, by_accuracy
+    def __init__(self, epochs=100, by=("loss", "accuracy")):
+        if not by or not {"loss", "accuracy"}.issuperset(by):
+            raise ValueError(f'Patience: by is {by!r}; give ("loss", "accuracy"), ("loss",) or ("accuracy",)')
+        self.epochs, self.by = epochs, by
         self.loss, self.accuracy, self.waited = np.inf, 0.0, 0
 
     def __call__(self, loss, accuracy):
         """(keep these weights?, stop?)"""
-        better = accuracy >= self.accuracy, self.by_accuracy or loss <= self.loss
-        self.waited = 0 if accuracy >= self.accuracy or loss <= self.loss else self.waited + 1
+        good = {"loss": loss <= self.loss, "accuracy": accuracy >= self.accuracy}
+        self.waited = 0 if any(good.values()) else self.waited + 1
         self.loss, self.accuracy = min(loss, self.loss), max(accuracy, self.accuracy)
-        return all(better), self.waited >= self.epochs
+        return all(good[name] for name in self.by), self.waited >= self.epochs
 
 
 class Window:
@@ -95,13 +99,13 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
 class _Part(NamedTuple):
     """Some nodes and all that the net has to see for them."""
 
-    x: np.ndarray | SparseRows      # of the receptive field, like the graph
+    x: np.ndarray | SparseRows      # of the whole graph, or of the receptive field
     graph: Graph
-    nodes: np.ndarray               # where they stand in it
-    labels: np.ndarray              # of these nodes
+    rows: np.ndarray                # of the logits, one for each of the nodes
+    labels: np.ndarray              # of the nodes
 
     def logits(self, net):
-        return net(self.x, self.graph)[self.nodes]
+        return net(self.x, self.graph)[self.rows]
 
 
 def _parts(block, net, x, graph, labels, **parts):
@@ -125,7 +129,7 @@ def _part(net, x, graph, labels, nodes):
         return _Part(x, graph, nodes, labels[nodes])
     field, near = graph.receptive_field(nodes, hops)
     x = x.take(field) if isinstance(x, SparseRows) else x[field]
-    return _Part(x, near, np.searchsorted(field, nodes), labels[nodes])
+    return _Part(x, near, np.searchsorted(np.unique(nodes), nodes), labels[nodes])
 
 
 def _step(net, part, optimizer, penalty):

@@ -34,7 +34,7 @@ class GAT(nn.Module):
         self.last = GraphAttention(heads * width, classes, out_heads, average=True, **shared)
 
     def forward(self, x, graph):
-        return self.last(elu(self.first(x, graph)), graph)
+        return self.last(elu(self.first(x, graph)), graph.inner)
 
 
 class InductiveGAT(nn.Module):
@@ -54,4 +54,5 @@ class InductiveGAT(nn.Module):
 
     def forward(self, x, graph):
         x = elu(self.first(x, graph))
-        return self.last(elu(self.second(x, graph)), graph)
+        x = elu(self.second(x, graph.inner))
+        return self.last(x, graph.inner.inner)
