@@ -37,9 +37,9 @@ def geometric(dims, heads, p=0.0, residual=()):
                 GATConv(dims[l] * before[l], dims[l + 1], heads[l], concat=l < last, dropout=p, add_self_loops=False,
                         residual=l in residual) for l in range(len(heads))])
 
-        def forward(self, x, edges):
-            for l, layer in enumerate(self.layers):
-                x = layer(F.dropout(x, p, self.training), edges)
+        def forward(self, x, graphs):
+            for l, (layer, (edges, rows)) in enumerate(zip(self.layers, graphs, strict=True)):
+                x = layer(F.dropout(x, p, self.training), edges)[:rows]
                 x = F.elu(x) if l + 1 < len(self.layers) else x
             return x
 
@@ -66,11 +66,20 @@ def edge_index(graph):
     return torch.from_numpy(np.stack([graph.indices, graph.rows]).astype(np.int64))
 
 
+def for_layers(graph, layers):
+    """For each layer its edges and how many rows the next one needs: all, but on a receptive field."""
+    found = []
+    for _ in range(layers):
+        found.append((edge_index(graph), graph.inner.nodes))
+        graph = graph.inner
+    return found
+
+
 # %% The citation graphs
 def citation_pair(dataset, near=False):
     """(train ours, evaluate ours, train theirs, evaluate theirs)
 
-    near  of the graph only the receptive field of the nodes to learn from, as in tinynet.train_nodes
+    near  True: both compute the receptive field of the nodes to learn from and no more, as tinynet.train_nodes does
     """
     import torch
     import torch.nn.functional as F
@@ -83,16 +92,17 @@ def citation_pair(dataset, near=False):
 
     data, pubmed = citation(dataset), dataset == "pubmed"
     x, graph, out_heads = data.features.normalised(), data.graph.with_self_loops(), 8 if pubmed else 1
-    known, labels = data.train, data.labels[data.train]
+    known = data.train
     net = GAT(x.shape[1], data.classes, out_heads=out_heads, rng=0)
     if near:
         field, graph = graph.receptive_field(known, net.hops)
-        x, known = x.take(field), np.arange(len(known))
+        x, known = x.take(field), np.searchsorted(np.unique(known), known)
+    labels = data.labels[data.train]
     adam = optim.Adam(net.parameters(), lr=0.005, l2=0.0005)
     other = geometric((x.shape[1], 8, data.classes), (8, out_heads), p=0.6)
     copy_weights((net.first, net.last), other)
     full, nodes, targets = map(torch.from_numpy, (x.dense(), known, labels))
-    edges = edge_index(graph)
+    graphs = for_layers(graph, layers=2)
     their_adam = torch.optim.Adam(other.parameters(), lr=0.005, weight_decay=0.0005)
 
     def train():
@@ -107,15 +117,15 @@ def citation_pair(dataset, near=False):
     def their_train():
         other.train()
         their_adam.zero_grad()
-        F.cross_entropy(other(full, edges)[nodes], targets).backward()
+        F.cross_entropy(other(full, graphs)[nodes], targets).backward()
         their_adam.step()
 
     def their_evaluate():
         other.eval()
         with torch.no_grad():
-            return other(full, edges).numpy()
+            return other(full, graphs).numpy()
 
-    the_same(evaluate()[known], their_evaluate()[known])
+    the_same(evaluate(), their_evaluate())
     return train, evaluate, their_train, their_evaluate
 
 
@@ -177,13 +187,13 @@ def ppi_pair():
     net, step = ppi_trainer()
     other = geometric((50, 256, 256, 121), (4, 4, 6), residual=(1,))
     copy_weights((net.first, net.second, net.last), other)
-    full, edges, their_targets = torch.from_numpy(x), edge_index(graph), torch.from_numpy(targets)
+    full, graphs, their_targets = torch.from_numpy(x), for_layers(graph, layers=3), torch.from_numpy(targets)
     their_adam = torch.optim.Adam(other.parameters(), lr=0.005)
-    the_same(net(x, graph).data, other(full, edges).detach().numpy())
+    the_same(net(x, graph).data, other(full, graphs).detach().numpy())
 
     def their_train():
         their_adam.zero_grad()
-        F.binary_cross_entropy_with_logits(other(full, edges), their_targets).backward()
+        F.binary_cross_entropy_with_logits(other(full, graphs), their_targets).backward()
         their_adam.step()
 
     return graph, lambda: step(graph, x, targets), their_train

@@ -49,6 +49,9 @@ def test_the_receptive_field_by_hand():
     assert [(field[i], field[j]) for i, j in near.inner.edges] == [(0, 1), (5, 1)]
     assert (near.nodes, near.inner.nodes, near.inner.inner.nodes) == (4, 3, 2)
     assert graph.inner is graph
+    with pytest.raises(ValueError, match="graph: the net looks further than the hops that this receptive field was"):
+        _ = near.inner.inner.inner
+    assert graph.receptive_field(np.array([5, 0, 5], np.uint64), hops=2)[0].tolist() == [0, 5, 1, 2]
     for nodes, hops, found, edges in (([2], 0, [2], 0), ([6], 3, [6], 0), ([], 2, [], 0), ([2, 2], 1, [2, 3], 1)):
         field, near = graph.receptive_field(nodes, hops)
         assert (field.tolist(), len(near.edges)) == (found, edges)

@@ -97,7 +97,15 @@ def test_the_same_table_for_any_number_of_workers(tmp_path):
     assert "-8.6: more than the spread, reason not found" in text
 
 
-def test_what_is_in_the_ledger_is_not_run_again(monkeypatch):
+def test_a_system_may_be_for_some_of_the_datasets_only():
+    table = SMALL._replace(limited_to={"New": ("a",)})
+    cells = command.missing(SimpleNamespace(TABLES=(table,)), {}, command.parse(["graph", "--runs", "1"]))
+    assert [str(cell) for cell in cells] == ["t: New one on a, seed 0", "t: New two on a, seed 0"]
+    assert "| New |" in report.section(table, "a", {})
+    assert "| New |" not in report.section(table, "bbbb", {})
+
+
+def test_what_is_in_the_ledger_is_not_run_again():
     def missing(done, *arguments):
         return [str(cell) for cell in command.missing(SimpleNamespace(TABLES=TABLES), done, command.parse(
             ["graph", *arguments]))]
@@ -108,9 +116,6 @@ def test_what_is_in_the_ledger_is_not_run_again(monkeypatch):
     assert missing({cell: {"test accuracy": (50.0, 1.0)}}, "--runs", "1", "--only", "on a") == [two]
     assert missing({cell: {"val accuracy": (50.0, 1.0)}}, "--runs", "1", "--only", "on a") == [one, two]   # torn
     assert len(missing({}, "--runs", "3")) == 12
-    monkeypatch.setattr(sys.modules[__name__], "TABLES", (SMALL._replace(only={"New": ("a",)}),))
-    assert missing({}, "--runs", "1") == [one, two]
-    assert "New" not in report.section(TABLES[0], "bbbb", {})
     with pytest.raises(ValueError, match='--only "on c": no run has this in its name; they read like "t: New one on a'):
         missing({}, "--only", "on c")
 

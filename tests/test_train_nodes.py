@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tinynet import optim
+from tinynet import nn, optim
+from tinynet.blocks.graph_attention import GraphAttention
 from tinynet.graph import Graph, SparseRows
 from tinynet.models.gat import GAT, InductiveGAT
 from tinynet.models.gcn import GCN, MLP
@@ -47,7 +48,7 @@ LOCAL = {"GAT": partial(GAT, p=0.0), "Const-GAT": partial(GAT, p=0.0, attend=Fal
 def test_the_receptive_field_gives_the_loss_and_the_gradients_of_the_whole_graph(make, sparse):
     rng = np.random.default_rng(0)
     graph = Graph.from_edges(rng.integers(0, 50, (90, 2)), 60).with_self_loops()
-    full, labels, nodes = rng.random((60, 5)), rng.integers(0, 3, 60), np.array([7, 3, 55])
+    full, labels, nodes = rng.random((60, 5)), rng.integers(0, 3, 60), np.array([7, 3, 55, 7])      # one of them twice
     x = SparseRows.from_dense(full) if sparse else full
     net = make(5, 3, rng=0, dtype=float)
     assert len(graph.receptive_field(nodes, net.hops)[0]) < 40
@@ -55,12 +56,48 @@ def test_the_receptive_field_gives_the_loss_and_the_gradients_of_the_whole_graph
     def losses_and_gradients(net):
         sgd = optim.SGD(net.parameters(), lr=0.0)
         history = fit_nodes(net, x, graph, labels, nodes, nodes[:2], sgd, Window(), 1)
-        return history["loss"], history["val_loss"], *(p.grad for p in net.parameters())
+        test = measure(net, x, graph, labels, nodes)
+        return *history.values(), test["loss"], test["accuracy"], *(p.grad for p in net.parameters())
 
     near = losses_and_gradients(net)
     net.hops = None
     for a, b in zip(near, losses_and_gradients(net), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_features_that_learn_are_not_frozen_at_their_first_values(rings):
+    _, graph, labels = rings
+    learnt, net = nn.Parameter(np.zeros((12, 4), np.float32)), GAT(4, 2, p=0.0, rng=0)
+    adam = optim.Adam([learnt, *net.parameters()], lr=0.05)
+    history = fit_nodes(net, learnt, graph.with_self_loops(), labels, [0, 6], [0, 6], adam, Window(), 60)
+    assert history["val_accuracy"][-1] == 1
+
+
+def test_a_wrong_number_of_hops_is_noticed_and_a_gcn_looks_at_degrees_beyond_them(rings):
+    class ThreeLayers(nn.Module):
+        hops = 2
+
+        def __init__(self):
+            self.layer = GraphAttention(12, 12, rng=0)
+
+        def forward(self, x, graph):
+            return self.layer(self.layer(self.layer(x, graph), graph.inner), graph.inner.inner)
+
+    x, graph, labels = rings
+    with pytest.raises(ValueError, match="graph: the net looks further than the hops"):
+        measure(ThreeLayers(), x, graph, labels, [0])
+    gcn = GCN(12, 2, rng=0)
+    whole = measure(gcn, x, graph, labels, [0])["loss"]
+    gcn.hops = 2
+    assert measure(gcn, x, graph, labels, [0])["loss"] != pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, dict(average=True, residual=True), dict(attend=False)])
+def test_a_layer_returns_the_inner_rows_of_a_receptive_field(rings, settings):
+    x, graph, _ = rings
+    layer = GraphAttention(12, 2, heads=2, rng=0, **settings)
+    field, near = graph.receptive_field([4, 9], hops=1)
+    np.testing.assert_allclose(layer(x[field], near).data, layer(x, graph).data[[4, 9]], rtol=1e-5)
 
 
 def test_patience_waits_for_either_and_keeps_when_both_improve():
@@ -135,7 +172,7 @@ def test_the_rule_sees_the_penalty_too(rings):
 
 def test_what_doesnt_fit_the_graph_is_refused_in_training_and_in_measuring(rings):
     x, graph, labels = rings
-    net = GCN(12, 2, rng=0)
+    net = GAT(12, 2, rng=0)
 
     def train(x, graph, labels, nodes):
         fit_nodes(net, x, graph, labels, nodes, [1], optim.Adam(net.parameters()), Window(), 1)

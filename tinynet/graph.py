@@ -87,7 +87,7 @@ class Graph(Rows):
     @property
     def inner(self):
         """What the next layer needs: of a receptive field all but the outermost nodes, else the graph itself."""
-        return self._inner or self
+        return self if self._inner is None else self._inner
 
     @classmethod
     def from_edges(cls, edges, nodes):
@@ -169,21 +169,22 @@ class Graph(Rows):
         return np.append(self.indices, np.int32(-1))[where]
 
     def receptive_field(self, nodes, hops):
-        """(field (B), graph): the given nodes, sorted, after them those one edge away, and so on, up to `hops` edges
-        away; and the graph on them, where all but the outermost have their neighbours.
+        """(field, graph): the given nodes (B), sorted and each once, then the nodes that these look at, and so on,
+        `hops` edges far; and the graph on this field, in which all but the outermost keep their neighbours.
 
-        So much a net with `hops` layers looks at to say something about these nodes.  `inner` of the graph is what
-        remains for the second layer, and so on: the nodes come first in it as well.
+        This is all that a net of `hops` layers, each of which looks one edge far, has to know to answer for the nodes.
+        `inner` of the graph is what remains for its second layer, and so on; the given nodes come first in each.
 
         Raises ValueError for hops below 0, and what `checked_nodes` raises.
         """
         if hops < 0:
             raise ValueError(f"graph: {hops} hops lead nowhere; give 0 or more")
-        field = np.unique(self.checked_nodes(nodes))
-        graph, number = Graph.from_edges([], len(field)), np.full(self.nodes, -1)       # -1: not reached
+        field = np.unique(self.checked_nodes(nodes)).astype(np.int64)
+        graph, number = _Innermost.from_edges([], len(field)), np.full(self.nodes, -1)       # -1: not reached
         number[field] = np.arange(len(field))
         for _ in range(hops):
-            i, j = self.edges[number[self.rows] >= 0].T
+            reached = number[self.rows] >= 0
+            i, j = self.rows[reached], self.indices[reached]
             field = np.append(field, np.unique(j[number[j] < 0]))
             number[field] = np.arange(len(field))
             inner, graph = graph, Graph.from_edges(np.stack([number[i], number[j]], axis=1), len(field))
@@ -233,6 +234,15 @@ class Graph(Rows):
 
     def __repr__(self):
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
+
+
+class _Innermost(Graph):
+    """The nodes that a receptive field is for: what comes out of the last layer."""
+
+    @property
+    def inner(self):
+        raise ValueError("graph: the net looks further than the hops that this receptive field was made for; give more "
+                         "hops")
 
 
 class SparseRows(Rows):

@@ -1,8 +1,9 @@
 """Training on one graph that is seen whole, where the loss counts the nodes with a known label.
 
 `train.fit` walks over batches; here an epoch is one step, and what is watched and kept follows the papers' own rules.
-A net with `hops` layers is computed on the receptive field of these nodes alone, which gives the same loss and
-gradients: GAT's for Pubmed's 60 known labels come from 2,798 of its 19,717 nodes.
+A net that says how many `hops` far it looks is computed on the receptive field of these nodes alone, which changes
+neither loss nor gradients, but for rounding, and draws dropout for fewer entries: of Pubmed's 19,717 nodes GAT needs
+2,798 for the 60 to learn from.
 
     >>> import numpy as np
     >>> from tinynet import optim
@@ -23,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet.blocks.cross_entropy import cross_entropy
-from tinynet.engine import no_grad
+from tinynet.engine import Tensor, no_grad
 from tinynet.graph import Graph, SparseRows, must_fit
 from tinynet.shapes import ShapeError
 from tinynet.train import History
@@ -31,7 +32,7 @@ from tinynet.train import History
 
 class Patience:
     """GAT's rule: stop after `epochs` epochs in which neither the loss nor the accuracy on val was as good as the best
-    before; keep the weights of the last epoch in which all of those in `by` were.
+    before; keep the weights of the last epoch in which everything named in `by` was.
 
     Raises ValueError unless `by` has names out of "loss" and "accuracy".
     """
@@ -68,8 +69,10 @@ class Window:
 def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalty=None):
     """Train net(x, graph) -> logits (N, classes); it is left in evaluation mode with the weights that `rule` kept.
 
-    net         its attribute `hops`, where it has one, says how many edges away from a node its logits look at anything
-                (not for GCN: there a neighbour counts by the number of its own neighbours)
+    net         if it has an attribute `hops`, its logits may depend on nothing more than so many edges away, and its
+                layers take graph, graph.inner, graph.inner.inner, ... (leave it out where a layer looks at more than
+                the features of neighbours, as GCN does at their degrees)
+    x           (N, d_in), an array, SparseRows or a tensor, e.g. of features that are learnt; then all N are computed
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
     rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
@@ -99,10 +102,10 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
 class _Part(NamedTuple):
     """Some nodes and all that the net has to see for them."""
 
-    x: np.ndarray | SparseRows      # of the whole graph, or of the receptive field
+    x: np.ndarray | SparseRows | Tensor     # of the whole graph, or of the receptive field
     graph: Graph
-    rows: np.ndarray                # of the logits, one for each of the nodes
-    labels: np.ndarray              # of the nodes
+    rows: np.ndarray                        # of the logits, one for each of the nodes
+    labels: np.ndarray                      # of the nodes
 
     def logits(self, net):
         return net(self.x, self.graph)[self.rows]
@@ -125,7 +128,7 @@ def _parts(block, net, x, graph, labels, **parts):
 
 def _part(net, x, graph, labels, nodes):
     hops = getattr(net, "hops", None)
-    if hops is None:
+    if hops is None or isinstance(x, Tensor):       # of a tensor that learns rows would have to be taken in each step
         return _Part(x, graph, nodes, labels[nodes])
     field, near = graph.receptive_field(nodes, hops)
     x = x.take(field) if isinstance(x, SparseRows) else x[field]

@@ -54,7 +54,7 @@ def missing(group, done, asked):
     tables = [table for table in group.TABLES if there(table, asked.data)]
     cells = [(Cell(table.name, variant, dataset, seed), table.metric) for seed in range(asked.runs) for table in tables
              for dataset in table.datasets for system, variants in table.run.items() for variant in variants
-             if dataset in table.only.get(system, table.datasets) and (seed == 0 or system not in table.deterministic)]
+             if table.has(system, dataset) and (seed == 0 or system not in table.deterministic)]
     chosen = [(cell, metric) for cell, metric in cells if asked.only in str(cell)]
     if cells and not chosen:
         raise ValueError(f'--only "{asked.only}": no run has this in its name; they read like "{cells[0][0]}"')

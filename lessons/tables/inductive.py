@@ -132,8 +132,8 @@ def cut_pubmed(folder):
 
 
 def gat_in_pieces(dataset, seed, folder, make=GAT):
-    """As in the paper's inductive task: no dropout, no penalty, Adam .005, patience 100.  All pieces are computed at
-    once, which changes nothing: none sees another.
+    """As in the paper's inductive task: no dropout, no penalty, Adam .005, patience 100.  All pieces to learn from are
+    computed at once, which changes nothing: none sees another.
     """
     x, labels, graph, learn, val, test = cut_pubmed(folder)
     net, graph = make(x.shape[1], 3, p=0, rng=seed), graph.with_self_loops()

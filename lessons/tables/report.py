@@ -34,9 +34,12 @@ class Table(NamedTuple):
     metric: str = "test accuracy"
     digits: int = 1
     deterministic: tuple = ()                 # systems that draw nothing at random: one run tells all
-    only: dict = MappingProxyType({})         # {system: the datasets it is for}, else all
+    limited_to: dict = MappingProxyType({})   # {system: the datasets it is for}, else all
     why: dict = MappingProxyType({})    # {(system, dataset): reason} where ours differs by more than the spread
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
+
+    def has(self, system, dataset):
+        return dataset in self.limited_to.get(system, self.datasets)
 
 
 def write(tables, runs, folder):
@@ -75,7 +78,7 @@ def stated(paper):
 def section(table, dataset, runs):
     lines = [f"## {table.name}: {NAMES.get(dataset, dataset)}, {table.unit}", "",
              "| system | paper | ours | seeds | seconds a run | |", "| --- | --- | --- | --- | --- | --- |"]
-    for system in (s for s in table.paper if dataset in table.only.get(s, table.datasets)):
+    for system in (s for s in table.paper if table.has(s, dataset)):
         paper = table.paper[system].get(dataset, "")
         variant, values, seconds = ours(table, system, dataset, runs)
         remark = verdict(table, system, dataset, paper, values)

@@ -165,7 +165,7 @@ graph_attention = Op(graph_attention_forward, graph_attention_backward,
 class GraphAttention(nn.Module):
     """x (N, d_in), an array, a tensor or SparseRows -> (N, heads d_out), the heads one after the other (shi 2.6), or,
     with average=True, their mean (N, d_out) (shi 2.7).  Call it with x and the graph; g of the deck is up to you.
-    Of a receptive field the rows of its inner graph come back.
+    On a receptive field only the rows of graph.inner come back.
 
     residual   adds a linear map of the input to every head
     attend     False: alpha is constant, so a node takes the mean of its neighbours (Const-GAT)
@@ -220,9 +220,8 @@ class GraphAttention(nn.Module):
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p))
-        if graph.inner is not graph:        # of a receptive field's outermost nodes only h was needed
-            y, skip = (a if a is None else a[:graph.inner.nodes] for a in (y, skip))
         y = y + self.bias if skip is None else y + self.bias + skip
+        y = y if graph.inner is graph else y[:graph.inner.nodes]        # of a receptive field's outermost only h counts
         return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (12) (11)
 
     def weights(self, x, graph):

@@ -7,7 +7,8 @@
     >>> GAT(d_in=5, classes=2, rng=0)(np.ones((3, 5), np.float32), path).shape
     (3, 2)
 
-A node looks at its neighbours only, so give graphs with self-loops, as the paper does.
+A node looks at its neighbours only, so give graphs with self-loops, as the paper does.  `inner` of a whole graph is the
+graph itself; on a receptive field each layer needs fewer nodes, and the logits are those of the nodes that it is for.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ class GAT(nn.Module):
     p          of the three dropouts, 0.6 in the paper
     """
 
-    hops = 2            # from a node to what its logits depend on
+    hops = 2            # how many edges far the logits of a node look
 
     def __init__(self, d_in, classes, heads=8, width=8, out_heads=1, attend=True, p=0.6, rng=None, dtype=np.float32):
         shared = dict(attend=attend, p=p, rng=np.random.default_rng(rng), dtype=dtype)

@@ -60,4 +60,4 @@ class MLP(TwoLayers):
     """The same without the graph: what the features alone tell."""
 
     layer = _Linear
-    hops = 0            # from a node to what its logits depend on
+    hops = 0            # how many edges far the logits of a node look
