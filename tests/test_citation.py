@@ -260,12 +260,12 @@ def test_sparse_rows():
 
 # %% The published files
 @pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with the published files")
-@pytest.mark.parametrize(("name", "shape", "values", "edges", "isolated", "unlabelled", "test_classes"), [
-    ("cora", (2708, 1433), 49216, 10556, 0, 0, [130, 91, 144, 319, 149, 103, 64]),
-    ("citeseer", (3327, 3703), 105165, 9228 - 124, 48, 15, [77, 182, 181, 231, 169, 160]),
-    ("pubmed", (19717, 500), 988031, 88651 - 3, 0, 0, [180, 413, 407]),
+@pytest.mark.parametrize(("name", "shape", "values", "edges", "isolated", "unlabelled", "test_classes", "field"), [
+    ("cora", (2708, 1433), 49216, 10556, 0, 0, [130, 91, 144, 319, 149, 103, 64], 1664),
+    ("citeseer", (3327, 3703), 105165, 9228 - 124, 48, 15, [77, 182, 181, 231, 169, 160], 1092),
+    ("pubmed", (19717, 500), 988031, 88651 - 3, 0, 0, [180, 413, 407], 2798),
 ])
-def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, test_classes):
+def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, test_classes, field):
     papers = load(name)
     assert (papers.features.shape, len(papers.features.values)) == (shape, values)
     assert len(papers.graph.indices) == edges
@@ -274,4 +274,5 @@ def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, 
     assert np.bincount(papers.labels[papers.test]).tolist() == test_classes
     assert np.bincount(papers.labels[papers.train]).tolist() == [20] * papers.classes
     assert (len(papers.val), len(papers.test), papers.classes) == (500, 1000, len(test_classes))
+    assert len(papers.graph.receptive_field(papers.train, hops=2)[0]) == field
     same(load(name), papers)            # from the cache
