@@ -2,7 +2,7 @@
 
 Slides: shi 2.1-2.7, fig6, fig7, erratum 3
 Blocks: graph_attention, sparse_matmul, dropout_matmul, activations
-Run time: 80 s, --quick 75 s (two slow cores; most of it is drawing); on Cora, with --data, 10 min or more
+Run time: 80 s, --quick 75 s (two slow cores; most of it is drawing); on Cora, with --data, 8 min
 Figures: shi_fig6_one-node.png, shi_2.5_karate-club.png, shi_2.3_entropy.png, shi_fig7_hidden-features.png
 
 The deck's formulas on a graph of four nodes that can be followed by hand (its alpha and beta are the paper's e and
