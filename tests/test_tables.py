@@ -18,6 +18,11 @@ joblib = pytest.importorskip("joblib")
 CELL = Cell("shi fig9", "GAT", "cora", 0)
 
 
+@pytest.fixture(autouse=True)
+def no_files_of_the_users(monkeypatch):
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+
+
 def test_what_is_appended_is_read_again(tmp_path):
     book = tmp_path / "ledger.jsonl"
     assert ledger.read(book) == {}

@@ -170,9 +170,10 @@ def test_the_rule_sees_the_penalty_too(rings):
     assert min(history["loss"]) > 5
 
 
-def test_what_doesnt_fit_the_graph_is_refused_in_training_and_in_measuring(rings):
+@pytest.mark.parametrize("make", [GCN, GAT])
+def test_what_doesnt_fit_the_graph_is_refused_in_training_and_in_measuring(rings, make):
     x, graph, labels = rings
-    net = GAT(12, 2, rng=0)
+    net = make(12, 2, rng=0)
 
     def train(x, graph, labels, nodes):
         fit_nodes(net, x, graph, labels, nodes, [1], optim.Adam(net.parameters()), Window(), 1)

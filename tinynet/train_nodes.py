@@ -72,7 +72,7 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     net         if it has an attribute `hops`, its logits may depend on nothing more than so many edges away, and its
                 layers take graph, graph.inner, graph.inner.inner, ... (leave it out where a layer looks at more than
                 the features of neighbours, as GCN does at their degrees)
-    x           (N, d_in), an array, SparseRows or a tensor, e.g. of features that are learnt; then all N are computed
+    x           (N, d_in), an array or SparseRows; or a tensor, e.g. of features that are learnt: then `hops` isn't used
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
     rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
@@ -132,7 +132,8 @@ def _part(net, x, graph, labels, nodes):
         return _Part(x, graph, nodes, labels[nodes])
     field, near = graph.receptive_field(nodes, hops)
     x = x.take(field) if isinstance(x, SparseRows) else x[field]
-    return _Part(x, near, np.searchsorted(np.unique(nodes), nodes), labels[nodes])
+    _, rows = np.unique(nodes, return_inverse=True)         # sorted and each once, as they stand in the field
+    return _Part(x, near, rows, labels[nodes])
 
 
 def _step(net, part, optimizer, penalty):

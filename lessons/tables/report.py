@@ -39,6 +39,7 @@ class Table(NamedTuple):
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
 
     def has(self, system, dataset):
+        """Is there a row for this system among those of this dataset?"""
         return dataset in self.limited_to.get(system, self.datasets)
 
 

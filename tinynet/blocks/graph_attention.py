@@ -214,14 +214,15 @@ class GraphAttention(nn.Module):
     def forward(self, x, graph):
         must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
         both = self.features(x)
-        h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:, :, self.d_out:])
+        needed = graph.inner.nodes          # by the next layer: of a receptive field's outermost nodes only h counts
+        h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:needed, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()
         keep_h, keep = drawn(self, *h.shape), drawn(self, len(graph.indices), h.shape[1])
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p))
-        y = y + self.bias if skip is None else y + self.bias + skip
-        y = y if graph.inner is graph else y[:graph.inner.nodes]        # of a receptive field's outermost only h counts
+        y = (y if len(y) == needed else y[:needed]) + self.bias
+        y = y if skip is None else y + skip
         return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (12) (11)
 
     def weights(self, x, graph):
