@@ -73,13 +73,22 @@ def thinned(x, keep_mask, p):
     return x if keep_mask is None else dropout.pair(x.size)[0](x, keep_mask, p)[0]
 
 
-# %% 2. The same in loops
+# %% 2. The same in loops, where a mask counts as 0 or 1: a branch would be foretold wrong as often as not
+def bits_and_scale(x, keep, p, shape=()):
+    """What loops take for c = keep / (1 - p): 0 or 1 for each entry of `keep`, and 1 / (1 - p) in the dtype of x.
+    Without a mask nothing is dropped: ones of this shape, and 1.
+    """
+    if keep is None:
+        return np.ones(shape, np.uint8), x.dtype.type(1)
+    return contiguous(keep).view(np.uint8), x.dtype.type(1 / (1 - _checked(p)))
+
+
 @jit
 def _thin(x, keep, scale, y):
     one_a_row = x.shape[1] == 1
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
-            y[i, j] = x[i, 0 if one_a_row else j] * (scale if keep[i, j] else scale - scale)
+            y[i, j] = x[i, 0 if one_a_row else j] * (scale * np.float32(keep[i, j]))
 
 
 def _thinned(x, keep, scale):
@@ -87,8 +96,8 @@ def _thinned(x, keep, scale):
     width = x.shape[-1] if one_a_row else max(x.size, 1)
     numbers, keep = contiguous(x[..., 0] if one_a_row else x, np.broadcast_to(keep, x.shape))
     y = np.empty(x.shape, numbers.dtype)
-    _thin(numbers.reshape(-1, 1 if one_a_row else width), keep.reshape(-1, width), numbers.dtype.type(scale),
-          y.reshape(-1, width))
+    _thin(numbers.reshape(-1, 1 if one_a_row else width), keep.view(np.uint8).reshape(-1, width),
+          numbers.dtype.type(scale), y.reshape(-1, width))
     return y
 
 

@@ -15,7 +15,7 @@ Lesson: 07_graph_attention
 
 import numpy as np
 
-from tinynet.blocks.dropout import mask_and_scale, must_be_mask, thinned
+from tinynet.blocks.dropout import bits_and_scale, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import sizes
@@ -45,50 +45,51 @@ def dropout_matmul_backward(dy, cache):
 
 # %% 2. The same in loops, W with its columns last: V (M, F, D)
 @reordering_jit
-def _times(x, V, keep, scale, y):
+def _times(x, V, keep, y):
     (N, M, F), D = y.shape, x.shape[1]
     for n in prange(N):
         for m in range(M):
             for f in range(F):
                 for d in range(D):
-                    y[n, m, f] += x[n, d] * (scale if keep[m, n, d] else scale - scale) * V[m, f, d]        # (1)
+                    y[n, m, f] += x[n, d] * np.float32(keep[m, n, d]) * V[m, f, d]           # (1)
 
 
 @parallel_jit
-def _back_to_x(dy, V, keep, scale, dx):
+def _back_to_x(dy, V, keep, dx):
     (N, M, F), D = dy.shape, dx.shape[1]
     for n in prange(N):
         for m in range(M):
             for f in range(F):
                 for d in range(D):
-                    dx[n, d] += dy[n, m, f] * (scale if keep[m, n, d] else scale - scale) * V[m, f, d]      # (2)
+                    dx[n, d] += dy[n, m, f] * np.float32(keep[m, n, d]) * V[m, f, d]         # (2)
 
 
 @parallel_jit
-def _back_to_V(dy, x, keep, scale, dV):
+def _back_to_V(dy, x, keep, dV):
     (N, M, F), D = dy.shape, x.shape[1]
     for m in prange(M):
         for n in range(N):
             for f in range(F):
                 for d in range(D):
-                    dV[m, f, d] += dy[n, m, f] * x[n, d] * (scale if keep[m, n, d] else scale - scale)      # (3)
+                    dV[m, f, d] += dy[n, m, f] * x[n, d] * np.float32(keep[m, n, d])         # (3)
 
 
 def dropout_matmul_forward_loops(x, W, keep, p=0):
-    _, scale = mask_and_scale(_for_each_head(x, W, keep), keep, p)
-    x, V, keep = contiguous(x, W.transpose(1, 2, 0), keep)
+    _for_each_head(x, W, keep)
+    x, V = contiguous(x, W.transpose(1, 2, 0))
+    bits, scale = bits_and_scale(x, keep, p)
     y = np.zeros((len(x), *W.shape[1:]), x.dtype)
-    _times(x, V, keep, x.dtype.type(scale), y)                                      # (1)
+    _times(x, V * scale, bits, y)                                                   # (1)
     return y, (x, W, keep, p)
 
 
 def dropout_matmul_backward_loops(dy, cache):
     x, W, keep, p = cache
-    dy, x, V, keep = contiguous(dy, x, W.transpose(1, 2, 0), keep)
-    scale, dx, dV = x.dtype.type(1 / (1 - p)), np.zeros_like(x), np.zeros_like(V)
-    _back_to_x(dy, V, keep, scale, dx)                                              # (2)
-    _back_to_V(dy, x, keep, scale, dV)                                              # (3)
-    return dx, dV.transpose(2, 0, 1), None
+    dy, x, V = contiguous(dy, x, W.transpose(1, 2, 0))
+    (bits, scale), dx, dV = bits_and_scale(x, keep, p), np.zeros_like(x), np.zeros_like(V)
+    _back_to_x(dy, V * scale, bits, dx)                                             # (2)
+    _back_to_V(dy, x, bits, dV)                                                     # (3)
+    return dx, (dV * scale).transpose(2, 0, 1), None
 
 
 # %% 3. The op

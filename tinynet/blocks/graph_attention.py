@@ -9,14 +9,16 @@
     (7)  ds[i] = sum_j dz[i,j]
     (8)  dr[j] = sum_i dz[i,j]
     (9)  dh[j] = sum_i beta[i,j] c[i,j] dy[i]
-    (10)  h[i,m] = W[m] x[i]                        shi 2.1
-    (11)  y'[i] = y[i,1] || ... || y[i,M]           shi 2.6
-    (12)  y'[i] = sum_m y[i,m] / M                  shi 2.7
+    (10)  s[i] = a h[i] + b, r likewise             shi 2.4
+    (11)  dh[i] = ds[i] a,  da = sum_i ds[i] h[i],  db = sum_i ds[i]
+    (12)  h[i,m] = W[m] x[i]                        shi 2.1
+    (13)  y'[i] = y[i,1] || ... || y[i,M]           shi 2.6
+    (14)  y'[i] = sum_m y[i,m] / M                  shi 2.7
 
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
+a (M, F), b (M), those of s and those of r: the two halves of a . [h[i] || h[j]] of shi 2.4
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
-s = a_left . h + b_left and r = a_right . h + b_right are the two halves of a . [h[i] || h[j]] (shi 2.4)
-(1)-(9) are the op, (10)-(12) the module around it, which adds bias and residual before (11) or (12)
+(1)-(9) are one op, (10) (11) another; (12)-(14) the module around them, which adds bias and residual before (13) or (14)
 sigma  leaky ReLU with the given slope, 0.2 in the paper
 keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
 c      dropout of the coefficients: keep / (1 - p)
@@ -29,9 +31,9 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import drawn, dropout, must_be_mask, thinned
+from tinynet.blocks.dropout import bits_and_scale, drawn, dropout, must_be_mask, thinned
 from tinynet.blocks.dropout_matmul import dropout_matmul
-from tinynet.blocks.sparse_matmul import rows_times, sparse_matmul
+from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.engine import Op, no_grad
 from tinynet.graph import SparseRows, must_fit
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
@@ -76,6 +78,17 @@ def graph_attention_backward(dy, cache):
     return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
 
 
+def half_score_forward(h, a, b):
+    """Raises ShapeError where h (N M F), a (M F) and b (M) don't fit."""
+    sizes("h: N M F, a: M F, b: M", h, a, b)
+    return np.einsum("imf,mf->im", h, a) + b, (h, a)                        # (10)
+
+
+def half_score_backward(ds, cache):
+    h, a = cache
+    return ds[:, :, None] * a, np.einsum("im,imf->mf", ds, h), ds.sum(axis=0)       # (11)
+
+
 # %% 2. The same in loops over the edges: those into each node i; sums over i go over the transposed graph
 @parallel_jit
 def _below_top(s, r, slope, indptr, indices, top, alpha):
@@ -92,71 +105,110 @@ def _below_top(s, r, slope, indptr, indices, top, alpha):
 
 
 @parallel_jit
-def _sums(indptr, values, total):
-    N, M = total.shape
+def _mixed(indptr, indices, beta, keep, scale, h, total, y):
+    N, M, F = y.shape
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
-                total[i, m] += values[e, m]
-
-
-def _softmax_of_neighbours(s, r, slope, graph):
-    """beta (E, M); exp is NumPy's, which takes several numbers at once."""
-    beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
-    top, total = np.full_like(s, -np.inf), np.zeros_like(s)
-    _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, top, beta)           # (1)
-    np.exp(beta, out=beta)
-    _sums(graph.indptr, beta, total)
-    beta /= total.take(graph.rows, axis=0)                                                  # (2)
-    return beta
-
-
-@reordering_jit
-def _edge_products(dy, h, indptr, indices, products):
-    N, M, F = h.shape
-    for i in prange(N):
+                total[i, m] += beta[e, m]
         for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                beta[e, m] /= total[i, m]                                   # (2)
             for m in range(M):
                 for f in range(F):
-                    products[e, m] += dy[i, m, f] * h[indices[e], m, f]
-
-
-@parallel_jit
-def _through_softmax(s, r, slope, beta, dbeta, indptr, indices, mean, dz):
-    N, M = s.shape
-    for i in prange(N):
-        for e in range(indptr[i], indptr[i + 1]):
-            for m in range(M):
-                mean[i, m] += beta[e, m] * dbeta[e, m]
-        for e in range(indptr[i], indptr[i + 1]):
-            for m in range(M):
-                d = beta[e, m] * (dbeta[e, m] - mean[i, m])                 # (5)
-                dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
+                    y[i, m, f] += beta[e, m] * (scale * np.float32(keep[e, m])) * h[indices[e], m, f]       # (3)
 
 
 def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     _checked(h, s, r, keep, graph)
     h, s, r = contiguous(h, s, r)
-    beta = _softmax_of_neighbours(s, r, slope, graph)                                       # (1) (2)
-    y = rows_times(graph.indptr, graph.indices, thinned(beta, keep, p), h)                  # (3)
+    beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
+    _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
+    np.exp(beta, out=beta)                      # NumPy's takes several numbers at once, a scalar loop doesn't
+    y = np.zeros_like(h)
+    _mixed(graph.indptr, graph.indices, beta, *bits_and_scale(h, keep, p, beta.shape), h, np.zeros_like(s), y)      # (2) (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
+
+
+@reordering_jit
+def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean, dz, ds):
+    N, M, F = h.shape
+    for i in prange(N):
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                for f in range(F):
+                    dz[e, m] += dy[i, m, f] * h[indices[e], m, f]
+            for m in range(M):
+                dz[e, m] *= scale * np.float32(keep[e, m])                  # (4)
+                mean[i, m] += beta[e, m] * dz[e, m]
+        for e in range(indptr[i], indptr[i + 1]):
+            for m in range(M):
+                d = beta[e, m] * (dz[e, m] - mean[i, m])                    # (5)
+                dz[e, m] = d if s[i, m] + r[indices[e], m] > 0 else slope * d       # (6)
+                ds[i, m] += dz[e, m]                                        # (7)
+
+
+@parallel_jit
+def _back_to_neighbours(dy, beta, keep, scale, dz, indptr, indices, edges, dr, dh):
+    N, M, F = dh.shape
+    for j in prange(N):
+        for k in range(indptr[j], indptr[j + 1]):
+            e = edges[k]
+            for m in range(M):
+                dr[j, m] += dz[e, m]                                        # (8)
+            for m in range(M):
+                for f in range(F):
+                    dh[j, m, f] += beta[e, m] * (scale * np.float32(keep[e, m])) * dy[indices[k], m, f]     # (9)
 
 
 def graph_attention_backward_loops(dy, cache):
     h, s, r, keep, beta, graph, slope, p = cache
     dy, h, s, r, beta = contiguous(dy, h, s, r, beta)
-    products, dz, mean, ds, dr = (np.zeros_like(a) for a in (beta, beta, s, s, r))
-    _edge_products(dy, h, graph.indptr, graph.indices, products)
-    dbeta = thinned(products, keep, p)                                                      # (4)
-    _through_softmax(s, r, h.dtype.type(slope), beta, dbeta, graph.indptr, graph.indices, mean, dz)         # (5) (6)
-    into, rows, order = graph.transposed
-    _sums(graph.indptr, dz, ds)                                                             # (7)
-    _sums(into, dz.take(order, axis=0), dr)                                                 # (8)
-    dh = rows_times(into, rows, thinned(beta, keep, p).take(order, axis=0), dy)             # (9)
+    dh, dz, mean, ds, dr = (np.zeros_like(a) for a in (h, beta, s, s, r))
+    c = bits_and_scale(h, keep, p, beta.shape)
+    _back_to_scores(dy, h, s, r, h.dtype.type(slope), beta, *c, graph.indptr, graph.indices, mean, dz, ds)  # (4)-(7)
+    _back_to_neighbours(dy, beta, *c, dz, *graph.transposed, dr, dh)                                        # (8) (9)
     return dh, ds, dr, None
 
 
-# %% 3. The op
+@reordering_jit
+def _half_score(h, a, s):
+    N, M, F = h.shape
+    for i in prange(N):
+        for m in range(M):
+            for f in range(F):
+                s[i, m] += a[m, f] * h[i, m, f]                             # (10)
+
+
+@parallel_jit
+def _back_to_heads(ds, h, a, dh, da, db):
+    N, M, F = h.shape
+    for m in prange(M):
+        for i in range(N):
+            for f in range(F):
+                dh[i, m, f] = ds[i, m] * a[m, f]                            # (11)
+                da[m, f] += ds[i, m] * h[i, m, f]
+            db[m] += ds[i, m]
+
+
+def half_score_forward_loops(h, a, b):
+    sizes("h: N M F, a: M F, b: M", h, a, b)
+    h, a, b = contiguous(h, a, b)
+    s = np.zeros(h.shape[:2], h.dtype)
+    _half_score(h, a, s)                                                    # (10)
+    return s + b, (h, a)
+
+
+def half_score_backward_loops(ds, cache):
+    ds, h, a = contiguous(ds, *cache)
+    dh, da, db = np.empty_like(h), np.zeros_like(a), np.zeros(len(a), a.dtype)
+    _back_to_heads(ds, h, a, dh, da, db)                                    # (11)
+    return dh, da, db
+
+
+# %% 3. The ops
+half_score = Op(half_score_forward, half_score_backward, loops=(half_score_forward_loops, half_score_backward_loops),
+                loops_from=10_000)
 graph_attention = Op(graph_attention_forward, graph_attention_backward,
                      loops=(graph_attention_forward_loops, graph_attention_backward_loops), loops_from=512)
 
@@ -196,20 +248,15 @@ class GraphAttention(nn.Module):
         W = self.W if self.W_skip is None else concatenate(self.W, self.W_skip, axis=2)
         d_in, heads, width = W.shape
         if isinstance(x, SparseRows):
-            return sparse_matmul(W, drawn(self, len(x.values), heads), x=x, p=self.p)        # (10)
+            return sparse_matmul(W, drawn(self, len(x.values), heads), x=x, p=self.p)        # (12)
         keep = drawn(self, heads, *x.shape)
         if keep is None:
-            return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (10)
-        return dropout_matmul(x, W, keep, p=self.p)                             # (10)
+            return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (12)
+        return dropout_matmul(x, W, keep, p=self.p)                             # (12)
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
-        N, M, F = h.shape
-
-        def half(a, b):         # one product for all heads: row (m, f) of the matrix holds a[m, f] in column m, else 0
-            return h.reshape(N, M * F) @ (a.reshape(M, F, 1) * np.eye(M, dtype=a.dtype)[:, None]).reshape(M * F, M) + b
-
-        return half(self.a_left, self.b_left), half(self.a_right, self.b_right)
+        return half_score(h, self.a_left, self.b_left), half_score(h, self.a_right, self.b_right)
 
     def forward(self, x, graph):
         must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
@@ -223,7 +270,7 @@ class GraphAttention(nn.Module):
              sparse_matmul(h, keep, x=graph.means, p=self.p))
         y = (y if len(y) == needed else y[:needed]) + self.bias
         y = y if skip is None else y + skip
-        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (12) (11)
+        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (14) (13)
 
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""

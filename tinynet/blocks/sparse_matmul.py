@@ -10,17 +10,19 @@ c      dropout of the input, each head on its own: keep / (1 - p)
 x is data, it gets no gradient.   Lesson: 07_graph_attention
 """
 
+import math
+
 import numpy as np
 
-from tinynet.blocks.dropout import drawn, dropout, must_be_mask, thinned
+from tinynet.blocks.dropout import bits_and_scale, drawn, dropout, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
 from tinynet.jit import contiguous, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
 
 
-def _checked(W, keep, x, p):
-    """x c (K, M), one column a head, or (K, 1) where nothing is dropped, once it is sure that all fits."""
+def _checked(W, keep, x):
+    """The numbers of x (K) in the dtype of W, once it is sure that all fits."""
     if not isinstance(x, SparseRows):
         raise TypeError(f"sparse_matmul: x is a {type(x).__name__}; make SparseRows of it, or use matmul")
     D, *_ = sizes("W: D M F, keep: K M", W, keep)
@@ -31,55 +33,67 @@ def _checked(W, keep, x, p):
     if keep is not None and len(keep) != len(x.values):
         raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
                          "draw one boolean for each number and head")
-    values = x.values.astype(W.dtype, copy=False)[:, None]
+    return x.values.astype(W.dtype, copy=False)
+
+
+def _thinned(values, keep, p):
+    """x c (K, M), one column a head, or (K, 1) where nothing is dropped."""
+    values = values[:, None]
     return thinned(values if keep is None else np.broadcast_to(values, keep.shape), keep, p)
 
 
 # %% 1. The mathematics
 def sparse_matmul_forward(W, keep=None, x=None, p=0):
     """Raises ShapeError where W, keep and x don't fit, TypeError for an x that isn't SparseRows."""
-    xc = _checked(W, keep, x, p)
-    return np.einsum("ndm,dmf->nmf", x.spread(xc), W), (xc, x)      # (1)
+    values = _checked(W, keep, x)
+    return np.einsum("ndm,dmf->nmf", x.spread(_thinned(values, keep, p)), W), (values, keep, x, p)      # (1)
 
 
 def sparse_matmul_backward(dy, cache):
-    xc, x = cache
-    return np.einsum("ndm,nmf->dmf", x.spread(xc), dy), None        # (2)
+    values, keep, x, p = cache
+    return np.einsum("ndm,nmf->dmf", x.spread(_thinned(values, keep, p)), dy), None                     # (2)
 
 
-# %% 2. The same in loops over the numbers: by rows, and back by columns
+# %% 2. The same in loops over the numbers: each row owns its part of y, and each head its part of dW
 @parallel_jit
-def _rows_times(indptr, indices, values, W, y):
+def _rows_times(indptr, indices, values, keep, W, y):
     N, M, F = y.shape
     for n in prange(N):
         for k in range(indptr[n], indptr[n + 1]):
             for m in range(M):
                 for f in range(F):
-                    y[n, m, f] += values[k, m] * W[indices[k], m, f]
+                    y[n, m, f] += values[k] * np.float32(keep[k, m]) * W[indices[k], m, f]              # (1)
 
 
-def rows_times(indptr, indices, values, W):
-    """y[n,m] = sum_k values[k,m] W[indices[k],m] (N, M, F), k over the places of row n.
+@parallel_jit
+def _back_to_W(indptr, indices, values, keep, dy, dW):
+    N, M, F = dy.shape
+    for m in prange(M):
+        for n in range(N):
+            for k in range(indptr[n], indptr[n + 1]):
+                for f in range(F):
+                    dW[indices[k], m, f] += values[k] * np.float32(keep[k, m]) * dy[n, m, f]            # (2)
 
-    values  (K, M), or (K, 1) for all heads: these then run as one, in longer loops
-    """
-    values, W = contiguous(values, W)
-    (D, M, F), N = W.shape, len(indptr) - 1
-    heads = (M, F) if values.shape[1] == M else (1, M * F)
-    y = np.zeros((N, *heads), W.dtype)
-    _rows_times(indptr, indices, values, W.reshape(D, *heads), y)
-    return y.reshape(N, M, F)
+
+def _in_loops(kernel, a, rows, cache):
+    """What the kernel makes of a (., M, F): (rows, M, F).  Heads that drop nothing run as one, in longer loops."""
+    values, keep, x, p = cache
+    values, a = contiguous(values, a)
+    heads = (1, math.prod(a.shape[1:])) if keep is None else a.shape[1:]
+    keep, scale = bits_and_scale(a, keep, p, (len(values), 1))
+    y = np.zeros((rows, *heads), a.dtype)
+    kernel(x.indptr, x.indices, values * scale, keep, a.reshape(len(a), *heads), y)
+    return y.reshape(rows, *a.shape[1:])
 
 
 def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
-    xc = _checked(W, keep, x, p)
-    return rows_times(x.indptr, x.indices, xc, W), (xc, x)          # (1)
+    cache = _checked(W, keep, x), keep, x, p
+    return _in_loops(_rows_times, W, x.shape[0], cache), cache                                          # (1)
 
 
 def sparse_matmul_backward_loops(dy, cache):
-    xc, x = cache
-    indptr, rows, order = x.transposed
-    return rows_times(indptr, rows, xc.take(order, axis=0), dy), None            # (2)
+    _, _, x, _ = cache
+    return _in_loops(_back_to_W, dy, x.shape[1], cache), None                                           # (2)
 
 
 # %% 3. The op
