@@ -169,6 +169,15 @@ def test_a_mask_keeps_the_share_that_p_leaves_in_every_place(p):
     assert draw_mask(rng, (0, 3), p).shape == (0, 3)
 
 
+@pytest.mark.parametrize("shape", [(123, 457), (3,), (0, 2), (20_001,)])
+def test_a_mask_has_the_same_bits_drawn_by_numpy_or_in_loops(shape):
+    masks = []
+    for backend in ("numpy", "numba"):
+        with tn.use_backend(backend):
+            masks.append(draw_mask(np.random.default_rng(3), shape, 0.6))
+    np.testing.assert_array_equal(*masks)
+
+
 def test_dropout_keeps_the_mean_and_drops_the_share_p():
     x = np.ones((400, 500), np.float32)
     y = Dropout(0.2, rng=0)(tn.Tensor(x)).data

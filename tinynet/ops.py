@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from tinynet import threads
 from tinynet.engine import Op, Tensor
 from tinynet.shapes import ShapeError
 
@@ -191,10 +192,15 @@ def absolute_backward(dy, x):
 
 
 # %% Matrix product
+def _product(a, b):
+    with threads.for_product(a.size * b.shape[-1]):
+        return np.matmul(a, b)
+
+
 @needs("a's last axis must be as long as b's last but one (or only) one, and the axes before them equal or 1; "
        "transpose one, e.g. with .swapaxes(-1, -2)")
 def matmul_forward(a, b):
-    return np.matmul(a, b), (a, b)
+    return _product(a, b), (a, b)
 
 
 def matmul_backward(dy, cache):
@@ -203,7 +209,7 @@ def matmul_backward(dy, cache):
     A, B = (a[None, :] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     dY = dy[..., None] if b.ndim == 1 else dy
     dY = dY[..., None, :] if a.ndim == 1 else dY
-    dA, dB = np.matmul(dY, B.swapaxes(-1, -2)), np.matmul(A.swapaxes(-1, -2), dY)
+    dA, dB = _product(dY, B.swapaxes(-1, -2)), _product(A.swapaxes(-1, -2), dY)
     return unbroadcast(dA, A.shape).reshape(a.shape), unbroadcast(dB, B.shape).reshape(b.shape)
 
 

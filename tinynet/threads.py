@@ -1,4 +1,4 @@
-"""Independent parts of one job on all threads of BLAS: a thread a part, instead of all threads on every small product.
+"""Threads of BLAS: none but one for a small product, or a thread for each independent part of one job.
 
 A product of 128 x 64 numbers is over before a second thread has woken up.  NumPy's own OpenBLAS can be told to
 use one thread; where NumPy has another BLAS the parts run one after the other, as they would without this file.
@@ -8,7 +8,7 @@ import ctypes
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -23,6 +23,7 @@ def _openblas():
         return None
 
 
+SMALL = range(2**18, 2**27)     # multiplications in a product; below it OpenBLAS takes one thread by itself
 _lock, _callers, _before = threading.Lock(), 0, 1
 
 
@@ -42,6 +43,13 @@ def _one_blas_thread(get, set_):
             _callers -= 1
             if _callers == 0:
                 set_(_before)
+
+
+def for_product(multiplications):
+    """A context in which BLAS uses one thread where a product is too small to gain by two, though OpenBLAS thinks it
+    isn't: its second thread has to be woken, and to wait for a core that a kernel's thread may still spin on.
+    """
+    return _one_blas_thread(*_openblas()) if multiplications in SMALL and _openblas() else nullcontext()
 
 
 def available():

@@ -14,10 +14,10 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, jit
+from tinynet.jit import contiguous, jit, parallel_jit, prange
 from tinynet.shapes import ShapeError
 
-AT_ONCE = 2**17         # random numbers that stay in the processor's cache until they are looked at
+STEP, MIX_1, MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))      # of SplitMix64
 
 
 def _checked(p):
@@ -49,12 +49,23 @@ def mask_and_scale(x, keep_mask, p):
 
 
 def draw_mask(rng, shape, p):
-    """Which entries stay: booleans of this shape, True with probability 1 - p, to the nearest 1 / 65,536."""
-    keep = np.empty(math.prod(shape), bool)
-    for some in (keep[i:i + AT_ONCE] for i in range(0, len(keep), AT_ONCE)):
-        numbers = rng.integers(2**64 - 1, size=-(-len(some) // 4), dtype=np.uint64, endpoint=True).view(np.uint16)
-        np.greater_equal(numbers[:len(some)], round(65_536 * p), out=some)
-    return keep.reshape(shape)
+    """Which entries stay: booleans of this shape, True with probability 1 - p, to the nearest 1 / 65,536.
+
+    The generator gives the seed of SplitMix64 (Steele, Lea and Flood 2014), whose i-th number needs none before it.
+    """
+    count, seed = math.prod(shape), rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
+    keep = np.empty((-(-count // 4), 4), bool)
+    draw = _draw_mask if dropout.pair(count)[0] is dropout_forward else _draw_mask_loops
+    draw(seed, round(65_536 * p), keep.view(np.uint8))
+    return keep.reshape(-1)[:count].reshape(shape)
+
+
+def _draw_mask(seed, low, keep):
+    """1 where 16 of a number's 64 bits, four entries from one number, are at least `low`, else 0."""
+    z = seed + STEP * np.arange(len(keep), dtype=np.uint64)
+    z = (z ^ (z >> np.uint64(30))) * MIX_1
+    z = (z ^ (z >> np.uint64(27))) * MIX_2
+    keep[:] = (z ^ (z >> np.uint64(31))).astype("<u8").view("<u2").reshape(-1, 4) >= low
 
 
 def must_be_mask(block, keep):
@@ -81,6 +92,17 @@ def bits_and_scale(x, keep, p, shape=()):
     if keep is None:
         return np.ones(shape, np.uint8), x.dtype.type(1)
     return contiguous(keep).view(np.uint8), x.dtype.type(1 / (1 - _checked(p)))
+
+
+@parallel_jit
+def _draw_mask_loops(seed, low, keep):
+    for i in prange(len(keep)):
+        z = seed + STEP * np.uint64(i)
+        z = (z ^ (z >> np.uint64(30))) * MIX_1
+        z = (z ^ (z >> np.uint64(27))) * MIX_2
+        z = z ^ (z >> np.uint64(31))
+        for k in range(4):
+            keep[i, k] = ((z >> np.uint64(16 * k)) & np.uint64(65_535)) >= np.uint64(low)
 
 
 @jit
