@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+import tinynet as tn
 from tinynet import threads
 
 
@@ -36,6 +37,20 @@ def test_one_part_or_another_blas_runs_here(blas, monkeypatch):
     threads.each(lambda part: here.append(threading.current_thread()), [0, 1])
     assert here == 3 * [threading.current_thread()]
     assert blas == [2]
+
+
+@pytest.mark.parametrize(("a", "b", "told"), [
+    ((128, 64), (64, 64), [2, 1, 2]),           # OpenBLAS would take two threads
+    ((64, 64), (64, 32), [2]),                  # here it takes one by itself
+    ((2, 512, 512), (512, 512), [2]),           # here two pay
+    ((64, 64, 64), (64, 2), [2]),               # of a batch each product is small
+    ((512, 512), (512,), [2, 1, 2]),
+    ((64, 64), (64,), [2]),
+])
+def test_a_product_too_small_for_two_threads_takes_one(blas, a, b, told):
+    product = tn.Tensor(np.ones(a, np.float32)) @ np.ones(b, np.float32)
+    assert (product.data == a[-1]).all()
+    assert blas == told
 
 
 def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):

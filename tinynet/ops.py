@@ -193,7 +193,8 @@ def absolute_backward(dy, x):
 
 # %% Matrix product
 def _product(a, b):
-    with threads.for_product(a.size * b.shape[-1]):
+    columns = b.shape[-1] if b.ndim > 1 else 1
+    with threads.for_product(math.prod(a.shape[-2:]) * columns):        # of one product, there may be a batch of them
         return np.matmul(a, b)
 
 

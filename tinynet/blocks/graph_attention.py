@@ -18,7 +18,7 @@
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
 a (M, F), b (M), those of s and those of r: the two halves of a . [h[i] || h[j]] of shi 2.4
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
-(1)-(9) are one op, (10) (11) another; (12)-(14) the module around them, which adds bias and residual before (13) or (14)
+(1)-(9) are one op, (10) (11) another; (12)-(14) the module, which adds bias and residual before (13) or (14)
 sigma  leaky ReLU with the given slope, 0.2 in the paper
 keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
 c      dropout of the coefficients: keep / (1 - p)
@@ -125,8 +125,8 @@ def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0
     beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
     _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
     np.exp(beta, out=beta)                      # NumPy's takes several numbers at once, a scalar loop doesn't
-    y = np.zeros_like(h)
-    _mixed(graph.indptr, graph.indices, beta, *bits_and_scale(h, keep, p, beta.shape), h, np.zeros_like(s), y)      # (2) (3)
+    y, c = np.zeros_like(h), bits_and_scale(h, keep, p, beta.shape)
+    _mixed(graph.indptr, graph.indices, beta, *c, h, np.zeros_like(s), y)       # (2) (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
 
 
