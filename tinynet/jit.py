@@ -5,7 +5,7 @@ tinynet, and a run on the NumPy backend never needs it.  The machine code is kep
 (NUMBA_CACHE_DIR, else __pycache__); where neither can be written, work goes on without one.
 
 Inside a kernel `prange` marks a loop whose iterations own their outputs, so that results are
-the same bits for any number of threads.
+the same bits for any number of threads.  A sum over all rows is taken in PARTS sums, each over rows of its own.
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy as np
 
 from tinynet.shapes import block_name
 
+PARTS = 4
 prange = range      # numba's own prange takes this name's place when a kernel is compiled
 
 # numba's default thread pool ends the process when two threads start kernels at once
@@ -46,8 +47,11 @@ class Kernel:
             return self._compiled(*args)
 
     def _compile(self, cache=True):
+        import llvmlite.binding
         import numba
 
+        # LLVM would take 32 numbers at once, and one by one what is left: of the 8 features of a head, all
+        llvmlite.binding.set_option("", "-force-vector-interleave=1")
         self.loops.__globals__["prange"] = numba.prange
         try:
             compiler = numba.njit(cache=cache, parallel=self.parallel, fastmath=self.fastmath, error_model="numpy",

@@ -36,7 +36,7 @@ from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.engine import Op, no_grad
 from tinynet.graph import SparseRows, must_fit
-from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
 from tinynet.ops import concatenate
 from tinynet.shapes import ShapeError, sizes
 
@@ -181,14 +181,15 @@ def _half_score(h, a, s):
 
 
 @parallel_jit
-def _back_to_heads(ds, h, a, dh, da, db):
+def _back_to_halves(ds, h, a, dh, da, db):
     N, M, F = h.shape
-    for m in prange(M):
-        for i in range(N):
-            for f in range(F):
-                dh[i, m, f] = ds[i, m] * a[m, f]                            # (11)
-                da[m, f] += ds[i, m] * h[i, m, f]
-            db[m] += ds[i, m]
+    for part in prange(PARTS):
+        for i in range(part * N // PARTS, (part + 1) * N // PARTS):
+            for m in range(M):
+                for f in range(F):
+                    dh[i, m, f] = ds[i, m] * a[m, f]                        # (11)
+                    da[part, m, f] += ds[i, m] * h[i, m, f]
+                db[part, m] += ds[i, m]
 
 
 def half_score_forward_loops(h, a, b):
@@ -201,9 +202,9 @@ def half_score_forward_loops(h, a, b):
 
 def half_score_backward_loops(ds, cache):
     ds, h, a = contiguous(ds, *cache)
-    dh, da, db = np.empty_like(h), np.zeros_like(a), np.zeros(len(a), a.dtype)
-    _back_to_heads(ds, h, a, dh, da, db)                                    # (11)
-    return dh, da, db
+    dh, da, db = np.empty_like(h), np.zeros((PARTS, *a.shape), a.dtype), np.zeros((PARTS, len(a)), a.dtype)
+    _back_to_halves(ds, h, a, dh, da, db)                                   # (11)
+    return dh, da.sum(axis=0), db.sum(axis=0)
 
 
 # %% 3. The ops

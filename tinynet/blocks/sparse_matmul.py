@@ -17,7 +17,7 @@ import numpy as np
 from tinynet.blocks.dropout import bits_and_scale, drawn, dropout, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -54,7 +54,7 @@ def sparse_matmul_backward(dy, cache):
     return np.einsum("ndm,nmf->dmf", x.spread(_thinned(values, keep, p)), dy), None                     # (2)
 
 
-# %% 2. The same in loops over the numbers: each row owns its part of y, and each head its part of dW
+# %% 2. The same in loops over the numbers: each row owns its part of y, and each part of the rows a dW
 @parallel_jit
 def _rows_times(indptr, indices, values, keep, W, y):
     N, M, F = y.shape
@@ -68,32 +68,33 @@ def _rows_times(indptr, indices, values, keep, W, y):
 @parallel_jit
 def _back_to_W(indptr, indices, values, keep, dy, dW):
     N, M, F = dy.shape
-    for m in prange(M):
-        for n in range(N):
+    for part in prange(PARTS):
+        for n in range(part * N // PARTS, (part + 1) * N // PARTS):
             for k in range(indptr[n], indptr[n + 1]):
-                for f in range(F):
-                    dW[indices[k], m, f] += values[k] * np.float32(keep[k, m]) * dy[n, m, f]            # (2)
+                for m in range(M):
+                    for f in range(F):
+                        dW[part, indices[k], m, f] += values[k] * np.float32(keep[k, m]) * dy[n, m, f]  # (2)
 
 
-def _in_loops(kernel, a, rows, cache):
-    """What the kernel makes of a (., M, F): (rows, M, F).  Heads that drop nothing run as one, in longer loops."""
+def _in_loops(kernel, a, shape, cache):
+    """What the kernel makes of a (., M, F): (*shape, M, F).  Heads that drop nothing run as one, in longer loops."""
     values, keep, x, p = cache
     values, a = contiguous(values, a)
     heads = (1, math.prod(a.shape[1:])) if keep is None else a.shape[1:]
     keep, scale = bits_and_scale(a, keep, p, (len(values), 1))
-    y = np.zeros((rows, *heads), a.dtype)
+    y = np.zeros((*shape, *heads), a.dtype)
     kernel(x.indptr, x.indices, values * scale, keep, a.reshape(len(a), *heads), y)
-    return y.reshape(rows, *a.shape[1:])
+    return y.reshape(*shape, *a.shape[1:])
 
 
 def sparse_matmul_forward_loops(W, keep=None, x=None, p=0):
     cache = _checked(W, keep, x), keep, x, p
-    return _in_loops(_rows_times, W, x.shape[0], cache), cache                                          # (1)
+    return _in_loops(_rows_times, W, x.shape[:1], cache), cache                                         # (1)
 
 
 def sparse_matmul_backward_loops(dy, cache):
     _, _, x, _ = cache
-    return _in_loops(_back_to_W, dy, x.shape[1], cache), None                                           # (2)
+    return _in_loops(_back_to_W, dy, (PARTS, x.shape[1]), cache).sum(axis=0), None                      # (2)
 
 
 # %% 3. The op
