@@ -53,8 +53,8 @@ def copy_weights(ours, theirs):
     for a, b in zip(ours, theirs.layers, strict=True):
         with torch.no_grad():
             b.lin.weight.copy_(torch.from_numpy(a.W.data.reshape(len(a.W), -1).T.copy()))
-            b.att_dst.copy_(torch.from_numpy(a.a_left.data)[None])
-            b.att_src.copy_(torch.from_numpy(a.a_right.data)[None])
+            b.att_dst.copy_(torch.from_numpy(a.a.data[:1]))
+            b.att_src.copy_(torch.from_numpy(a.a.data[1:]))
             if a.W_skip is not None:
                 b.res.weight.copy_(torch.from_numpy(a.W_skip.data.reshape(len(a.W), -1).T.copy()))
 

@@ -92,8 +92,8 @@ compare("2.5, h''", elu(mixed[:, 0]).data,
 # Head 2 swaps the features and reads h'_j's second alone: alpha_ij / ln 2 = 1, 2, 0, 0 for j = 0, 1, 2, 3.
 layer = GraphAttention(2, 2, heads=2, dtype=float)
 layer.W.data[:] = np.stack([W, [[0, 1], [1, 0]]]).transpose(2, 0, 1)            # (F, M, F'): x W, not W x
-layer.a_left.data[:] = unit * np.array([[1, 0], [0, 0]])
-layer.a_right.data[:] = unit * np.array([[0, 1], [0, 1]])
+layer.a.data[0] = unit * np.array([[1, 0], [0, 0]])
+layer.a.data[1] = unit * np.array([[0, 1], [0, 1]])
 second = np.array([[-5/7, 10/7], [-1, 5/3], [-3/2, 1/2], [-2, 0]])
 compare("2.6, before g", layer(x, four).data, np.concatenate([by_hand, second], axis=1))
 lesson.number("2.6: numbers a node, two heads of two", layer(x, four).shape[1], 4, "by hand")

@@ -68,7 +68,7 @@ def test_weights_mix_the_neighbours_to_what_the_layer_returns(rng, two_rings, at
 def test_each_head_drops_features_and_coefficients_of_its_own(two_rings):
     """Both heads have the same parameters, and x is all ones: what differs between them is what was dropped."""
     layer = GraphAttention(3, 2, heads=2, p=0.5, rng=0)
-    layer.W.data[:], layer.a_left.data[:], layer.a_right.data[:] = 1, 0, 0
+    layer.W.data[:], layer.a.data[:] = 1, 0
     layer.features = lambda x: tn.Tensor(np.ones((10, 2, 2), np.float32))       # without the dropout of the input
     y = layer(np.ones((10, 3), np.float32), two_rings).data.reshape(10, 2, 2)
     assert (y[:, 0] != y[:, 1]).any(axis=1).sum() > 5                           # between the heads
@@ -91,7 +91,7 @@ def test_what_is_no_graph_and_features_that_do_not_fit(two_rings):
 def test_by_the_equations_for_one_node(rng, two_rings):
     """shi 2.1-2.6 for node 0, and the mean over the heads of 2.7."""
     x, layer = rng.normal(size=(10, 3)), GraphAttention(3, 2, heads=2, rng=0, dtype=float)
-    W, a_left, a_right = (p.data for p in (layer.W, layer.a_left, layer.a_right))
+    W, (a_left, a_right) = layer.W.data, layer.a.data
     heads = []
     for m in range(2):
         h = x @ W[:, m]

@@ -103,7 +103,7 @@ ORACLES = dict(
     linear=F.linear, sigmoid=torch.sigmoid, tanh=torch.tanh, relu=F.relu, gelu=F.gelu,
     leaky_relu=lambda x, slope=0.01: F.leaky_relu(x, slope), elu=F.elu, maxout=maxout, lp_unit=lp_unit,
     dropout=lambda x, keep, p=0.5: x * keep / (1 - p),
-    half_score=lambda h, a, b: (h * a).sum(dim=-1) + b,
+    half_scores=lambda h, a, b: torch.einsum("imf,smf->sim", h, a) + b[:, None],
     dropout_matmul=lambda x, W, keep, p: torch.einsum("mnd,dmf->nmf", x * keep / (1 - p), W),
     softmax=lambda x, axis=-1: torch.softmax(x, dim=axis),
     log_sum_exp=lambda x, axis=-1: torch.logsumexp(x, dim=axis), cross_entropy=cross_entropy,

@@ -394,9 +394,9 @@ def _graph_and_scores(rng, N, M, F):
     return Graph.from_edges(edges, N), arrays
 
 
-@case(_graph_attention.half_score)
-def half_score(rng, N, M, F):
-    return rng.normal(size=(N, M, F)), rng.normal(size=(M, F)), rng.normal(size=M)
+@case(_graph_attention.half_scores)
+def half_scores(rng, N, M, F):
+    return rng.normal(size=(N, M, F)), rng.normal(size=(2, M, F)), rng.normal(size=(2, M))
 
 
 @case(_graph_attention.graph_attention)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet.blocks.dropout_matmul import dropout_matmul_backward
-from tinynet.blocks.graph_attention import graph_attention_backward, half_score_backward
+from tinynet.blocks.graph_attention import graph_attention_backward, half_scores_backward
 from tinynet.blocks.sparse_matmul import sparse_matmul_backward
 
 from .registry import mutant
@@ -52,22 +52,22 @@ def kept_but_not_scaled_up(dy, cache):
     return dh * (1 - cache[-1]), ds, dr, None
 
 
-@mutant("half_score", "sign")
+@mutant("half_scores", "sign")
 def nodes_pulled_the_wrong_way(dy, cache):
-    dh, da, db = half_score_backward(dy, cache)
+    dh, da, db = half_scores_backward(dy, cache)
     return -dh, da, db
 
 
-@mutant("half_score", "not summed")
+@mutant("half_scores", "not summed")
 def score_bias_of_the_first_node(dy, cache):
-    dh, da, _ = half_score_backward(dy, cache)
-    return dh, da, dy[0]
+    dh, da, _ = half_scores_backward(dy, cache)
+    return dh, da, dy[:, 0]
 
 
-@mutant("half_score", "factor")
+@mutant("half_scores", "factor")
 def attention_vector_averaged(dy, cache):
-    dh, da, db = half_score_backward(dy, cache)
-    return dh, da / len(dy), db
+    dh, da, db = half_scores_backward(dy, cache)
+    return dh, da / len(dh), db
 
 
 @mutant("sparse_matmul", "sign")

@@ -9,14 +9,14 @@
     (7)  ds[i] = sum_j dz[i,j]
     (8)  dr[j] = sum_i dz[i,j]
     (9)  dh[j] = sum_i beta[i,j] c[i,j] dy[i]
-    (10)  s[i] = a h[i] + b, r likewise             shi 2.4
-    (11)  dh[i] = ds[i] a,  da = sum_i ds[i] h[i],  db = sum_i ds[i]
+    (10)  s[i] = a[1] h[i] + b[1],  r[i] = a[2] h[i] + b[2]         shi 2.4
+    (11)  dh[i] = ds[i] a[1] + dr[i] a[2],  da[1] = sum_i ds[i] h[i],  db[1] = sum_i ds[i],  da[2], db[2] likewise
     (12)  h[i,m] = W[m] x[i]                        shi 2.1
     (13)  y'[i] = y[i,1] || ... || y[i,M]           shi 2.6
     (14)  y'[i] = sum_m y[i,m] / M                  shi 2.7
 
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
-a (M, F), b (M), those of s and those of r: the two halves of a . [h[i] || h[j]] of shi 2.4
+a (2, M, F), b (2, M): the two halves of a . [h[i] || h[j]] of shi 2.4, each with a bias
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
 (1)-(9) are one op, (10) (11) another; (12)-(14) the module, which adds bias and residual before (13) or (14)
 sigma  leaky ReLU with the given slope, 0.2 in the paper
@@ -78,15 +78,15 @@ def graph_attention_backward(dy, cache):
     return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
 
 
-def half_score_forward(h, a, b):
-    """Raises ShapeError where h (N M F), a (M F) and b (M) don't fit."""
-    sizes("h: N M F, a: M F, b: M", h, a, b)
-    return np.einsum("imf,mf->im", h, a) + b, (h, a)                        # (10)
+def half_scores_forward(h, a, b):
+    """(2, N, M): s and r.  Raises ShapeError where h (N M F), a (2 M F) and b (2 M) don't fit."""
+    sizes("h: N M F, a: 2 M F, b: 2 M", h, a, b)
+    return np.einsum("imf,smf->sim", h, a) + b[:, None], (h, a)             # (10)
 
 
-def half_score_backward(ds, cache):
+def half_scores_backward(ds, cache):
     h, a = cache
-    return ds[:, :, None] * a, np.einsum("im,imf->mf", ds, h), ds.sum(axis=0)       # (11)
+    return np.einsum("sim,smf->imf", ds, a), np.einsum("sim,imf->smf", ds, h), ds.sum(axis=1)       # (11)
 
 
 # %% 2. The same in loops over the edges: those into each node i; sums over i go over the transposed graph
@@ -172,12 +172,13 @@ def graph_attention_backward_loops(dy, cache):
 
 
 @reordering_jit
-def _half_score(h, a, s):
+def _half_scores(h, a, s):
     N, M, F = h.shape
     for i in prange(N):
-        for m in range(M):
-            for f in range(F):
-                s[i, m] += a[m, f] * h[i, m, f]                             # (10)
+        for half in range(2):
+            for m in range(M):
+                for f in range(F):
+                    s[half, i, m] += a[half, m, f] * h[i, m, f]             # (10)
 
 
 @parallel_jit
@@ -185,31 +186,32 @@ def _back_to_halves(ds, h, a, dh, da, db):
     N, M, F = h.shape
     for part in prange(PARTS):
         for i in range(part * N // PARTS, (part + 1) * N // PARTS):
-            for m in range(M):
-                for f in range(F):
-                    dh[i, m, f] = ds[i, m] * a[m, f]                        # (11)
-                    da[part, m, f] += ds[i, m] * h[i, m, f]
-                db[part, m] += ds[i, m]
+            for half in range(2):
+                for m in range(M):
+                    for f in range(F):
+                        dh[i, m, f] += ds[half, i, m] * a[half, m, f]       # (11)
+                        da[part, half, m, f] += ds[half, i, m] * h[i, m, f]
+                    db[part, half, m] += ds[half, i, m]
 
 
-def half_score_forward_loops(h, a, b):
-    sizes("h: N M F, a: M F, b: M", h, a, b)
+def half_scores_forward_loops(h, a, b):
+    sizes("h: N M F, a: 2 M F, b: 2 M", h, a, b)
     h, a, b = contiguous(h, a, b)
-    s = np.zeros(h.shape[:2], h.dtype)
-    _half_score(h, a, s)                                                    # (10)
-    return s + b, (h, a)
+    s = np.zeros((2, *h.shape[:2]), h.dtype)
+    _half_scores(h, a, s)                                                   # (10)
+    return s + b[:, None], (h, a)
 
 
-def half_score_backward_loops(ds, cache):
+def half_scores_backward_loops(ds, cache):
     ds, h, a = contiguous(ds, *cache)
-    dh, da, db = np.empty_like(h), np.zeros((PARTS, *a.shape), a.dtype), np.zeros((PARTS, len(a)), a.dtype)
+    dh, da, db = (np.zeros(shape, h.dtype) for shape in (h.shape, (PARTS, *a.shape), (PARTS, *a.shape[:2])))
     _back_to_halves(ds, h, a, dh, da, db)                                   # (11)
     return dh, da.sum(axis=0), db.sum(axis=0)
 
 
 # %% 3. The ops
-half_score = Op(half_score_forward, half_score_backward, loops=(half_score_forward_loops, half_score_backward_loops),
-                loops_from=10_000)
+half_scores = Op(half_scores_forward, half_scores_backward,
+                 loops=(half_scores_forward_loops, half_scores_backward_loops), loops_from=10_000)
 graph_attention = Op(graph_attention_forward, graph_attention_backward,
                      loops=(graph_attention_forward_loops, graph_attention_backward_loops), loops_from=512)
 
@@ -225,8 +227,8 @@ class GraphAttention(nn.Module):
     p          chance to be dropped in training: entries of x and of h, and coefficients, each head on its own
     rng        a seed or np.random.Generator
 
-    W, W_skip (d_in, heads, d_out), a_left and a_right (heads, d_out) are Glorot-uniform; both halves of the score and
-    the output have a bias, as in the published code.
+    W, W_skip (d_in, heads, d_out) and a (2, heads, d_out), one half for i and one for j, are Glorot-uniform; both
+    halves of the score and the output have a bias, as in the published code.
     """
 
     def __init__(self, d_in, d_out, heads=1, average=False, residual=False, attend=True, p=0.0, rng=None,
@@ -240,8 +242,8 @@ class GraphAttention(nn.Module):
         self.W = glorot((d_in, heads, d_out), d_in + d_out)
         self.W_skip = glorot((d_in, heads, d_out), d_in + d_out) if residual else None
         if attend:
-            self.a_left, self.a_right = (glorot((heads, d_out), d_out + 1) for _ in "lr")
-            self.b_left, self.b_right = (nn.Parameter(np.zeros(heads, dtype)) for _ in "lr")
+            self.a = glorot((2, heads, d_out), d_out + 1)
+            self.b = nn.Parameter(np.zeros((2, heads), dtype))
         self.bias = nn.Parameter(np.zeros((heads, d_out), dtype))
 
     def features(self, x):
@@ -257,7 +259,8 @@ class GraphAttention(nn.Module):
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
-        return half_score(h, self.a_left, self.b_left), half_score(h, self.a_right, self.b_right)
+        both = half_scores(h, self.a, self.b)                               # (10)
+        return both[0], both[1]
 
     def forward(self, x, graph):
         must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
