@@ -83,10 +83,11 @@ def test_float32_stays_float32_and_agrees_with_float64(name):
         assert_same(single, run(*pair, arrays, settings), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in TWINNED if not name.startswith(("cross_entropy", "sparse"))])
-def test_whole_numbers_give_what_the_same_floats_give(name):
+@pytest.mark.parametrize("name", [name for name in TWINNED if not name.startswith("cross_entropy")])
+@pytest.mark.parametrize("dtype", [int, bool])
+def test_whole_numbers_and_booleans_give_what_the_same_floats_give(name, dtype):
     op, arrays, settings = drawn(name)
-    whole = [a if a is None or a.dtype == bool or i else np.round(3 * a).astype(int) for i, a in enumerate(arrays)]
+    whole = [a if a is None or a.dtype == bool or i else np.round(3 * a).astype(dtype) for i, a in enumerate(arrays)]
     floats = [whole[0].astype(float), *whole[1:]]
     for forward, _ in pairs(op):
         assert_same([forward(*whole, **settings)[0]], [op.forward(*floats, **settings)[0]])

@@ -6,12 +6,13 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.cross_entropy import cross_entropy
+from tinynet.blocks.dropout import draw_mask
 from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.graph_attention import GraphAttention
 from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.check import gradcheck
 from tinynet.graph import Graph, SparseRows
-from tinynet.models.gat import GAT
+from tinynet.models.gat import GAT, InductiveGAT
 from tinynet.shapes import ShapeError
 
 
@@ -65,6 +66,49 @@ def test_weights_mix_the_neighbours_to_what_the_layer_returns(rng, two_rings, at
     np.testing.assert_allclose(layer.eval()(x, two_rings).data, y.reshape(10, 4), rtol=1e-9)
 
 
+@pytest.mark.parametrize("attend", [True, False])
+def test_a_layer_in_training_by_the_equations(two_rings, attend):
+    """The three dropouts, each head on its own: of x, of h once the scores are taken, of beta; and every bias."""
+    graph, rng, again = two_rings, np.random.default_rng(0), np.random.default_rng()
+    layer = GraphAttention(3, 2, heads=2, residual=True, attend=attend, p=0.5, rng=0, dtype=float)
+    for p in layer.parameters():
+        p.data[:] = rng.normal(size=p.shape)
+    x = rng.normal(size=(10, 3))
+    again.bit_generator.state = layer.rng.bit_generator.state
+    y = layer(x, graph).data.reshape(10, 2, 2)
+    keep_x, keep_h, keep = (draw_mask(again, shape, 0.5) for shape in ((2, 10, 3), (10, 2, 2), (len(graph.indices), 2)))
+    for m in range(2):
+        dropped = 2 * keep_x[m] * x
+        h, z = dropped @ layer.W.data[:, m], np.zeros((10, 10))
+        if attend:
+            s, r = (h @ layer.a.data[half, m] + layer.b.data[half, m] for half in range(2))
+            z = s[:, None] + r
+        weights = np.exp(np.where(z > 0, z, 0.2 * z)) * graph.spread(np.ones(len(graph.indices)))
+        beta = weights / weights.sum(axis=1, keepdims=True) * 2 * graph.spread(keep[:, m])
+        expected = beta @ (2 * keep_h[:, m] * h) + dropped @ layer.W_skip.data[:, m] + layer.bias.data[m]
+        np.testing.assert_allclose(y[:, m], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_nets_are_their_layers_with_elu_between(rng, two_rings):
+    def elu(x):
+        return np.where(x.data > 0, x.data, np.expm1(x.data))
+
+    x, net = rng.normal(size=(10, 3)), GAT(3, 2, rng=0, dtype=float).eval()
+    assert (net.first.p, net.last.p) == (0.6, 0.6)
+    last = net.last(elu(net.first(x, two_rings)), two_rings)
+    np.testing.assert_allclose(net(x, two_rings).data, last.data, rtol=1e-9)
+    net = InductiveGAT(3, 2, width=4, rng=0, dtype=float)
+    last = net.last(elu(net.second(elu(net.first(x, two_rings)), two_rings)), two_rings)
+    np.testing.assert_allclose(net(x, two_rings).data, last.data, rtol=1e-9)
+
+
+def test_first_values():
+    layer = GraphAttention(1000, 8, heads=8, rng=0)
+    assert np.abs(layer.W.data).max() == pytest.approx(np.sqrt(6 / 1008), rel=1e-3)
+    assert np.abs(layer.a.data).max() == pytest.approx(np.sqrt(6 / 9), rel=0.05)
+    assert not layer.b.data.any() | layer.bias.data.any()
+
+
 def test_each_head_drops_features_and_coefficients_of_its_own(two_rings):
     """Both heads have the same parameters, and x is all ones: what differs between them is what was dropped."""
     layer = GraphAttention(3, 2, heads=2, p=0.5, rng=0)
@@ -84,7 +128,11 @@ def test_what_is_no_graph_and_features_that_do_not_fit(two_rings):
             net(np.ones((9, 3)), two_rings)
         with pytest.raises(ShapeError, match=r"GraphAttention: x \(N d_in\) = \(10, 4\) and a net for d_in = 3"):
             net(np.ones((10, 4)), two_rings)
-    with pytest.raises(TypeError, match="GraphAttention: graph is a ndarray; make one with"):
+        with pytest.raises(TypeError, match=r"x \(N d_in\) is a list; give an array, or SparseRows.from_scipy"):
+            net([[1, 2, 3]] * 10, two_rings)
+    with pytest.raises(ValueError, match=r"dropout: p is 1.5, but the chance to be dropped must lie in \[0, 1\)"):
+        GAT(3, 2, p=1.5)
+    with pytest.raises(TypeError, match=r"GraphAttention: graph is a numpy\.ndarray; make one with"):
         GraphAttention(3, 2, attend=False).weights(np.ones((10, 3)), np.eye(10))
 
 

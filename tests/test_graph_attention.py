@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tinynet.blocks.graph_attention import graph_attention
+from tinynet.blocks.graph_convolution import GraphConvolution
 from tinynet.graph import Graph, SparseRows
 from tinynet.shapes import ShapeError
 
@@ -20,6 +21,12 @@ def test_edges_are_sorted_and_counted_once():
     assert [graph.neighbours(i).tolist() for i in range(4)] == [[2], [1], [0, 1], []]
     assert graph.edges.tolist() == [[0, 2], [1, 1], [2, 0], [2, 1]]
     assert repr(graph) == "Graph(4 nodes, 4 edges)"
+
+
+def test_edges_of_any_kind_of_numbers_and_of_anything_that_yields_them():
+    pairs = [(0, 2), (1, 2), (2, 0)]
+    for edges in (np.array(pairs, np.uint64), np.array(pairs, np.int8), iter(pairs), set(pairs)):
+        assert Graph.from_edges(edges, 3).edges.tolist() == [[0, 2], [1, 2], [2, 0]]
 
 
 def test_transposed_names_who_attends_to_a_node_and_by_which_edge():
@@ -71,12 +78,25 @@ def test_scipy_matrices():
     np.testing.assert_array_equal(counts.normalised().dense(), [[0.25, 0.75], [0, 0]])
     with pytest.raises(ShapeError, match="one row and one column a node make it square"):
         Graph.from_scipy(sparse.csr_array((2, 3)))
+    for read in (Graph.from_scipy, SparseRows.from_scipy):
+        with pytest.raises(TypeError, match=r"this is a list and no scipy\.sparse matrix; make one, or use from_dense"):
+            read([[1]])
+    with pytest.raises(ShapeError, match=r"graph: the matrix has shape \(3,\)"):
+        Graph.from_scipy(sparse.coo_array(np.ones(3)))
+    with pytest.raises(ShapeError, match=r"SparseRows: the matrix has shape \(3,\), but needs two axes"):
+        SparseRows.from_scipy(sparse.coo_array(np.ones(3)))
+    with pytest.raises(TypeError, match=r"GraphConvolution: x \(N d_in\) is a scipy.*; give an array, or SparseRows"):
+        GraphConvolution(3, 2)(numbers, Graph.from_edges([], 3))
 
 
 def test_networkx_graphs():
     networkx = pytest.importorskip("networkx")
     path = networkx.path_graph(["a", "b", "c"])
     assert Graph.from_networkx(path).edges.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    with pytest.raises(TypeError, match="graph: this is a dict and no networkx graph; make one, or use"):
+        Graph.from_networkx({})
+    with pytest.raises(TypeError, match=r"GraphConvolution: graph is a networkx\..*Graph; make one with"):
+        GraphConvolution(3, 2)(np.ones((3, 3)), path)
     one_way = networkx.DiGraph([("a", "b"), ("b", "c")])
     assert Graph.from_networkx(one_way).edges.tolist() == [[0, 1], [1, 2]]
 
@@ -87,6 +107,7 @@ def test_networkx_graphs():
     ([(0.0, 1.0)], TypeError, "the edges hold float64"),
     ([(0, 1, 2)], ShapeError, "the edges have shape (1, 3)"),
     ([0, 1], ShapeError, "the edges have shape (2,)"),
+    (None, ShapeError, "the edges have shape ()"),
     ([(0, 1), (2,)], ShapeError, "the edges are rows of different lengths"),
 ])
 def test_bad_edges(edges, error, message):
@@ -163,7 +184,7 @@ def test_the_loops_never_make_a_matrix_of_all_pairs():
     (dict(keep=np.ones((5, 2), bool)), ShapeError, "keep (E M) = (5, 2) and a graph of 2 edges"),
     (dict(keep=np.ones((2, 2))), TypeError, "keep holds float64; give booleans"),
     (dict(graph=Graph.from_edges([], 7)), ShapeError, "a graph of 7 nodes: N is 3 and 7"),
-    (dict(graph=np.ones((3, 3))), TypeError, "graph is a ndarray; make one with Graph.from_edges"),
+    (dict(graph=np.ones((3, 3))), TypeError, "graph is a numpy.ndarray; make one with Graph.from_edges"),
 ])
 def test_bad_input(forward, backward, change, error, message):
     good = dict(h=np.ones((3, 2, 3)), s=np.ones((3, 2)), r=np.ones((3, 2)), graph=Graph.from_edges([(0, 1), (1, 2)], 3))

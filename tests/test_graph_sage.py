@@ -212,6 +212,16 @@ def test_sparse_and_full_features_are_the_same(rng, two_rings):
     np.testing.assert_array_equal(full, sparse)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+@pytest.mark.parametrize("aggregator", ["gcn", "mean"])
+def test_marks_in_place_of_numbers_count_as_numbers(aggregator, dtype):
+    """A star of 299 neighbours: more than 8 bits can count."""
+    star, x = Graph.from_edges([(0, i) for i in range(1, 300)], 300), np.arange(600).reshape(300, 2) % 3 == 1
+    net = GraphSAGE(2, 3, aggregator, samples=None, rng=0)
+    expected = net(x.astype(np.float32), star, np.array([0])).data
+    np.testing.assert_allclose(net(x.astype(dtype), star, np.array([0])).data, expected, rtol=1e-5)
+
+
 @EACH
 def test_it_learns_which_ring_a_node_is_on(two_rings, aggregator):
     labels, known = np.repeat([0, 1], 6), np.array([1, 4, 8, 11])

@@ -125,6 +125,11 @@ def test_a_small_structure(tmp_path):
     graphs = ppi_structure(tmp_path)
     assert [graph.edges.tolist() for graph in graphs["train"]] == [[[0, 1], [1, 0], [2, 2]], [[0, 1], [1, 0]]]
     assert ([graph.nodes for graph in graphs["test"]], graphs["val"]) == ([1], [])
+    whole = dict(np.load(tmp_path / STRUCTURE))
+    for wrong in (dict(split=["train", "valid", "train"]), dict(edge_ptr=[0, 2, 2, 2])):
+        np.savez(tmp_path / STRUCTURE, **whole | wrong)
+        with pytest.raises(ValueError, match=r"it has 3 edges, but uses [23], or parts other than train, val, test"):
+            ppi_structure(tmp_path)
     cut(STRUCTURE)(tmp_path)
     with pytest.raises(ValueError, match=rf"ppi_structure: {STRUCTURE} can't be read, it is truncated"):
         ppi_structure(tmp_path)

@@ -48,6 +48,27 @@ def test_gats_recipe_for_each_citation_graph(papers, monkeypatch, system, datase
     assert (adam.lr, adam.l2, rule.by) == (lr, l2, by)
 
 
+@pytest.mark.parametrize(("system", "lr", "wait", "epochs", "width", "p"), [
+    ("GAT", 0.005, 20, 100_000, 64, 0.6), ("GCN", 0.01, 10, 200, 16, 0.5), ("MLP", 0.01, 10, 200, 16, 0.5),
+    ("Chebyshev K=3", 0.01, 10, 200, 16, 0.5), ("GCN-64 ELU", 0.01, 10, 200, 64, 0.5)])
+def test_what_a_system_of_fig9_sees_and_is_judged_by(papers, monkeypatch, system, lr, wait, epochs, width, p):
+    """Trained on train, watched on val, measured on val and test; nothing else is ever looked at."""
+    seen, judged = [], []
+    monkeypatch.setattr(transductive, "fit_nodes", lambda *a, **b: seen.extend([a, b]) or {"epoch": []})
+    monkeypatch.setattr(transductive, "measure", lambda *a: judged.append(a[-1]) or {"accuracy": len(judged)})
+    measured = variants(transductive.FIG9)[system]("cora", 0, None)
+    assert measured == {"epochs": 0, "val accuracy": 100, "test accuracy": 200}
+    (net, x, graph, _, train, val, adam, rule, most), settings = seen
+    np.testing.assert_allclose(np.bincount(x.rows, x.values), 1, rtol=1e-5)
+    assert np.array_equal(graph.edges, (papers.graph.with_self_loops() if system == "GAT" else papers.graph).edges)
+    for nodes, right in zip((train, val, *judged), (papers.train, papers.val, papers.val, papers.test), strict=True):
+        np.testing.assert_array_equal(nodes, right)
+    first = net.first.W[0] if system.startswith("Chebyshev") else net.first.W
+    assert (first.data[0].size, net.first.p, net.last.p) == (width, p, p)
+    assert (adam.lr, rule.epochs, most) == (lr, wait, epochs)
+    assert settings.get("penalty") is (None if system == "GAT" else transductive.half_squared_norm)
+
+
 def test_the_penalty_is_half_the_squared_norm_of_the_first_layer():
     net = GCN(3, 2, width=4, rng=0)
     expected = 0.5 * 5e-4 * (net.first.W.data ** 2).sum()
@@ -69,6 +90,35 @@ def test_the_nets_for_ppi_are_as_wide_as_the_papers_and_drop_nothing(proteins, m
 def test_each_system_of_our_inductive_task_learns_more_than_chance(papers, system):
     measured = variants(inductive.PUBMED)[system]("pubmed in pieces", 0, None)
     assert (measured["val accuracy"] + measured["test accuracy"]) / 2 > 40
+
+
+@pytest.mark.parametrize("attend", [True, False])
+def test_what_the_inductive_nets_see(papers, proteins, monkeypatch, attend):
+    """No dropout, no penalty, self-loops; two graphs a step on PPI; Const-GAT is GAT without attention."""
+    seen = []
+    monkeypatch.setattr(inductive.train, "fit", lambda *a, **b: seen.append((*a, b)))
+    monkeypatch.setattr(inductive, "fit_nodes", lambda *a: seen.append(a))
+    system, (_, _, cut, *nodes) = "GAT" if attend else "Const-GAT", inductive.cut_pubmed(None)
+    variants(inductive.FIG8)[system]("ppi", 0, None)
+    variants(inductive.PUBMED)[system]("pubmed in pieces", 0, None)
+    (on_ppi, loss, (learn,), adam, _, settings), (in_pieces, _, graph, _, train, val, its_adam, rule, _) = seen
+    assert (on_ppi.second.attend, in_pieces.last.attend, in_pieces.first.p) == (attend, attend, 0)
+    assert [(a.lr, a.l2) for a in (adam, its_adam)] == [(0.005, 0), (0.005, 0)]
+    assert (learn.tolist(), settings["val"][0].tolist()) == ([*range(6)], [6, 7])
+    assert (settings["batch_size"], settings["patience"], rule.by) == (2, 100, ("loss", "accuracy"))
+    assert np.array_equal(graph.edges, cut.with_self_loops().edges)
+    assert all(map(np.array_equal, (train, val), nodes))
+    assert np.isfinite(loss(on_ppi, [0, 3]).item())
+
+
+@pytest.mark.parametrize(("system", "samples"), [("GraphSAGE-mean", [25, 10]), ("GraphSAGE*", [25, 10, 10])])
+def test_what_graph_sage_sees_on_ppi(proteins, monkeypatch, system, samples):
+    seen = []
+    monkeypatch.setattr(inductive, "_fit_sage", lambda *a: seen.extend(a))
+    variants(inductive.FIG8)[system]("ppi", 0, None)
+    net, x, graph, nodes, *_ = seen
+    assert (net.samples, len(x), len(nodes)) == (samples, 120, 120)
+    assert not (graph.rows == graph.indices).any()
 
 
 def test_pieces_hold_what_is_nearest_and_no_edge_leaves_them(papers):

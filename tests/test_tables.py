@@ -176,10 +176,27 @@ def test_runs_that_went_astray_do_not_pass_as_spread():
     assert report.verdict(table, "New", "a", "51.0 +- 0.5", [15.0, 51.0, 52.0, 53.0]) == \
         "single runs from 15.0 to 53.0, half of them above 51.5"
     assert report.verdict(table, "New", "a", "51.0 +- 0.5", [50.0, 51.0, 52.0]) == ""
+    assert report.verdict(graph.FIG8, "GAT", "ppi", "0.973 +- 0.002", [0.1, 0.97, 0.975, 0.974]) == \
+        "single runs from 0.100 to 0.975, half of them above 0.972"
 
 
 def test_the_papers_values_are_those_of_the_deck():
     assert graph.FIG9.paper["GAT"] == dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3")
+    rows = {system: "/".join(paper.get(name, "-") for name in graph.FIG9.datasets)
+            for system, paper in graph.FIG9.paper.items() if "+-" not in str(paper)}
+    assert rows == {
+        "MLP": "55.1/46.5/71.4", "ManiReg": "59.5/60.1/70.7", "SemiEmb": "59.0/59.6/71.7", "LP": "68.0/45.3/63.0",
+        "DeepWalk": "67.2/43.2/65.3", "ICA": "75.1/69.1/73.9", "Planetoid": "75.7/64.7/77.2",
+        "Chebyshev": "81.2/69.8/74.4", "GCN": "81.5/70.3/79.0"}
+    assert graph.FIG9.paper["MoNet"] == dict(cora="81.7 +- 0.5", pubmed="78.8 +- 0.3")
+    assert graph.FIG9.paper["GCN-64*"] == dict(cora="81.4 +- 0.5", citeseer="70.9 +- 0.5", pubmed="79.0 +- 0.3")
+    assert [paper["ppi"] for paper in graph.FIG8.paper.values()] == [
+        "0.396", "0.422", "0.500", "0.598", "0.612", "0.600", "0.768", "0.934 +- 0.006", "0.973 +- 0.002"]
+
+
+def test_what_is_committed_is_what_the_ledger_says(tmp_path):
+    text = report.write(graph.TABLES, ledger.read(command.FIGURES / "ledger.jsonl"), tmp_path)
+    assert text == (command.FIGURES / "RESULTS.md").read_text(encoding="utf-8")
     for table in graph.TABLES:
         for row in table.paper.values():
             assert all(report.stated(value) for value in row.values())

@@ -147,8 +147,14 @@ def test_what_it_refuses(rings):
     x, graph, labels = rings
     net = GCN(12, 2, rng=0)
     adam = optim.Adam(net.parameters())
-    with pytest.raises(ValueError, match=r"train_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
-        fit_nodes(net, x, graph, labels + 5, np.array([0]), np.array([1]), adam, Window(), 1)
+    before = net.state_dict()
+    for wrong in (labels + 5, np.where(np.arange(12) == 1, 5, labels)):         # on train, on val alone
+        with pytest.raises(ValueError, match=r"fit_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
+            fit_nodes(net, x, graph, wrong, np.array([0]), np.array([1]), adam, Window(), 1)
+    np.testing.assert_array_equal(net.state_dict()["first.W"], before["first.W"])
+    alone = Graph.from_edges([], 12)
+    with pytest.raises(FloatingPointError, match="fit_nodes: the loss on val is nan; see whether x is finite"):
+        fit_nodes(net, np.where(np.arange(12)[:, None] == 1, np.nan, x), alone, labels, [0], [1], adam, Window(), 9)
     with pytest.raises(FloatingPointError, match="fit_nodes: the loss on train is nan"):
         fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
     with pytest.raises(ValueError, match="graph: there is no node -1"):
@@ -179,7 +185,7 @@ def test_what_doesnt_fit_the_graph_is_refused_in_training_and_in_measuring(rings
         fit_nodes(net, x, graph, labels, nodes, [1], optim.Adam(net.parameters()), Window(), 1)
 
     for name, do in (("fit_nodes", train), ("measure", lambda *given: measure(net, *given))):
-        with pytest.raises(TypeError, match=f"{name}: graph is a ndarray; make one with"):
+        with pytest.raises(TypeError, match=rf"{name}: graph is a numpy\.ndarray; make one with"):
             do(x, np.eye(12), labels, [0])
         with pytest.raises(ShapeError, match=rf"{name}: x \(N d_in\) = \(9, 12\) and a graph of 12 nodes: N is 9"):
             do(x[:9], graph, labels, [0])

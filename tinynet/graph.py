@@ -6,6 +6,7 @@
     [[1], [0, 2], [1], []]
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -55,24 +56,38 @@ def _nodes_there(nodes):
     return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
 
 
+def _kind(thing):
+    """What it is, and whose: there is more than one Graph."""
+    return f"{type(thing).__module__}.{type(thing).__name__}".removeprefix("builtins.")
+
+
 def must_be_graph(block, graph):
     """Raises TypeError, in the name of `block`, for what isn't a Graph."""
     if not isinstance(graph, Graph):
-        raise TypeError(f"{block}: graph is a {type(graph).__name__}; make one with Graph.from_edges, from_scipy or "
+        raise TypeError(f"{block}: graph is a {_kind(graph)}; make one with Graph.from_edges, from_scipy or "
                         "from_networkx")
 
 
 def must_fit(block, named, x, graph, d_in=None):
     """Refuse what isn't a graph with a row of x for each node, and rows that aren't d_in long where that is given.
 
-    x is `named` with its axes, N first, and `block` asks.  Raises TypeError and ShapeError.
+    x is `named` with its axes, N first, and `block` asks.  Raises TypeError, also for an x that is neither an array
+    nor SparseRows, and ShapeError.
     """
     must_be_graph(block, graph)
+    if not hasattr(x, "shape") or hasattr(x, "tocsr"):
+        raise TypeError(f"{block}: {named} is a {_kind(x)}; give an array, or SparseRows.from_scipy(x)")
     if x.shape[0] != graph.nodes:
         raise ShapeError(f"{block}: {named} = {x.shape} and a graph of {graph.nodes} nodes: N is {x.shape[0]} and "
                          f"{graph.nodes}; give one row of features a node")
     if d_in is not None and x.shape[1:] != (d_in,):
         raise ShapeError(f"{block}: {named} = {x.shape} and a net for d_in = {d_in}; make them equal")
+
+
+def _must_be_scipy(block, matrix):
+    if not hasattr(matrix, "tocsr"):
+        raise TypeError(f"{block}: this is a {_kind(matrix)} and no scipy.sparse matrix; make one, or use from_dense "
+                        "for features and from_edges for a graph")
 
 
 class Graph(Rows):
@@ -91,14 +106,15 @@ class Graph(Rows):
 
     @classmethod
     def from_edges(cls, edges, nodes):
-        """Rows (i, j) of whole numbers: i attends to j; an edge given twice counts once.
+        """Rows (i, j) of whole numbers, an array or anything that yields them: i attends to j; an edge given twice
+        counts once.
 
         Raises ShapeError unless edges is (E, 2), TypeError for edges that aren't whole numbers and
         ValueError for an edge to a node outside 0..nodes-1 or a number of nodes below 0.
         """
         nodes = _checked_count(nodes)
         try:
-            edges = np.asarray(edges)
+            edges = np.asarray(edges if hasattr(edges, "__array__") or not isinstance(edges, Iterable) else list(edges))
         except ValueError:
             raise ShapeError("graph: the edges are rows of different lengths, but each must be a pair (i, j)") from None
         edges = edges.reshape(0, 2).astype(np.int64) if edges.size == 0 else edges
@@ -113,21 +129,30 @@ class Graph(Rows):
             i, j = edges[wrong[0]].tolist()
             raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but {_nodes_there(nodes)}; correct the edge or "
                              "give more nodes")
-        rows, columns = np.divmod(np.unique(edges[:, 0].astype(np.int64) * nodes + edges[:, 1]), max(nodes, 1))
+        rows, columns = np.divmod(np.unique(edges.astype(np.int64) @ (nodes, 1)), max(nodes, 1))
         return cls(_pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
 
     @classmethod
     def from_scipy(cls, matrix):
-        """A scipy.sparse matrix (N, N): i attends to j where its entry isn't 0."""
-        rows, columns = matrix.nonzero()
-        if matrix.shape[0] != matrix.shape[1]:
+        """A scipy.sparse matrix (N, N): i attends to j where its entry isn't 0.
+
+        Raises TypeError for another kind of matrix, ShapeError for one that isn't square.
+        """
+        _must_be_scipy("graph", matrix)
+        if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ShapeError(f"graph: the matrix has shape {matrix.shape}, but one row and one column a node make "
                              "it square")
+        rows, columns = matrix.nonzero()
         return cls.from_edges(np.stack([rows, columns], axis=1), matrix.shape[0])
 
     @classmethod
     def from_networkx(cls, graph):
-        """A networkx graph; its nodes are numbered in their order, an edge u -> v lets u attend to v."""
+        """A networkx graph; its nodes are numbered in their order, an edge u -> v lets u attend to v.
+
+        Raises TypeError for what isn't one.
+        """
+        if not hasattr(graph, "is_directed"):
+            raise TypeError(f"graph: this is a {_kind(graph)} and no networkx graph; make one, or use Graph.from_edges")
         number = {node: i for i, node in enumerate(graph)}
         both = () if graph.is_directed() else ((v, u) for u, v in graph.edges())
         return cls.from_edges([(number[u], number[v]) for u, v in (*graph.edges(), *both)], len(number))
@@ -266,7 +291,13 @@ class SparseRows(Rows):
 
     @classmethod
     def from_scipy(cls, matrix):
-        """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added."""
+        """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added.
+
+        Raises TypeError for another kind of matrix, ShapeError for other than two axes.
+        """
+        _must_be_scipy("SparseRows", matrix)
+        if len(matrix.shape) != 2:
+            raise ShapeError(f"SparseRows: the matrix has shape {matrix.shape}, but needs two axes (N D)")
         rows = matrix.tocsr(copy=True)
         rows.sum_duplicates()
         return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
@@ -289,7 +320,7 @@ class SparseRows(Rows):
         """Each row divided by its sum; a row of zeros stays."""
         sums = np.bincount(self.rows, self.values, self.shape[0])
         values = self.values / np.where(sums == 0, 1, sums)[self.rows]
-        return SparseRows(self.indptr, self.indices, values.astype(np.result_type(self.values, np.float16)), self.shape)
+        return SparseRows(self.indptr, self.indices, values.astype(np.result_type(self.values, np.float32)), self.shape)
 
     def dense(self):
         """(N, D)"""

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinynet.shapes import block_name
 
-PARTS = 4
+PARTS = 4           # a fixed number, so that threads don't change the bits
 prange = range      # numba's own prange takes this name's place when a kernel is compiled
 
 # numba's default thread pool ends the process when two threads start kernels at once
@@ -81,18 +81,21 @@ def reordering_jit(loops):
     return Kernel(loops, parallel=True, fastmath={"reassoc"})
 
 
+def floating(x):
+    """The dtype of x where that is floating; float64 is computed from whole numbers and booleans."""
+    return x.dtype if x.dtype.kind == "f" else np.dtype(float)
+
+
 def contiguous(*arrays):
     """What every compiled twin does at its door, so that one signature is compiled.
 
-    Returns the arrays C-contiguous, aligned and writeable (copied only where they aren't), numbers
-    in the common dtype of the floating ones, booleans as they are.  None stays None.  Raises
-    TypeError for floats other than float32 and float64.
+    Returns the arrays C-contiguous, aligned and writeable (copied only where they aren't), in the common dtype of
+    the floating ones.  None stays None.  Raises TypeError for floats other than float32 and float64.
     """
     floats = [a.dtype for a in arrays if a is not None and a.dtype.kind == "f"]
     dtype = np.result_type(*floats) if floats else np.dtype(float)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"{block_name(2)}: compiled loops take float32 and float64, not {dtype}; convert the arrays, "
                         'or choose tinynet.use_backend("numpy")')
-    ready = tuple(None if a is None else
-                  np.require(a, None if a.dtype.kind == "b" else dtype, ["C", "A", "W"]) for a in arrays)
+    ready = tuple(None if a is None else np.require(a, dtype, ["C", "A", "W"]) for a in arrays)
     return ready if len(ready) > 1 else ready[0]

@@ -83,12 +83,14 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     """
     train, val = _parts("fit_nodes", net, x, graph, labels, train=train, val=val)
     history, kept = History(), net.state_dict()
+    _measured("fit_nodes", net, val)            # what doesn't fit shows before a weight has changed
     for epoch in range(1, epochs + 1):
         row = {"epoch": epoch, "loss": _step(net, train, optimizer, penalty)}
-        row |= {f"val_{name}": value for name, value in _measured(net, val).items()}
+        row |= {f"val_{name}": value for name, value in _measured("fit_nodes", net, val).items()}
         if penalty:
             with no_grad():
                 row["val_loss"] += penalty(net).item()
+        _must_be_finite(row["val_loss"], "val")
         history.add(row)
         keep, stop = rule(row["val_loss"], row["val_accuracy"])
         if keep:
@@ -138,20 +140,25 @@ def _part(net, x, graph, labels, nodes):
 
 def _step(net, part, optimizer, penalty):
     net.train().zero_grad()
-    loss = _loss(part.logits(net), part.labels)
+    loss = _loss("fit_nodes", part.logits(net), part.labels)
     loss = loss if penalty is None else loss + penalty(net)
-    if not np.isfinite(loss.item()):
-        raise FloatingPointError(f"fit_nodes: the loss on train is {loss.item()}; run it inside `with tinynet.debug():"
-                                 "` to see where the first NaN or inf appears, or try a smaller learning rate")
+    _must_be_finite(loss.item(), "train")
     loss.backward()
     optimizer.step()
     return loss.item()
 
 
-def _loss(logits, labels):
+def _must_be_finite(loss, part):
+    if not np.isfinite(loss):
+        raise FloatingPointError(f"fit_nodes: the loss on {part} is {loss}; see whether x is finite, run it inside "
+                                 "`with tinynet.debug():` to see where the first NaN or inf appears, or try a smaller "
+                                 "learning rate")
+
+
+def _loss(block, logits, labels):
     classes = logits.shape[1]
     if not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"train_nodes: the labels of the chosen nodes run from {labels.min()} to {labels.max()}, but "
+        raise ValueError(f"{block}: the labels of the chosen nodes run from {labels.min()} to {labels.max()}, but "
                          f"the net has the classes 0..{classes - 1}; choose labelled nodes, or a net with more classes")
     return cross_entropy(logits, labels)
 
@@ -162,11 +169,11 @@ def measure(net, x, graph, labels, nodes):
     Raises what fit_nodes raises for what doesn't fit the graph.
     """
     part, = _parts("measure", net, x, graph, labels, nodes=nodes)
-    return _measured(net, part)
+    return _measured("measure", net, part)
 
 
-def _measured(net, part):
+def _measured(block, net, part):
     with no_grad():
         logits = part.logits(net.eval())
         accuracy = float((logits.data.argmax(axis=1) == part.labels).mean())
-        return {"loss": _loss(logits, part.labels).item(), "accuracy": accuracy}
+        return {"loss": _loss(block, logits, part.labels).item(), "accuracy": accuracy}

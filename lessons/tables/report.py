@@ -12,9 +12,9 @@ HEAD = """# The papers' tables, from raw data
 
 Written by `python -m lessons.tables` from `ledger.jsonl`, which holds every run.  Paper: as printed there, with its
 spread where it gives one.  Ours: mean and standard deviation over the seeds.  Nothing was chosen by test accuracy.
-Seconds are a run's mean, beside whatever else the machine was doing.
+Seconds are a run's mean, with reading and compiling, beside whatever else the machine was doing.
 """
-FAR = 5                     # a spread so many times the paper's, or points, says that single runs went astray
+FAR = 5     # a spread so many times the paper's, or so many units of the last digit but one: runs went astray
 NAMES = {"cora": "Cora", "citeseer": "Citeseer", "pubmed": "Pubmed"}
 
 
@@ -106,7 +106,7 @@ def verdict(table, system, dataset, paper, values):
     if len(values) == 1 and system not in table.deterministic:
         return f"{difference:+.{table.digits}f}, a single run"
     our_spread = stdev(values) if len(values) > 1 else 0
-    if our_spread > FAR * max(spread, 1):
+    if our_spread > FAR * max(spread, 10 * 10 ** -table.digits):
         low, middle, high = (f"{value:.{table.digits}f}" for value in (min(values), median(values), max(values)))
         return f"single runs from {low} to {high}, half of them above {middle}"
     if abs(difference) <= max(spread, our_spread, 0.5 * 10 ** -table.digits):

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, jit, parallel_jit, prange
+from tinynet.jit import contiguous, floating, jit, parallel_jit, prange
 
 
 # %% 1. The mathematics
@@ -83,7 +83,7 @@ _erf = np.vectorize(math.erf, otypes=[float])
 
 def gelu_forward(x):
     Phi = 0.5 * (1 + _erf(x * math.sqrt(0.5)))                      # (12)
-    Phi = Phi.astype(np.result_type(x, np.float16), copy=False)
+    Phi = Phi.astype(floating(x), copy=False)
     return x * Phi, (x, Phi)                                        # (11)
 
 
@@ -139,7 +139,7 @@ def _distribution(x, Phi):
 
 
 def gelu_forward_loops(x):
-    Phi = np.empty(x.shape, np.result_type(x, np.float16))
+    Phi = np.empty(x.shape, floating(x))
     _distribution(contiguous(x).reshape(-1), Phi.reshape(-1))
     return x * Phi, (x, Phi)                                        # (11)
 

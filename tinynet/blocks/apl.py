@@ -16,10 +16,8 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange
 from tinynet.shapes import sizes
-
-PARTS = 8       # of the rows, each with sums of its own: a fixed number, so that threads don't change the bits
 
 
 # %% 1. The mathematics
@@ -63,8 +61,9 @@ def _unbend(dy, x, a, b, dx, da, db):
     """All three gradients in one pass over x; every part of the rows has its own da and db."""
     N, D = x.shape
     zero = x.dtype.type(0)
-    for part in prange(PARTS):
-        for n in range(part * N // PARTS, (part + 1) * N // PARTS):
+    parts = len(da)
+    for part in prange(parts):
+        for n in range(part * N // parts, (part + 1) * N // parts):
             for d in range(D):
                 g = dy[n, d]
                 dx[n, d] = g if x[n, d] > zero else zero            # (2)

@@ -14,13 +14,14 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, jit, parallel_jit, prange
+from tinynet.jit import contiguous, floating, jit, parallel_jit, prange
 from tinynet.shapes import ShapeError
 
 STEP, MIX_1, MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))      # of SplitMix64
 
 
-def _checked(p):
+def checked_chance(p):
+    """p as a number; raises ValueError unless it lies in [0, 1)."""
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p is {p}, but the chance to be dropped must lie in [0, 1); use e.g. p=0.5")
     return float(p)
@@ -40,12 +41,12 @@ def dropout_backward(dy, cache):
 
 def mask_and_scale(x, keep_mask, p):
     """keep as booleans that broadcast to x, and 1 / (1 - p) in the dtype of y."""
-    dtype, keep = np.result_type(x, np.float16), keep_mask.astype(bool, copy=False)
+    dtype, keep = floating(x), keep_mask.astype(bool, copy=False)
     try:
         np.broadcast_to(keep, x.shape)
     except ValueError:
         raise ShapeError(f"dropout: x has shape {x.shape}, keep_mask {keep.shape}; make them equal") from None
-    return keep, dtype.type(1 / (1 - _checked(p)))
+    return keep, dtype.type(1 / (1 - checked_chance(p)))
 
 
 def draw_mask(rng, shape, p):
@@ -91,7 +92,7 @@ def bits_and_scale(x, keep, p, shape=()):
     """
     if keep is None:
         return np.ones(shape, np.uint8), x.dtype.type(1)
-    return contiguous(keep).view(np.uint8), x.dtype.type(1 / (1 - _checked(p)))
+    return np.ascontiguousarray(keep).view(np.uint8), x.dtype.type(1 / (1 - checked_chance(p)))
 
 
 @parallel_jit
@@ -116,7 +117,7 @@ def _thin(x, keep, scale, y):
 def _thinned(x, keep, scale):
     one_a_row = x.size > 0 and x.strides[-1:] == (0,)           # a broadcast view, which isn't copied
     width = x.shape[-1] if one_a_row else max(x.size, 1)
-    numbers, keep = contiguous(x[..., 0] if one_a_row else x, np.broadcast_to(keep, x.shape))
+    numbers, keep = contiguous(x[..., 0] if one_a_row else x), np.ascontiguousarray(np.broadcast_to(keep, x.shape))
     y = np.empty(x.shape, numbers.dtype)
     _thin(numbers.reshape(-1, 1 if one_a_row else width), keep.view(np.uint8).reshape(-1, width),
           numbers.dtype.type(scale), y.reshape(-1, width))
@@ -146,7 +147,7 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p=0.5, rng=None):
-        self.p, self.rng = _checked(p), np.random.default_rng(rng)
+        self.p, self.rng = checked_chance(p), np.random.default_rng(rng)
 
     def forward(self, x):
         keep = drawn(self, *x.shape)

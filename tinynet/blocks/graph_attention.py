@@ -31,7 +31,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.attention import masked_softmax
-from tinynet.blocks.dropout import bits_and_scale, drawn, dropout, must_be_mask, thinned
+from tinynet.blocks.dropout import bits_and_scale, checked_chance, drawn, dropout, must_be_mask, thinned
 from tinynet.blocks.dropout_matmul import dropout_matmul
 from tinynet.blocks.sparse_matmul import sparse_matmul
 from tinynet.engine import Op, no_grad
@@ -183,9 +183,9 @@ def _half_scores(h, a, s):
 
 @parallel_jit
 def _back_to_halves(ds, h, a, dh, da, db):
-    N, M, F = h.shape
-    for part in prange(PARTS):
-        for i in range(part * N // PARTS, (part + 1) * N // PARTS):
+    (N, M, F), parts = h.shape, len(da)
+    for part in prange(parts):
+        for i in range(part * N // parts, (part + 1) * N // parts):
             for half in range(2):
                 for m in range(M):
                     for f in range(F):
@@ -228,13 +228,14 @@ class GraphAttention(nn.Module):
     rng        a seed or np.random.Generator
 
     W, W_skip (d_in, heads, d_out) and a (2, heads, d_out), one half for i and one for j, are Glorot-uniform; both
-    halves of the score and the output have a bias, as in the published code.
+    halves of the score and the output have a bias, as in the published code.  Raises ValueError unless p lies in
+    [0, 1), and when called ShapeError and TypeError for an x or a graph that doesn't fit.
     """
 
     def __init__(self, d_in, d_out, heads=1, average=False, residual=False, attend=True, p=0.0, rng=None,
                  dtype=np.float32):
         self.rng = np.random.default_rng(rng)
-        self.p, self.average, self.attend, self.d_out = p, average, attend, d_out
+        self.p, self.average, self.attend, self.d_out = checked_chance(p), average, attend, d_out
 
         def glorot(shape, fans):
             return nn.Parameter(nn.glorot_uniform(self.rng, shape, dtype, fans))

@@ -21,6 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from tinynet import nn
+from tinynet.blocks.dropout import checked_chance
 from tinynet.blocks.sparse_matmul import kept, times
 from tinynet.graph import must_fit
 
@@ -51,11 +52,12 @@ class GraphConvolution(nn.Module):
     """x (N, d_in), an array, a tensor or SparseRows, and a graph -> (N, d_out).
 
     p is the chance of an entry of x to be dropped in training, rng a seed or np.random.Generator.
-    W (d_in, d_out) is Glorot-uniform; there is no bias, as in the published code.
+    W (d_in, d_out) is Glorot-uniform; there is no bias, as in the published code.  Raises ValueError unless p lies in
+    [0, 1), and when called ShapeError and TypeError for an x or a graph that doesn't fit.
     """
 
     def __init__(self, d_in, d_out, p=0.0, rng=None, dtype=np.float32):
-        self.p, self.rng = p, np.random.default_rng(rng)
+        self.p, self.rng = checked_chance(p), np.random.default_rng(rng)
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
 
     def forward(self, x, graph):
@@ -69,7 +71,7 @@ class ChebyshevConvolution(nn.Module):
     def __init__(self, d_in, d_out, K=3, p=0.0, rng=None, dtype=np.float32):
         if K < 0:
             raise ValueError(f"ChebyshevConvolution: K is {K}, but it counts steps; give 0 or more")
-        self.p, self.rng = p, np.random.default_rng(rng)
+        self.p, self.rng = checked_chance(p), np.random.default_rng(rng)
         self.W = [nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype)) for _ in range(K + 1)]
 
     def forward(self, x, graph):

@@ -34,8 +34,8 @@ def normalised(y):
 
 
 def _counted(known, x):
-    """(B, 1) S of each node, in the dtype of x."""
-    return known.sum(axis=1, keepdims=True, dtype=x.dtype)
+    """(B, 1) S of each node, in the dtype of x where that is floating."""
+    return known.sum(axis=1, keepdims=True, dtype=np.result_type(x.dtype, np.float32))
 
 
 # %% 4. The modules: all are made with the same arguments and called with the same arrays

@@ -17,11 +17,10 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange
 from tinynet.shapes import sizes
 
 _LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
-_BLOCKS = 16        # the rows are dealt out in so many blocks, so that sums over rows keep one order
 
 
 def _check(x, gain, bias):
@@ -66,22 +65,21 @@ def _normalise(X, gain, bias, eps, Y, mu, r, lanes):
         for i in range(W):
             total += lanes[n, i]                                        # (1)
             lanes[n, i] = 0
-        mean = total / D                                                # (1)
+        mean = mu[n] = total / D                                        # (1)
         for c in range(0, D, W):
             for i in range(min(W, D - c)):
                 lanes[n, i] += (X[n, c + i] - mean) * (X[n, c + i] - mean)      # (2)
         total = 0.0
         for i in range(W):
             total += lanes[n, i]                                        # (2)
-        root = 1 / np.sqrt(total / D + eps)                             # (2)
-        mu[n], r[n] = mean, root
+        r[n] = 1 / np.sqrt(total / D + eps)                             # (2)
         for d in range(D):
-            Y[n, d] = gain[d] * ((X[n, d] - mean) * root) + bias[d]     # (3) (4)
+            Y[n, d] = gain[d] * ((X[n, d] - mu[n]) * r[n]) + bias[d]    # (3) (4)
 
 
 @parallel_jit
 def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias, lanes):
-    """dX, and for each block of rows its part of dgain and dbias."""
+    """dX, and for each part of the rows a dgain and dbias."""
     N, D = X.shape
     K, _, W = lanes.shape
     for k in prange(K):
@@ -116,9 +114,9 @@ def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
 def layer_norm_backward_loops(dy, cache):
     dy, x, gain, mu, r = contiguous(dy, *cache)
     N, D = mu.size, gain.size
-    dx, dgain, dbias = np.empty_like(x), np.zeros((_BLOCKS, D), x.dtype), np.zeros((_BLOCKS, D), x.dtype)
+    dx, dgain, dbias = np.empty_like(x), np.zeros((PARTS, D), x.dtype), np.zeros((PARTS, D), x.dtype)
     _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D),
-                  dgain, dbias, np.empty((_BLOCKS, 2, _LANES)))
+                  dgain, dbias, np.empty((PARTS, 2, _LANES)))
     return dx, dgain.sum(axis=0), dbias.sum(axis=0)
 
 

@@ -28,7 +28,7 @@ def _classes_last(x, axis):
         raise ShapeError(f"{block_name(1)}: x has shape {x.shape}, so there is no axis {axis}; choose one it has")
     if x.shape[axis] == 0:
         raise ValueError(f"{block_name(1)}: x has shape {x.shape}, with no classes on axis {axis}; give it at least 1")
-    return np.moveaxis(x, axis, -1)
+    return np.moveaxis(x.astype(float) if x.dtype == bool else x, axis, -1)     # NumPy subtracts no booleans
 
 
 # %% 1. The mathematics

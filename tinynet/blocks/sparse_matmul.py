@@ -17,12 +17,12 @@ import numpy as np
 from tinynet.blocks.dropout import bits_and_scale, drawn, dropout, must_be_mask, thinned
 from tinynet.engine import Op
 from tinynet.graph import SparseRows
-from tinynet.jit import PARTS, contiguous, parallel_jit, prange
+from tinynet.jit import PARTS, contiguous, floating, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
 
 
 def _checked(W, keep, x):
-    """The numbers of x (K) in the dtype of W, once it is sure that all fits."""
+    """The numbers of x (K) in the dtype of W where that is floating, once it is sure that all fits."""
     if not isinstance(x, SparseRows):
         raise TypeError(f"sparse_matmul: x is a {type(x).__name__}; make SparseRows of it, or use matmul")
     D, *_ = sizes("W: D M F, keep: K M", W, keep)
@@ -33,7 +33,7 @@ def _checked(W, keep, x):
     if keep is not None and len(keep) != len(x.values):
         raise ShapeError(f"sparse_matmul: keep (K M) = {keep.shape} and x with {len(x.values)} numbers: "
                          "draw one boolean for each number and head")
-    return x.values.astype(W.dtype, copy=False)
+    return x.values.astype(floating(W), copy=False)
 
 
 def _thinned(values, keep, p):
@@ -67,9 +67,9 @@ def _rows_times(indptr, indices, values, keep, W, y):
 
 @parallel_jit
 def _back_to_W(indptr, indices, values, keep, dy, dW):
-    N, M, F = dy.shape
-    for part in prange(PARTS):
-        for n in range(part * N // PARTS, (part + 1) * N // PARTS):
+    (N, M, F), parts = dy.shape, len(dW)
+    for part in prange(parts):
+        for n in range(part * N // parts, (part + 1) * N // parts):
             for k in range(indptr[n], indptr[n + 1]):
                 for m in range(M):
                     for f in range(F):

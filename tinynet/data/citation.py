@@ -157,7 +157,8 @@ def admitted(data, name):
     try:
         return _Admitting(BytesIO(data), encoding="latin1").load()
     except Exception as error:      # what damaged pickles raise is any of a dozen kinds
-        raise ValueError(f"citation: {name} can't be read and was not run: {error}; "
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"citation: {name} can't be read and was not run: {why}; "
                          f"get it again from {SOURCE}") from error
 
 

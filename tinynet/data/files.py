@@ -14,6 +14,8 @@ def find_folder(who, names, subfolder, root, source):
     root = root or os.environ.get("TINYNET_DATA")
     if not root:
         return None
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f"{who}: there is no folder {root} with {', '.join(names)}; get them from {source}")
     folders = Path(root), Path(root, subfolder)
     missing = [[name for name in names if not (folder / name).is_file()] for folder in folders]
     for folder, absent in zip(folders, missing, strict=True):

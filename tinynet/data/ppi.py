@@ -112,13 +112,16 @@ def _node_link(file):
 
 
 def _structure(file):
+    parts = "train", "val", "test"
     with np.load(file, allow_pickle=False) as found:
         edges, split = found["edges"], found["split"]
         nodes, pointers = np.diff(found["node_ptr"]), found["edge_ptr"]
+    if not set(split.tolist()) <= {*parts} or pointers[-1] != len(edges):
+        raise ValueError(f"it has {len(edges)} edges, but uses {pointers[-1]}, or parts other than {', '.join(parts)}")
     graphs = [Graph.from_edges(edges[start:stop], n).undirected()
               for n, start, stop in zip(nodes.tolist(), pointers[:-1], pointers[1:], strict=True)]
     return {name: [graph for graph, its in zip(graphs, split, strict=True) if its == name]
-            for name in ("train", "val", "test")}
+            for name in parts}
 
 
 def _part(folder, split):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.activations import relu
+from tinynet.blocks.dropout import checked_chance
 from tinynet.blocks.graph_convolution import ChebyshevConvolution, GraphConvolution
 from tinynet.blocks.sparse_matmul import kept, times
 
@@ -48,7 +49,7 @@ class _Linear(nn.Module):
     """x W + b of a full or sparse x, with dropout of x; it takes the graph and doesn't look at it."""
 
     def __init__(self, d_in, d_out, p=0.0, rng=None, dtype=np.float32):
-        self.p, self.rng = p, np.random.default_rng(rng)
+        self.p, self.rng = checked_chance(p), np.random.default_rng(rng)
         self.W = nn.Parameter(nn.glorot_uniform(self.rng, (d_in, d_out), dtype))
         self.b = nn.Parameter(np.zeros(d_out, dtype))
 
