@@ -50,7 +50,8 @@ class Kernel:
         import llvmlite.binding
         import numba
 
-        # LLVM would take 32 numbers at once, and one by one what is left: of the 8 features of a head, all
+        # LLVM would take 32 numbers at once, and one by one what is left: of the 8 features of a head, all.
+        # It has no such option for one kernel; this one holds for the whole process.
         llvmlite.binding.set_option("", "-force-vector-interleave=1")
         self.loops.__globals__["prange"] = numba.prange
         try:
