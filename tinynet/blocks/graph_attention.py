@@ -108,6 +108,7 @@ def _below_top(s, r, slope, indptr, indices, top, alpha):
 def _mixed(indptr, indices, beta, keep, scale, h, total, y):
     N, M, F = y.shape
     for i in prange(N):
+        y[i] = 0
         for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
                 total[i, m] += beta[e, m]
@@ -125,7 +126,7 @@ def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0
     beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
     _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
     np.exp(beta, out=beta)                      # NumPy's takes several numbers at once, a scalar loop doesn't
-    y, c = np.zeros_like(h), bits_and_scale(h, keep, p, beta.shape)
+    y, c = np.empty_like(h), bits_and_scale(h, keep, p, beta.shape)
     _mixed(graph.indptr, graph.indices, beta, *c, h, np.zeros_like(s), y)       # (2) (3)
     return y, (h, s, r, keep, beta, graph, slope, p)
 
@@ -135,6 +136,7 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
     N, M, F = h.shape
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
+            dz[e] = 0
             for m in range(M):
                 for f in range(F):
                     dz[e, m] += dy[i, m, f] * h[indices[e], m, f]
@@ -152,6 +154,7 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
 def _back_to_neighbours(dy, beta, keep, scale, dz, indptr, indices, edges, dr, dh):
     N, M, F = dh.shape
     for j in prange(N):
+        dh[j] = 0
         for k in range(indptr[j], indptr[j + 1]):
             e = edges[k]
             for m in range(M):
@@ -164,7 +167,7 @@ def _back_to_neighbours(dy, beta, keep, scale, dz, indptr, indices, edges, dr, d
 def graph_attention_backward_loops(dy, cache):
     h, s, r, keep, beta, graph, slope, p = cache
     dy, h, s, r, beta = contiguous(dy, h, s, r, beta)
-    dh, dz, mean, ds, dr = (np.zeros_like(a) for a in (h, beta, s, s, r))
+    dh, dz, mean, ds, dr = np.empty_like(h), np.empty_like(beta), *(np.zeros_like(s) for _ in range(3))
     c = bits_and_scale(h, keep, p, beta.shape)
     _back_to_scores(dy, h, s, r, h.dtype.type(slope), beta, *c, graph.indptr, graph.indices, mean, dz, ds)  # (4)-(7)
     _back_to_neighbours(dy, beta, *c, dz, *graph.transposed, dr, dh)                                        # (8) (9)
@@ -186,6 +189,7 @@ def _back_to_halves(ds, h, a, dh, da, db):
     (N, M, F), parts = h.shape, len(da)
     for part in prange(parts):
         for i in range(part * N // parts, (part + 1) * N // parts):
+            dh[i] = 0
             for half in range(2):
                 for m in range(M):
                     for f in range(F):
@@ -204,7 +208,7 @@ def half_scores_forward_loops(h, a, b):
 
 def half_scores_backward_loops(ds, cache):
     ds, h, a = contiguous(ds, *cache)
-    dh, da, db = (np.zeros(shape, h.dtype) for shape in (h.shape, (PARTS, *a.shape), (PARTS, *a.shape[:2])))
+    dh, da, db = np.empty_like(h), *(np.zeros((PARTS, *shape), h.dtype) for shape in (a.shape, a.shape[:2]))
     _back_to_halves(ds, h, a, dh, da, db)                                   # (11)
     return dh, da.sum(axis=0), db.sum(axis=0)
 

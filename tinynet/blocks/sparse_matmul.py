@@ -59,6 +59,7 @@ def sparse_matmul_backward(dy, cache):
 def _rows_times(indptr, indices, values, keep, W, y):
     N, M, F = y.shape
     for n in prange(N):
+        y[n] = 0
         for k in range(indptr[n], indptr[n + 1]):
             for m in range(M):
                 for f in range(F):
@@ -69,6 +70,7 @@ def _rows_times(indptr, indices, values, keep, W, y):
 def _back_to_W(indptr, indices, values, keep, dy, dW):
     (N, M, F), parts = dy.shape, len(dW)
     for part in prange(parts):
+        dW[part] = 0
         for n in range(part * N // parts, (part + 1) * N // parts):
             for k in range(indptr[n], indptr[n + 1]):
                 for m in range(M):
@@ -82,7 +84,7 @@ def _in_loops(kernel, a, shape, cache):
     values, a = contiguous(values, a)
     heads = (1, math.prod(a.shape[1:])) if keep is None else a.shape[1:]
     keep, scale = bits_and_scale(a, keep, p, (len(values), 1))
-    y = np.zeros((*shape, *heads), a.dtype)
+    y = np.empty((*shape, *heads), a.dtype)
     kernel(x.indptr, x.indices, values * scale, keep, a.reshape(len(a), *heads), y)
     return y.reshape(*shape, *a.shape[1:])
 
