@@ -65,10 +65,10 @@ def _normalise(X, gain, bias, eps, Y, mu, r, lanes):
         for i in range(W):
             total += lanes[n, i]                                        # (1)
             lanes[n, i] = 0
-        mean = mu[n] = total / D                                        # (1)
+        mu[n] = total / D                                               # (1)
         for c in range(0, D, W):
             for i in range(min(W, D - c)):
-                lanes[n, i] += (X[n, c + i] - mean) * (X[n, c + i] - mean)      # (2)
+                lanes[n, i] += (X[n, c + i] - mu[n]) * (X[n, c + i] - mu[n])    # (2)
         total = 0.0
         for i in range(W):
             total += lanes[n, i]                                        # (2)
@@ -91,10 +91,10 @@ def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias, lanes):
                     dz = dY[n, c + i] * gain[c + i]                     # (7)
                     lanes[k, 0, i] += dz                                # (8)
                     lanes[k, 1, i] += dz * ((X[n, c + i] - mu[n]) * r[n])       # (8)
-            mean, slope = 0.0, 0.0
-            for i in range(W):
-                mean += lanes[k, 0, i] / D                              # (8)
-                slope += lanes[k, 1, i] / D                             # (8)
+            for i in range(1, W):
+                lanes[k, 0, 0] += lanes[k, 0, i]                        # (8)
+                lanes[k, 1, 0] += lanes[k, 1, i]                        # (8)
+            mean, slope = lanes[k, 0, 0] / X.dtype.type(D), lanes[k, 1, 0] / X.dtype.type(D)       # (8)
             for d in range(D):
                 z = (X[n, d] - mu[n]) * r[n]                            # (3)
                 dX[n, d] = r[n] * (dY[n, d] * gain[d] - mean - z * slope)       # (8)
@@ -107,7 +107,7 @@ def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
     x, gain, bias = contiguous(x, gain, bias)
     y, mu, r = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     N, D = mu.size, gain.size
-    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N), np.empty((N, _LANES)))
+    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N), np.empty((N, _LANES), x.dtype))
     return y, (x, gain, mu, r)
 
 
@@ -116,7 +116,7 @@ def layer_norm_backward_loops(dy, cache):
     N, D = mu.size, gain.size
     dx, dgain, dbias = np.empty_like(x), np.zeros((PARTS, D), x.dtype), np.zeros((PARTS, D), x.dtype)
     _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D),
-                  dgain, dbias, np.empty((PARTS, 2, _LANES)))
+                  dgain, dbias, np.empty((PARTS, 2, _LANES), x.dtype))
     return dx, dgain.sum(axis=0), dbias.sum(axis=0)
 
 
