@@ -107,7 +107,8 @@ def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
     x, gain, bias = contiguous(x, gain, bias)
     y, mu, r = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     N, D = mu.size, gain.size
-    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N), np.empty((N, _LANES), x.dtype))
+    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N),
+               np.empty((N, _LANES), x.dtype))
     return y, (x, gain, mu, r)
 
 
