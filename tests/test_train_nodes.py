@@ -152,9 +152,9 @@ def test_what_it_refuses(rings):
         with pytest.raises(ValueError, match=r"fit_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
             fit_nodes(net, x, graph, wrong, np.array([0]), np.array([1]), adam, Window(), 1)
     np.testing.assert_array_equal(net.state_dict()["first.W"], before["first.W"])
-    alone = Graph.from_edges([], 12)
     with pytest.raises(FloatingPointError, match="fit_nodes: the loss on val is nan; see whether x is finite"):
-        fit_nodes(net, np.where(np.arange(12)[:, None] == 1, np.nan, x), alone, labels, [0], [1], adam, Window(), 9)
+        fit_nodes(MLP(12, 2, rng=0), np.where(np.arange(12)[:, None] == 1, np.nan, x), graph, labels, [0], [1],
+                  optim.Adam(net.parameters()), Window(), 9)
     with pytest.raises(FloatingPointError, match="fit_nodes: the loss on train is nan"):
         fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
     with pytest.raises(ValueError, match="graph: there is no node -1"):

@@ -57,7 +57,8 @@ def draw_mask(rng, shape, p):
     count, seed = math.prod(shape), rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
     keep = np.empty((-(-count // 4), 4), bool)
     draw = _draw_mask if dropout.pair(count)[0] is dropout_forward else _draw_mask_loops
-    draw(seed, round(65_536 * p), keep.view(np.uint8))
+    with np.errstate(over="ignore"):            # it wraps around; loops that aren't compiled would warn
+        draw(seed, round(65_536 * p), keep.view(np.uint8))
     return keep.reshape(-1)[:count].reshape(shape)
 
 
