@@ -5,12 +5,12 @@ import importlib
 import json
 import os
 import sys
+from importlib.metadata import version
 
 from benchmarks import graph, startup, timing
+from tinynet import memory
 
-SETTINGS = {
-    "OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2",       # two threads each, for BLAS, numba and PyTorch
-} | startup.KEEP_MEMORY
+THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
           "graph_scale": graph.scale_rows}
@@ -62,8 +62,10 @@ def draw(rows, file):
 
 
 def main():
-    if not SETTINGS.keys() <= os.environ.keys():            # they are read at the start of a process only
-        os.execve(sys.executable, sys.orig_argv, SETTINGS | os.environ)
+    count = os.environ.get(THREADS[0], "2")
+    if any(os.environ.get(name) != count for name in THREADS):      # they are read at the start of a process only
+        os.execve(sys.executable, sys.orig_argv, os.environ | dict.fromkeys(THREADS, count))
+    memory.keep()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; graph: those on graphs, "
                         "which read the folder TINYNET_DATA (default: all others)")
@@ -75,6 +77,7 @@ def main():
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from graph, {', '.join(known)}")
+    print(f"{count} threads each, {', '.join(f'{name} {version(name)}' for name in ('numpy', 'numba', 'torch'))}")
     print(f"{'median milliseconds, forward + backward':66} {'tinynet':>11} {'':20} {'other':>11} {'ratio':>7}")
     rows = []
     for name in names:

@@ -9,15 +9,11 @@ import time
 
 from benchmarks.timing import Row
 
-# memory that was touched once stays with the process: a virtual machine may take a second for fresh pages
-KEEP_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-
 
 def milliseconds(*command, **environment):
     """Of a process of its own, which starts as a user's does."""
-    inherited = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
     start = time.perf_counter()
-    subprocess.run([sys.executable, *command], check=True, capture_output=True, env=inherited | environment)
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, env=os.environ | environment)
     return (time.perf_counter() - start) * 1e3
 
 

@@ -2,7 +2,7 @@
 
 Slides: saha chain
 Blocks: linear
-Run time: 37 s, --quick 5 s (two slow cores)
+Run time: 3 s, --quick 1 s (two cores)
 Figures: saha_chain_two-engines.png
 
 A whole engine is built here in three cells: values, ops, and a walk from the end to the start.

@@ -2,7 +2,7 @@
 
 Slides: saha sigmoid, chain, fig2; shi fig2; csc321 rnn-jacobian, cnn-jacobian
 Blocks: activations, linear
-Run time: 90 s, --quick 12 s (two slow cores)
+Run time: 6 s, --quick 2 s (two cores)
 Figures: saha_fig2_dead-neurons.png, shi_fig2_speed-of-learning.png, csc321_rnn-jacobian.png, csc321_cnn-jacobian.png
 
 A gradient reaches an early layer as a product with one factor per layer on its way.  The lesson

@@ -2,7 +2,7 @@
 
 Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5, erratum 2; csc321 block, resmath, cifar
 Blocks: residual, linear, cross_entropy
-Run time: 48 s, --quick 15 s (two slow cores)
+Run time: 4 s, --quick 1 s (two cores)
 Figures: shi_1.6_two-terms.png, shi_fig1_degradation.png, shi_fig4_fig5_training.png
 
 The six formulas of shi are checked three ways: written out for one example at a time, by the engine,

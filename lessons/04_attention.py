@@ -2,7 +2,7 @@
 
 Slides: csc321 context, score, map, transformer
 Blocks: attention, additive_attention
-Run time: 24 s, --quick 13 s (two slow cores)
+Run time: 2 s, --quick 2 s (two cores)
 Figures: csc321_context_look-up.png, csc321_score_jacobian.png, csc321_map_training.png, csc321_map.png
 
 A dictionary look-up is made soft in three steps, its equations are checked three ways (by the

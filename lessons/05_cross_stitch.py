@@ -2,7 +2,7 @@
 
 Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11
 Blocks: cross_stitch, linear, cross_entropy
-Run time: 61 s, --quick 16 s (two slow cores)
+Run time: 3 s, --quick 2 s (two cores)
 Figures: tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png,
 tomaszewska_fig9_alphas-over-training.png, tomaszewska_fig10_against-shared-and-separate.png
 

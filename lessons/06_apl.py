@@ -2,7 +2,7 @@
 
 Slides: saha apl, fig1, fig2, relu, leaky-relu
 Blocks: apl, activations, linear, cross_entropy
-Run time: 40 s, --quick 11 s (two slow cores)
+Run time: 3 s, --quick 1 s (two cores)
 Figures: saha_fig1_apl-shapes.png, saha_apl_any-curve.png, saha_fig2_waking-a-dead-unit.png,
 saha_fig1_learned-on-digits.png, saha_apl_against-relu.png
 

@@ -180,6 +180,13 @@ def test_runs_that_went_astray_do_not_pass_as_spread():
         "single runs from 0.100 to 0.975, half of them above 0.972"
 
 
+def test_a_single_run_is_called_one_with_and_without_a_papers_value():
+    table = SMALL._replace(datasets=("a",))
+    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [51.2]) == "+0.2, a single run"
+    assert report.verdict(table, "New", "a", "", [51.2]) == "a single run"
+    assert report.verdict(table, "New", "a", "", [51.2, 51.3]) == ""
+
+
 def test_the_papers_values_are_those_of_the_deck():
     assert graph.FIG9.paper["GAT"] == dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3")
     rows = {system: "/".join(paper.get(name, "-") for name in graph.FIG9.datasets)

@@ -106,7 +106,8 @@ FIG8 = Table("shi fig8", "micro-F1", ("ppi",), {
     "GraphSAGE*": {"GraphSAGE*": partial(sage_on_ppi, make=GraphSAGEStar, samples=(25, 10, 10))},   # all: much memory
     "Const-GAT": {"Const-GAT": partial(gat_on_ppi, make=partial(InductiveGAT, attend=False))},
     "GAT": {"GAT": gat_on_ppi},
-}, metric="micro-F1", digits=3, needs=ppi_folder)
+}, metric="micro-F1", digits=3, needs=ppi_folder, about="PPI's features and labels have to be brought along; whoever "
+         'has them gets this table with `python -m lessons.tables graph --data DIR --only "on ppi"`.')
 
 
 # %% Pubmed in pieces
@@ -157,4 +158,8 @@ PUBMED = Table("ours inductive", "accuracy %", ("pubmed in pieces",), {
     **{system: {system: partial(sage_in_pieces, aggregator=name)} for system, name in AGGREGATORS.items()},
     "Const-GAT": {"Const-GAT": partial(gat_in_pieces, make=partial(GAT, attend=False))},
     "GAT": {"GAT": gat_in_pieces},
-})
+}, about="A task of our own, no paper's: Pubmed's graph cut into 24 pieces of nearby papers, 20 to learn from with "
+         "all labels known, 2 for validation, 2 unseen ones to test on.  With so many labels the words alone tell "
+         "much, and nets that keep a paper's own words apart (MLP, GraphSAGE-mean, -LSTM, -pool) do better than "
+         "those that mix them with its neighbours' (GraphSAGE-GCN, Const-GAT, GAT); that this is the reason is our "
+         "reading.")

@@ -15,7 +15,8 @@ spread where it gives one.  Ours: mean and standard deviation over the seeds.  N
 Seconds are a run's mean, with reading and compiling, beside whatever else the machine was doing.
 """
 FAR = 5     # a spread so many times the paper's, or so many units of the last digit but one: runs went astray
-NAMES = {"cora": "Cora", "citeseer": "Citeseer", "pubmed": "Pubmed"}
+NAMES = {"cora": "Cora", "citeseer": "Citeseer", "pubmed": "Pubmed", "ppi": "PPI",
+         "pubmed in pieces": "Pubmed in pieces"}
 
 
 class Table(NamedTuple):
@@ -36,6 +37,7 @@ class Table(NamedTuple):
     deterministic: tuple = ()                 # systems that draw nothing at random: one run tells all
     limited_to: dict = MappingProxyType({})   # {system: the datasets it is for}, else all
     why: dict = MappingProxyType({})    # {(system, dataset): reason} where ours differs by more than the spread
+    about: str = ""                     # what a reader has to know of the whole table
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
 
     def has(self, system, dataset):
@@ -77,8 +79,9 @@ def stated(paper):
 
 # %% RESULTS.md
 def section(table, dataset, runs):
-    lines = [f"## {table.name}: {NAMES.get(dataset, dataset)}, {table.unit}", "",
-             "| system | paper | ours | seeds | seconds a run | |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [f"## {table.name}: {NAMES.get(dataset, dataset)}, {table.unit}", ""]
+    lines += [table.about, ""] if table.about else []
+    lines += ["| system | paper | ours | seeds | seconds a run | |", "| --- | --- | --- | --- | --- | --- |"]
     for system in (s for s in table.paper if table.has(s, dataset)):
         paper = table.paper[system].get(dataset, "")
         variant, values, seconds = ours(table, system, dataset, runs)
@@ -99,11 +102,12 @@ def verdict(table, system, dataset, paper, values):
         return "as quoted"
     if not values:
         return "not run"
+    single = len(values) == 1 and system not in table.deterministic
     if not stated(paper):
-        return ""
+        return "a single run" if single else ""
     value, spread = stated(paper)
     difference = fmean(values) - value
-    if len(values) == 1 and system not in table.deterministic:
+    if single:
         return f"{difference:+.{table.digits}f}, a single run"
     our_spread = stdev(values) if len(values) > 1 else 0
     if our_spread > FAR * max(spread, 10 * 10 ** -table.digits):
