@@ -10,6 +10,7 @@ import inspect
 import math
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinynet import threads
 from tinynet.engine import Op, Tensor
@@ -26,7 +27,15 @@ def unbroadcast(d, shape):
         return d
     new = d.ndim - len(shape)
     stretched = (*range(new), *(new + i for i, n in enumerate(shape) if n == 1))
-    return d.sum(axis=stretched).reshape(shape)
+    return _summed(d, stretched).reshape(shape)
+
+
+def _summed(x, axes):
+    """x.sum(axes).  Where the last axis stays NumPy's sum takes short rows one at a time, einsum all at once."""
+    if x.ndim - 1 in axes or x.dtype.kind != "f":
+        return x.sum(axis=axes)
+    stay = [i for i in range(x.ndim) if i not in axes]
+    return np.einsum(x, range(x.ndim), stay)
 
 
 def needs(what):
@@ -231,7 +240,9 @@ def _entries(x, axis, name):
 
 
 def sum_forward(x, axis=None, keepdims=False):
-    return x.sum(axis=axis, keepdims=keepdims), (x.shape, axis)
+    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    y = _summed(x, axes)
+    return np.expand_dims(y, axes) if keepdims else y, (x.shape, axes)
 
 
 def sum_backward(dy, cache):
@@ -240,9 +251,9 @@ def sum_backward(dy, cache):
 
 
 def mean_forward(x, axis=None, keepdims=False):
-    y = x.sum(axis=axis, keepdims=keepdims)
+    y, (shape, axes) = sum_forward(x, axis, keepdims)
     n = _entries(x, axis, "mean")
-    return y / y.dtype.type(n), (x.shape, axis, n)
+    return y / y.dtype.type(n), (shape, axes, n)
 
 
 def mean_backward(dy, cache):

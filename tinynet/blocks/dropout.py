@@ -14,7 +14,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, floating, jit, parallel_jit, prange
+from tinynet.jit import contiguous, floating, parallel_jit, prange
 from tinynet.shapes import ShapeError
 
 STEP, MIX_1, MIX_2 = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))      # of SplitMix64
@@ -55,19 +55,19 @@ def draw_mask(rng, shape, p):
     The generator gives the seed of SplitMix64 (Steele, Lea and Flood 2014), whose i-th number needs none before it.
     """
     count, seed = math.prod(shape), rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
-    keep = np.empty((-(-count // 4), 4), bool)
+    four_a_word = np.empty(-(-count // 4), "<u4")
     draw = _draw_mask if dropout.pair(count)[0] is dropout_forward else _draw_mask_loops
     with np.errstate(over="ignore"):            # it wraps around; loops that aren't compiled would warn
-        draw(seed, round(65_536 * p), keep.view(np.uint8))
-    return keep.reshape(-1)[:count].reshape(shape)
+        draw(seed, round(65_536 * p), four_a_word)
+    return four_a_word.view(bool)[:count].reshape(shape)
 
 
-def _draw_mask(seed, low, keep):
-    """1 where 16 of a number's 64 bits, four entries from one number, are at least `low`, else 0."""
-    z = seed + STEP * np.arange(len(keep), dtype=np.uint64)
+def _draw_mask(seed, low, four_a_word):
+    """Four bytes a word: 1 where 16 of a number's 64 bits, four entries from one number, are at least `low`, else 0."""
+    z = seed + STEP * np.arange(len(four_a_word), dtype=np.uint64)
     z = (z ^ (z >> np.uint64(30))) * MIX_1
     z = (z ^ (z >> np.uint64(27))) * MIX_2
-    keep[:] = (z ^ (z >> np.uint64(31))).astype("<u8").view("<u2").reshape(-1, 4) >= low
+    four_a_word.view(bool)[:] = (z ^ (z >> np.uint64(31))).astype("<u8").view("<u2") >= low
 
 
 def must_be_mask(block, keep):
@@ -97,32 +97,30 @@ def bits_and_scale(x, keep, p, shape=()):
 
 
 @parallel_jit
-def _draw_mask_loops(seed, low, keep):
-    for i in prange(len(keep)):
+def _draw_mask_loops(seed, low, four_a_word):
+    for i in prange(len(four_a_word)):
         z = seed + STEP * np.uint64(i)
         z = (z ^ (z >> np.uint64(30))) * MIX_1
         z = (z ^ (z >> np.uint64(27))) * MIX_2
         z = z ^ (z >> np.uint64(31))
+        word = np.uint64(0)                     # and not four bytes, which would be written one by one
         for k in range(4):
-            keep[i, k] = ((z >> np.uint64(16 * k)) & np.uint64(65_535)) >= np.uint64(low)
+            stays = (z >> np.uint64(16 * k) & np.uint64(65_535)) >= np.uint64(low)
+            word |= np.uint64(stays) << np.uint64(8 * k)
+        four_a_word[i] = word
 
 
-@jit
+@parallel_jit
 def _thin(x, keep, scale, y):
-    one_a_row = x.shape[1] == 1
-    for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            y[i, j] = x[i, 0 if one_a_row else j] * (scale * np.float32(keep[i, j]))
+    for i in prange(x.size):
+        y[i] = x[i] * (scale * np.float32(keep[i]))
 
 
 def _thinned(x, keep, scale):
-    one_a_row = x.size > 0 and x.strides[-1:] == (0,)           # a broadcast view, which isn't copied
-    width = x.shape[-1] if one_a_row else max(x.size, 1)
-    numbers, keep = contiguous(x[..., 0] if one_a_row else x), np.ascontiguousarray(np.broadcast_to(keep, x.shape))
-    y = np.empty(x.shape, numbers.dtype)
-    _thin(numbers.reshape(-1, 1 if one_a_row else width), keep.view(np.uint8).reshape(-1, width),
-          numbers.dtype.type(scale), y.reshape(-1, width))
-    return y
+    flat, bits = contiguous(x).reshape(-1), np.ascontiguousarray(np.broadcast_to(keep, x.shape)).view(np.uint8)
+    y = np.empty_like(flat)
+    _thin(flat, bits.reshape(-1), flat.dtype.type(scale), y)
+    return y.reshape(x.shape)
 
 
 def dropout_forward_loops(x, keep_mask, p=0.5):

@@ -175,11 +175,12 @@ def graph_attention_backward_loops(dy, cache):
 
 
 @reordering_jit
-def _half_scores(h, a, s):
+def _half_scores(h, a, b, s):
     N, M, F = h.shape
     for i in prange(N):
         for half in range(2):
             for m in range(M):
+                s[half, i, m] = b[half, m]
                 for f in range(F):
                     s[half, i, m] += a[half, m, f] * h[i, m, f]             # (10)
 
@@ -201,9 +202,9 @@ def _back_to_halves(ds, h, a, dh, da, db):
 def half_scores_forward_loops(h, a, b):
     sizes("h: N M F, a: 2 M F, b: 2 M", h, a, b)
     h, a, b = contiguous(h, a, b)
-    s = np.zeros((2, *h.shape[:2]), h.dtype)
-    _half_scores(h, a, s)                                                   # (10)
-    return s + b[:, None], (h, a)
+    s = np.empty((2, *h.shape[:2]), h.dtype)
+    _half_scores(h, a, b, s)                                                # (10)
+    return s, (h, a)
 
 
 def half_scores_backward_loops(ds, cache):
