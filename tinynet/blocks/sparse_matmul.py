@@ -60,10 +60,16 @@ def _rows_times(indptr, indices, values, keep, W, y):
     N, M, F = y.shape
     for n in prange(N):
         y[n] = 0
-        for k in range(indptr[n], indptr[n + 1]):
+        first, end = indptr[n], indptr[n + 1]
+        for k in range(first, end - 1, 2):      # two numbers at once: y is read and written half as often
+            for m in range(M):
+                x_1, x_2 = values[k] * np.float32(keep[k, m]), values[k + 1] * np.float32(keep[k + 1, m])
+                for f in range(F):
+                    y[n, m, f] += x_1 * W[indices[k], m, f] + x_2 * W[indices[k + 1], m, f]             # (1)
+        for k in range(end - (end - first) % 2, end):
             for m in range(M):
                 for f in range(F):
-                    y[n, m, f] += values[k] * np.float32(keep[k, m]) * W[indices[k], m, f]              # (1)
+                    y[n, m, f] += values[k] * np.float32(keep[k, m]) * W[indices[k], m, f]
 
 
 @parallel_jit
