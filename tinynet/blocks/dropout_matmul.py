@@ -17,7 +17,7 @@ import numpy as np
 
 from tinynet.blocks.dropout import bits_and_scale, must_be_mask, thinned
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import sizes
 
 
@@ -55,23 +55,16 @@ def _times(x, V, keep, y):
 
 
 @parallel_jit
-def _back_to_x(dy, V, keep, dx):
-    (N, M, F), D = dy.shape, dx.shape[1]
-    for n in prange(N):
-        for m in range(M):
-            for f in range(F):
-                for d in range(D):
-                    dx[n, d] += dy[n, m, f] * np.float32(keep[m, n, d]) * V[m, f, d]         # (2)
-
-
-@parallel_jit
-def _back_to_V(dy, x, keep, dV):
-    (N, M, F), D = dy.shape, x.shape[1]
-    for m in prange(M):
-        for n in range(N):
-            for f in range(F):
-                for d in range(D):
-                    dV[m, f, d] += dy[n, m, f] * x[n, d] * np.float32(keep[m, n, d])         # (3)
+def _back(dy, x, V, keep, dx, dV):
+    (N, M, F), D, parts = dy.shape, x.shape[1], len(dV)
+    for part in prange(parts):
+        for n in range(part * N // parts, (part + 1) * N // parts):
+            for m in range(M):
+                for f in range(F):
+                    for d in range(D):
+                        dyc = dy[n, m, f] * np.float32(keep[m, n, d])
+                        dx[n, d] += dyc * V[m, f, d]                                         # (2)
+                        dV[part, m, f, d] += dyc * x[n, d]                                   # (3)
 
 
 def dropout_matmul_forward_loops(x, W, keep, p=0):
@@ -86,10 +79,9 @@ def dropout_matmul_forward_loops(x, W, keep, p=0):
 def dropout_matmul_backward_loops(dy, cache):
     x, W, keep, p = cache
     dy, x, V = contiguous(dy, x, W.transpose(1, 2, 0))
-    (bits, scale), dx, dV = bits_and_scale(x, keep, p), np.zeros_like(x), np.zeros_like(V)
-    _back_to_x(dy, V * scale, bits, dx)                                             # (2)
-    _back_to_V(dy, x, bits, dV)                                                     # (3)
-    return dx, (dV * scale).transpose(2, 0, 1), None
+    (bits, scale), dx, dV = bits_and_scale(x, keep, p), np.zeros_like(x), np.zeros((PARTS, *V.shape), V.dtype)
+    _back(dy, x, V * scale, bits, dx, dV)                                           # (2) (3)
+    return dx, (dV.sum(axis=0) * scale).transpose(2, 0, 1), None
 
 
 # %% 3. The op

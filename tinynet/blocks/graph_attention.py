@@ -186,17 +186,15 @@ def _half_scores(h, a, b, s):
 
 
 @parallel_jit
-def _back_to_halves(ds, h, a, dh, da, db):
+def _back_to_halves(ds, h, a, dh, da):
     (N, M, F), parts = h.shape, len(da)
     for part in prange(parts):
         for i in range(part * N // parts, (part + 1) * N // parts):
-            dh[i] = 0
-            for half in range(2):
-                for m in range(M):
-                    for f in range(F):
-                        dh[i, m, f] += ds[half, i, m] * a[half, m, f]       # (11)
-                        da[part, half, m, f] += ds[half, i, m] * h[i, m, f]
-                    db[part, half, m] += ds[half, i, m]
+            for m in range(M):
+                for f in range(F):
+                    dh[i, m, f] = ds[0, i, m] * a[0, m, f] + ds[1, i, m] * a[1, m, f]       # (11)
+                    da[part, 0, m, f] += ds[0, i, m] * h[i, m, f]
+                    da[part, 1, m, f] += ds[1, i, m] * h[i, m, f]
 
 
 def half_scores_forward_loops(h, a, b):
@@ -209,9 +207,9 @@ def half_scores_forward_loops(h, a, b):
 
 def half_scores_backward_loops(ds, cache):
     ds, h, a = contiguous(ds, *cache)
-    dh, da, db = np.empty_like(h), *(np.zeros((PARTS, *shape), h.dtype) for shape in (a.shape, a.shape[:2]))
-    _back_to_halves(ds, h, a, dh, da, db)                                   # (11)
-    return dh, da.sum(axis=0), db.sum(axis=0)
+    dh, da = np.empty_like(h), np.zeros((PARTS, *a.shape), h.dtype)
+    _back_to_halves(ds, h, a, dh, da)                                       # (11)
+    return dh, da.sum(axis=0), np.einsum("sim->sm", ds)
 
 
 # %% 3. The ops
@@ -278,9 +276,11 @@ class GraphAttention(nn.Module):
         h = h if keep_h is None else dropout(h, keep_h, p=self.p)
         y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
              sparse_matmul(h, keep, x=graph.means, p=self.p))
-        y = (y if len(y) == needed else y[:needed]) + self.bias
+        y = y if len(y) == needed else y[:needed]
         y = y if skip is None else y + skip
-        return y.mean(axis=1) if self.average else y.reshape(len(y), -1)        # (14) (13)
+        if self.average:
+            return y.mean(axis=1) + self.bias.mean(axis=0)          # (14)
+        return (y + self.bias).reshape(len(y), -1)      # (13)
 
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""
