@@ -136,10 +136,11 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
     N, M, F = h.shape
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
-            dz[e] = 0
             for m in range(M):
+                dot = 0 * scale         # of the dtype, and in a register, where dz[e, m] isn't
                 for f in range(F):
-                    dz[e, m] += dy[i, m, f] * h[indices[e], m, f]
+                    dot += dy[i, m, f] * h[indices[e], m, f]
+                dz[e, m] = dot
             for m in range(M):
                 dz[e, m] *= scale * np.float32(keep[e, m])                  # (4)
                 mean[i, m] += beta[e, m] * dz[e, m]
