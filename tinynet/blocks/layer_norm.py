@@ -17,10 +17,8 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import PARTS, contiguous, parallel_jit, prange
+from tinynet.jit import PARTS, contiguous, prange, reordering_jit
 from tinynet.shapes import sizes
-
-_LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
 
 
 def _check(x, gain, bias):
@@ -51,55 +49,37 @@ def layer_norm_backward(dy, cache):
 
 
 # %% 2. The same in loops
-@parallel_jit
-def _normalise(X, gain, bias, eps, Y, mu, r, lanes):
+@reordering_jit
+def _normalise(X, gain, bias, eps, Y, mu, r):
     N, D = X.shape
-    W = lanes.shape[1]
     for n in prange(N):
-        for i in range(W):
-            lanes[n, i] = 0
-        for c in range(0, D, W):
-            for i in range(min(W, D - c)):
-                lanes[n, i] += X[n, c + i]                              # (1)
-        total = 0.0
-        for i in range(W):
-            total += lanes[n, i]                                        # (1)
-            lanes[n, i] = 0
-        mu[n] = total / D                                               # (1)
-        for c in range(0, D, W):
-            for i in range(min(W, D - c)):
-                lanes[n, i] += (X[n, c + i] - mu[n]) * (X[n, c + i] - mu[n])    # (2)
-        total = 0.0
-        for i in range(W):
-            total += lanes[n, i]                                        # (2)
-        r[n] = 1 / np.sqrt(total / D + eps)                             # (2)
+        total = square = 0 * eps                # of the dtype
+        for d in range(D):
+            total += X[n, d]
+        mu[n] = mean = total / X.dtype.type(D)                          # (1)
+        for d in range(D):
+            square += (X[n, d] - mean) * (X[n, d] - mean)
+        r[n] = 1 / np.sqrt(square / X.dtype.type(D) + eps)              # (2)
         for d in range(D):
             Y[n, d] = gain[d] * ((X[n, d] - mu[n]) * r[n]) + bias[d]    # (3) (4)
 
 
-@parallel_jit
-def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias, lanes):
+@reordering_jit
+def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias):
     """dX, and for each part of the rows a dgain and dbias."""
-    N, D = X.shape
-    K, _, W = lanes.shape
-    for k in prange(K):
-        for n in range(k * N // K, (k + 1) * N // K):
-            for i in range(W):
-                lanes[k, 0, i] = lanes[k, 1, i] = 0
-            for c in range(0, D, W):
-                for i in range(min(W, D - c)):
-                    dz = dY[n, c + i] * gain[c + i]                     # (7)
-                    lanes[k, 0, i] += dz                                # (8)
-                    lanes[k, 1, i] += dz * ((X[n, c + i] - mu[n]) * r[n])       # (8)
-            for i in range(1, W):
-                lanes[k, 0, 0] += lanes[k, 0, i]                        # (8)
-                lanes[k, 1, 0] += lanes[k, 1, i]                        # (8)
-            mean, slope = lanes[k, 0, 0] / X.dtype.type(D), lanes[k, 1, 0] / X.dtype.type(D)       # (8)
+    (N, D), parts = X.shape, len(dgain)
+    for part in prange(parts):
+        for n in range(part * N // parts, (part + 1) * N // parts):
+            mean = slope = 0 * r[n]             # of the dtype
+            for d in range(D):
+                dz = dY[n, d] * gain[d]                                 # (7)
+                mean += dz / X.dtype.type(D)                            # (8)
+                slope += dz * ((X[n, d] - mu[n]) * r[n]) / X.dtype.type(D)      # (8)
             for d in range(D):
                 z = (X[n, d] - mu[n]) * r[n]                            # (3)
                 dX[n, d] = r[n] * (dY[n, d] * gain[d] - mean - z * slope)       # (8)
-                dgain[k, d] += dY[n, d] * z                             # (5)
-                dbias[k, d] += dY[n, d]                                 # (6)
+                dgain[part, d] += dY[n, d] * z                          # (5)
+                dbias[part, d] += dY[n, d]                              # (6)
 
 
 def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
@@ -107,8 +87,7 @@ def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
     x, gain, bias = contiguous(x, gain, bias)
     y, mu, r = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     N, D = mu.size, gain.size
-    _normalise(x.reshape(N, D), gain, bias, eps, y.reshape(N, D), mu.reshape(N), r.reshape(N),
-               np.empty((N, _LANES), x.dtype))
+    _normalise(x.reshape(N, D), gain, bias, x.dtype.type(eps), y.reshape(N, D), mu.reshape(N), r.reshape(N))
     return y, (x, gain, mu, r)
 
 
@@ -116,8 +95,7 @@ def layer_norm_backward_loops(dy, cache):
     dy, x, gain, mu, r = contiguous(dy, *cache)
     N, D = mu.size, gain.size
     dx, dgain, dbias = np.empty_like(x), np.zeros((PARTS, D), x.dtype), np.zeros((PARTS, D), x.dtype)
-    _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D),
-                  dgain, dbias, np.empty((PARTS, 2, _LANES), x.dtype))
+    _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D), dgain, dbias)
     return dx, dgain.sum(axis=0), dbias.sum(axis=0)
 
 

@@ -16,7 +16,7 @@ Lesson: 04_attention
 import numpy as np
 
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import ShapeError, block_name
 
 _LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
@@ -134,11 +134,11 @@ def _exp_rows(X, m, scale, Y):
             Y[n, c] = scale[n] * (np.float32(0) if z < _LOWEST else e)      # (3) (6)
 
 
-@parallel_jit
+@reordering_jit
 def _through_softmax(dY, Y, dX):
     N, C = Y.shape
     for n in prange(N):
-        total = 0.0
+        total = 0 * Y[n, 0]                     # of the dtype
         for c in range(C):
             total += dY[n, c] * Y[n, c]                                 # (4)
         for c in range(C):
