@@ -5,7 +5,7 @@ from tinynet.debugging import debug
 from tinynet.drawing import draw_graph
 from tinynet.engine import Op, Tensor, no_grad, use_backend
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Op", "Tensor", "debug", "draw_graph", "gradcheck", "no_grad", "use_backend"]
 
 

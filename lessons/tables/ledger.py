@@ -1,7 +1,7 @@
 """The ledger of all runs: one JSON object a line, appended whole, so that no run is lost or counted twice.
 
     {"table": "shi fig9", "system": "GAT", "dataset": "cora", "seed": 3, "metric": "test accuracy", "value": 83.1,
-     "seconds": 17.2, "version": "0.1.0"}
+     "seconds": 17.2, "version": "0.2.0"}
 
 A run that measures several things writes its lines in one piece, the one that the table reports last: what a full disk
 may leave behind is a torn line, which is passed over, of a run that doesn't count yet.
