@@ -264,6 +264,8 @@ fig, axes = plot.subplots(2, 2, figsize=(14, 9.6))
 for ax, name, weights, got in zip(axes.ravel(), names, every.T, received, strict=True):
     fig.colorbar(draw(ax, weights, got), ax=ax, label="even shares", shrink=0.8, extend="max", ticks=range(3))
     ax.set_title(f"{name}: mean $H/\\log d$ = {evenness(weights[:, None], friends)[0]:.2f}")
+fig.suptitle("A line's half at $i$: width $\\beta_{ij}$, colour its even shares.  A member: what he gets on average.  "
+             "Circles and squares: the two factions")
 lesson.save(fig, "shi_2.5_karate-club")
 
 # %% Papers that cite each other: the paper's recipe, with attention and without (Const-GAT), on the same seeds
@@ -315,7 +317,7 @@ for ax in axes[:, 0]:
 for ax in axes[-1]:
     ax.set_xlabel("entropy (nats)")
 axes[0, 0].legend()
-fig.suptitle(f"{source}: entropy of each node's attention, beside an even one's")
+fig.suptitle(f"{source}: entropy of each node's attention; where the line runs along the grey, it is an even one's")
 lesson.save(fig, "shi_2.3_entropy")
 
 # %% Does a paper at least listen to those of its own subject?
