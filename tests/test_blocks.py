@@ -68,6 +68,12 @@ def test_twins_agree_crossed(name):
 
 
 @pytest.mark.parametrize("name", TWINNED)
+def test_twins_agree_where_rows_share_a_part_and_fill_vectors(name):
+    op, arrays, settings = drawn(name, **dict.fromkeys(cases.CASES[name].letters, 9))
+    assert_same(run(*op.loops, arrays, settings), run(op.forward, op.backward, arrays, settings))
+
+
+@pytest.mark.parametrize("name", TWINNED)
 def test_the_twin_alone_passes_the_check(name):
     op, arrays, settings = drawn(name)
     gradcheck(*op.loops, *arrays, **settings).raise_if_wrong()

@@ -66,16 +66,17 @@ def test_weights_mix_the_neighbours_to_what_the_layer_returns(rng, two_rings, at
     np.testing.assert_allclose(layer.eval()(x, two_rings).data, y.reshape(10, 4), rtol=1e-9)
 
 
+@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("attend", [True, False])
-def test_a_layer_in_training_by_the_equations(two_rings, attend):
+def test_a_layer_in_training_by_the_equations(two_rings, attend, average):
     """The three dropouts, each head on its own: of x, of h once the scores are taken, of beta; and every bias."""
     graph, rng, again = two_rings, np.random.default_rng(0), np.random.default_rng()
-    layer = GraphAttention(3, 2, heads=2, residual=True, attend=attend, p=0.5, rng=0, dtype=float)
+    layer = GraphAttention(3, 2, heads=2, average=average, residual=True, attend=attend, p=0.5, rng=0, dtype=float)
     for p in layer.parameters():
         p.data[:] = rng.normal(size=p.shape)
     x = rng.normal(size=(10, 3))
     again.bit_generator.state = layer.rng.bit_generator.state
-    y = layer(x, graph).data.reshape(10, 2, 2)
+    y, heads = layer(x, graph).data, []
     keep_x, keep_h, keep = (draw_mask(again, shape, 0.5) for shape in ((2, 10, 3), (10, 2, 2), (len(graph.indices), 2)))
     for m in range(2):
         dropped = 2 * keep_x[m] * x
@@ -85,8 +86,9 @@ def test_a_layer_in_training_by_the_equations(two_rings, attend):
             z = s[:, None] + r
         weights = np.exp(np.where(z > 0, z, 0.2 * z)) * graph.spread(np.ones(len(graph.indices)))
         beta = weights / weights.sum(axis=1, keepdims=True) * 2 * graph.spread(keep[:, m])
-        expected = beta @ (2 * keep_h[:, m] * h) + dropped @ layer.W_skip.data[:, m] + layer.bias.data[m]
-        np.testing.assert_allclose(y[:, m], expected, rtol=1e-9, atol=1e-12)
+        heads.append(beta @ (2 * keep_h[:, m] * h) + dropped @ layer.W_skip.data[:, m] + layer.bias.data[m])
+    expected = np.mean(heads, axis=0) if average else np.concatenate(heads, axis=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_nets_are_their_layers_with_elu_between(rng, two_rings):

@@ -146,6 +146,23 @@ def test_reductions_of_empty_batches_that_have_an_answer():
     assert x.grad.shape == (0, 3)
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", [None, (), 0, 1, -1, (0, 1), (-1, 0)])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32, float])
+def test_a_sum_is_numpys(axis, dtype, keepdims):
+    x = np.random.default_rng(0).integers(-99, 99, (300, 4, 3)).astype(dtype)
+    for layout in (x, x.T, x[:, :, :1]):
+        y, expected = ops.sum(layout, axis=axis, keepdims=keepdims).data, layout.sum(axis=axis, keepdims=keepdims)
+        np.testing.assert_array_equal(y, expected, strict=True)         # dtype and shape, too
+        assert not np.shares_memory(x, y)
+
+
+def test_sums_of_many_numbers_stay_exact_in_every_layout():
+    for x in (np.full((10**6, 2), 0.1, np.float32, order="F"), np.full((2, 10**6, 1), 0.1, np.float32)):
+        axis = x.shape.index(10**6)
+        np.testing.assert_allclose(ops.sum(x, axis=axis).data, 10**5, rtol=1e-6)
+
+
 def test_ties_share_the_gradient():
     x = tn.Tensor([2.0, 1.0, 2.0], requires_grad=True)
     x.max().backward()

@@ -31,11 +31,13 @@ def unbroadcast(d, shape):
 
 
 def _summed(x, axes):
-    """x.sum(axes).  Where the last axis stays NumPy's sum takes short rows one at a time, einsum all at once."""
-    if x.ndim - 1 in axes or x.dtype.kind != "f":
-        return x.sum(axis=axes)
+    """x.sum(axes).  Where the last axis stays NumPy's sum takes short rows one at a time, einsum all at once; but other
+    layouts NumPy sums more exactly, and booleans and small whole numbers einsum wouldn't widen.
+    """
     stay = [i for i in range(x.ndim) if i not in axes]
-    return np.einsum(x, range(x.ndim), stay)
+    if axes and x.ndim - 1 in stay and x.shape[-1] > 1 and x.flags.c_contiguous and x.dtype.kind == "f":
+        return np.einsum(x, range(x.ndim), stay)
+    return x.sum(axis=axes)
 
 
 def needs(what):
@@ -252,7 +254,7 @@ def sum_backward(dy, cache):
 
 def mean_forward(x, axis=None, keepdims=False):
     y, (shape, axes) = sum_forward(x, axis, keepdims)
-    n = _entries(x, axis, "mean")
+    n = _entries(x, axes, "mean")
     return y / y.dtype.type(n), (shape, axes, n)
 
 

@@ -105,7 +105,7 @@ def _draw_mask_loops(seed, low, four_a_word):
         z = z ^ (z >> np.uint64(31))
         word = np.uint64(0)                     # and not four bytes, which would be written one by one
         for k in range(4):
-            stays = (z >> np.uint64(16 * k) & np.uint64(65_535)) >= np.uint64(low)
+            stays = ((z >> np.uint64(16 * k)) & np.uint64(65_535)) >= np.uint64(low)
             word |= np.uint64(stays) << np.uint64(8 * k)
         four_a_word[i] = word
 

@@ -43,7 +43,7 @@ def dropout_matmul_backward(dy, cache):
     return dx, dW, None
 
 
-# %% 2. The same in loops, W with its columns last: V (M, F, D)
+# %% 2. The same in loops, W with its columns last: V (M, F, D); each part of the rows has a dV
 @reordering_jit
 def _times(x, V, keep, y):
     (N, M, F), D = y.shape, x.shape[1]
@@ -81,7 +81,7 @@ def dropout_matmul_backward_loops(dy, cache):
     dy, x, V = contiguous(dy, x, W.transpose(1, 2, 0))
     (bits, scale), dx, dV = bits_and_scale(x, keep, p), np.zeros_like(x), np.zeros((PARTS, *V.shape), V.dtype)
     _back(dy, x, V * scale, bits, dx, dV)                                           # (2) (3)
-    return dx, (dV.sum(axis=0) * scale).transpose(2, 0, 1), None
+    return dx, (dV.sum(axis=0) * scale).transpose(2, 0, 1), None                    # (3)
 
 
 # %% 3. The op

@@ -18,7 +18,7 @@
 h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
 a (2, M, F), b (2, M): the two halves of a . [h[i] || h[j]] of shi 2.4, each with a bias
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
-(1)-(9) are one op, (10) (11) another; (12)-(14) the module, which adds bias and residual before (13) or (14)
+(1)-(9) are one op, (10) (11) another; (12)-(14) the module, which adds residual and bias to every head
 sigma  leaky ReLU with the given slope, 0.2 in the paper
 keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
 c      dropout of the coefficients: keep / (1 - p)
@@ -137,7 +137,7 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
-                dot = 0 * scale         # of the dtype, and in a register, where dz[e, m] isn't
+                dot = h.dtype.type(0)           # stays in a register, where dz[e, m] wouldn't
                 for f in range(F):
                     dot += dy[i, m, f] * h[indices[e], m, f]
                 dz[e, m] = dot
@@ -194,8 +194,8 @@ def _back_to_halves(ds, h, a, dh, da):
             for m in range(M):
                 for f in range(F):
                     dh[i, m, f] = ds[0, i, m] * a[0, m, f] + ds[1, i, m] * a[1, m, f]       # (11)
-                    da[part, 0, m, f] += ds[0, i, m] * h[i, m, f]
-                    da[part, 1, m, f] += ds[1, i, m] * h[i, m, f]
+                    da[part, 0, m, f] += ds[0, i, m] * h[i, m, f]                           # (11)
+                    da[part, 1, m, f] += ds[1, i, m] * h[i, m, f]                           # (11)
 
 
 def half_scores_forward_loops(h, a, b):
@@ -210,7 +210,7 @@ def half_scores_backward_loops(ds, cache):
     ds, h, a = contiguous(ds, *cache)
     dh, da = np.empty_like(h), np.zeros((PARTS, *a.shape), h.dtype)
     _back_to_halves(ds, h, a, dh, da)                                       # (11)
-    return dh, da.sum(axis=0), np.einsum("sim->sm", ds)
+    return dh, da.sum(axis=0), np.einsum("sim->sm", ds)                     # (11)
 
 
 # %% 3. The ops
@@ -279,9 +279,9 @@ class GraphAttention(nn.Module):
              sparse_matmul(h, keep, x=graph.means, p=self.p))
         y = y if len(y) == needed else y[:needed]
         y = y if skip is None else y + skip
-        if self.average:
-            return y.mean(axis=1) + self.bias.mean(axis=0)          # (14)
-        return (y + self.bias).reshape(len(y), -1)      # (13)
+        if not self.average:
+            return (y + self.bias).reshape(len(y), -1)          # (13)
+        return y.mean(axis=1) + self.bias.mean(axis=0)          # (14); the biases' own mean is less work
 
     def weights(self, x, graph):
         """beta (E, heads) on the edges of `graph`: how much every node looks at each neighbour, nothing dropped."""

@@ -53,12 +53,12 @@ def layer_norm_backward(dy, cache):
 def _normalise(X, gain, bias, eps, Y, mu, r):
     N, D = X.shape
     for n in prange(N):
-        total = square = 0 * eps                # of the dtype
+        total = square = X.dtype.type(0)
         for d in range(D):
-            total += X[n, d]
+            total += X[n, d]                                            # (1)
         mu[n] = mean = total / X.dtype.type(D)                          # (1)
         for d in range(D):
-            square += (X[n, d] - mean) * (X[n, d] - mean)
+            square += (X[n, d] - mean) * (X[n, d] - mean)               # (2)
         r[n] = 1 / np.sqrt(square / X.dtype.type(D) + eps)              # (2)
         for d in range(D):
             Y[n, d] = gain[d] * ((X[n, d] - mu[n]) * r[n]) + bias[d]    # (3) (4)
@@ -70,11 +70,12 @@ def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias):
     (N, D), parts = X.shape, len(dgain)
     for part in prange(parts):
         for n in range(part * N // parts, (part + 1) * N // parts):
-            mean = slope = 0 * r[n]             # of the dtype
+            total = products = X.dtype.type(0)
             for d in range(D):
                 dz = dY[n, d] * gain[d]                                 # (7)
-                mean += dz / X.dtype.type(D)                            # (8)
-                slope += dz * ((X[n, d] - mu[n]) * r[n]) / X.dtype.type(D)      # (8)
+                total += dz                                             # (8)
+                products += dz * ((X[n, d] - mu[n]) * r[n])             # (8)
+            mean, slope = total / X.dtype.type(D), products / X.dtype.type(D)   # (8)
             for d in range(D):
                 z = (X[n, d] - mu[n]) * r[n]                            # (3)
                 dX[n, d] = r[n] * (dY[n, d] * gain[d] - mean - z * slope)       # (8)

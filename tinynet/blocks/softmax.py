@@ -138,7 +138,7 @@ def _exp_rows(X, m, scale, Y):
 def _through_softmax(dY, Y, dX):
     N, C = Y.shape
     for n in prange(N):
-        total = 0 * Y[n, 0]                     # of the dtype
+        total = Y.dtype.type(0)
         for c in range(C):
             total += dY[n, c] * Y[n, c]                                 # (4)
         for c in range(C):

@@ -69,7 +69,7 @@ def _rows_times(indptr, indices, values, keep, W, y):
         for k in range(end - (end - first) % 2, end):
             for m in range(M):
                 for f in range(F):
-                    y[n, m, f] += values[k] * np.float32(keep[k, m]) * W[indices[k], m, f]
+                    y[n, m, f] += values[k] * np.float32(keep[k, m]) * W[indices[k], m, f]              # (1)
 
 
 @parallel_jit
