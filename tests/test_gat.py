@@ -91,6 +91,12 @@ def test_a_layer_in_training_by_the_equations(two_rings, attend, average):
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_a_graph_without_nodes():
+    nothing = Graph.from_edges([], 0)
+    for net in (GAT(3, 2), GAT(3, 2).eval(), InductiveGAT(3, 2, width=4)):
+        assert net(np.ones((0, 3), np.float32), nothing).shape == (0, 2)
+
+
 def test_the_nets_are_their_layers_with_elu_between(rng, two_rings):
     def elu(x):
         return np.where(x.data > 0, x.data, np.expm1(x.data))

@@ -89,6 +89,15 @@ def test_scipy_matrices():
         GraphConvolution(3, 2)(numbers, Graph.from_edges([], 3))
 
 
+@pytest.mark.parametrize("column", [-1, 3, 10**8])
+def test_scipy_matrices_with_indices_outside_of_them(column):
+    sparse = pytest.importorskip("scipy.sparse")
+    damaged = sparse.csr_matrix(([1.0], [column], [0, 1, 1, 1]), shape=(3, 3))
+    for read, block in ((Graph.from_scipy, "graph"), (SparseRows.from_scipy, "SparseRows")):
+        with pytest.raises(ValueError, match=rf"{block}: the scipy.sparse matrix \(3, 3\) is damaged, its indices"):
+            read(damaged)
+
+
 def test_networkx_graphs():
     networkx = pytest.importorskip("networkx")
     path = networkx.path_graph(["a", "b", "c"])

@@ -102,14 +102,6 @@ def test_the_same_table_for_any_number_of_workers(tmp_path):
     assert "-8.6: more than the spread, reason not found" in text
 
 
-def test_a_system_may_be_for_some_of_the_datasets_only():
-    table = SMALL._replace(limited_to={"New": ("a",)})
-    cells = command.missing(SimpleNamespace(TABLES=(table,)), {}, command.parse(["graph", "--runs", "1"]))
-    assert [str(cell) for cell in cells] == ["t: New one on a, seed 0", "t: New two on a, seed 0"]
-    assert "| New |" in report.section(table, "a", {})
-    assert "| New |" not in report.section(table, "bbbb", {})
-
-
 def test_what_is_in_the_ledger_is_not_run_again():
     def missing(done, *arguments):
         return [str(cell) for cell in command.missing(SimpleNamespace(TABLES=TABLES), done, command.parse(
@@ -123,6 +115,24 @@ def test_what_is_in_the_ledger_is_not_run_again():
     assert len(missing({}, "--runs", "3")) == 12
     with pytest.raises(ValueError, match='--only "on c": no run has this in its name; they read like "t: New one on a'):
         missing({}, "--only", "on c")
+
+
+def test_runs_whose_files_are_missing_are_known_but_left_out(capsys):
+    asked = command.parse(["graph", "--runs", "1", "--only", "u: New"])
+    assert command.missing(SimpleNamespace(TABLES=TABLES), {}, asked) == []
+    assert capsys.readouterr().out == "u is left out: its files are missing\n"
+
+
+def test_ctrl_c_leaves_the_tables_of_what_is_done(tmp_path, capsys, monkeypatch):
+    def interrupted(group, todo, book, asked):
+        ledger.append(book, todo[0], {"val accuracy": 50, "test accuracy": 51.0}, 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_all", interrupted)
+    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
+    assert command.main(["graph", "--runs", "1", "--figures", str(tmp_path)]) == 130
+    assert "| New | 51.0 +- 0.5 | 51.0 | 1 |" in (tmp_path / "RESULTS.md").read_text()
+    assert "the same command goes on from there" in capsys.readouterr().out
 
 
 def test_killed_it_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -174,10 +184,12 @@ def test_a_system_without_chance_is_judged_by_its_one_run():
 def test_runs_that_went_astray_do_not_pass_as_spread():
     table = SMALL._replace(datasets=("a",))
     assert report.verdict(table, "New", "a", "51.0 +- 0.5", [15.0, 51.0, 52.0, 53.0]) == \
-        "single runs from 15.0 to 53.0, half of them above 51.5"
+        "single runs from 15.0 to 53.0, half of them above 51.5: reason not found"
     assert report.verdict(table, "New", "a", "51.0 +- 0.5", [50.0, 51.0, 52.0]) == ""
     assert report.verdict(graph.FIG8, "GAT", "ppi", "0.973 +- 0.002", [0.1, 0.97, 0.975, 0.974]) == \
-        "single runs from 0.100 to 0.975, half of them above 0.972"
+        "single runs from 0.100 to 0.975, half of them above 0.972: reason not found"
+    table = table._replace(why={("New", "a"): "so"})
+    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [15.0, 51.0, 52.0, 53.0]).endswith("above 51.5: so")
 
 
 def test_a_single_run_is_called_one_with_and_without_a_papers_value():

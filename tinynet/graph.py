@@ -88,6 +88,12 @@ def _must_be_scipy(block, matrix):
     if not hasattr(matrix, "tocsr"):
         raise TypeError(f"{block}: this is a {_kind(matrix)} and no scipy.sparse matrix; make one, or use from_dense "
                         "for features and from_edges for a graph")
+    if hasattr(matrix, "check_format"):         # scipy looks only when it is asked to, and changes the matrix then
+        try:
+            matrix.copy().check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"{block}: the scipy.sparse matrix {matrix.shape} is damaged, its {error}; correct its "
+                             "indices and indptr") from None
 
 
 class Graph(Rows):
@@ -136,7 +142,8 @@ class Graph(Rows):
     def from_scipy(cls, matrix):
         """A scipy.sparse matrix (N, N): i attends to j where its entry isn't 0.
 
-        Raises TypeError for another kind of matrix, ShapeError for one that isn't square.
+        Raises TypeError for another kind of matrix, ShapeError for one that isn't square, ValueError for indices that
+        point outside of it.
         """
         _must_be_scipy("graph", matrix)
         if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -293,7 +300,8 @@ class SparseRows(Rows):
     def from_scipy(cls, matrix):
         """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added.
 
-        Raises TypeError for another kind of matrix, ShapeError for other than two axes.
+        Raises TypeError for another kind of matrix, ShapeError for other than two axes, ValueError for indices that
+        point outside of it.
         """
         _must_be_scipy("SparseRows", matrix)
         if len(matrix.shape) != 2:

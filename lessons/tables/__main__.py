@@ -38,7 +38,8 @@ def main(argv=None):
         todo = missing(group, ledger.read(book), asked)
         failed = run_all(group, todo, book, asked)
     except KeyboardInterrupt:
-        print(f"\nstopped; every finished run is in {book.name}, and the same command goes on from there")
+        report.write(group.TABLES, ledger.read(book), asked.figures)
+        print(f"\nstopped; every finished run is in {book.name} and the tables; the same command goes on from there")
         return 130
     except (OSError, ValueError, ImportError) as error:
         print(f"python -m lessons.tables: {error}", file=sys.stderr)
@@ -51,14 +52,15 @@ def missing(group, done, asked):
     """The cells that are still to be run, all systems of a seed before the next seed."""
     if asked.runs < 0 or asked.workers < 1:
         raise ValueError(f"--runs {asked.runs} --workers {asked.workers}: give 0 or more runs and 1 or more workers")
-    tables = [table for table in group.TABLES if there(table, asked.data)]
-    cells = [(Cell(table.name, variant, dataset, seed), table.metric) for seed in range(asked.runs) for table in tables
+    cells = [Cell(table.name, variant, dataset, seed) for seed in range(asked.runs) for table in group.TABLES
              for dataset in table.datasets for system, variants in table.run.items() for variant in variants
-             if table.has(system, dataset) and (seed == 0 or system not in table.deterministic)]
-    chosen = [(cell, metric) for cell, metric in cells if asked.only in str(cell)]
+             if seed == 0 or system not in table.deterministic]
+    chosen = [cell for cell in cells if asked.only in str(cell)]
     if cells and not chosen:
-        raise ValueError(f'--only "{asked.only}": no run has this in its name; they read like "{cells[0][0]}"')
-    return [cell for cell, metric in chosen if metric not in done.get(cell, {})]
+        raise ValueError(f'--only "{asked.only}": no run has this in its name; they read like "{cells[0]}"')
+    names = {cell.table for cell in chosen}
+    metrics = {table.name: table.metric for table in group.TABLES if table.name in names and there(table, asked.data)}
+    return [cell for cell in chosen if cell.table in metrics and metrics[cell.table] not in done.get(cell, {})]
 
 
 def there(table, folder):

@@ -297,7 +297,7 @@ class GraphAttention(nn.Module):
         y = y if len(y) == needed else y[:needed]
         y = y if skip is None else y + skip
         if not self.average:
-            return (y + self.bias).reshape(len(y), -1)          # (13)
+            return (y + self.bias).reshape(len(y), self.bias.size)          # (13)
         # the biases' own mean: adding them to every node's heads before would be more work
         return y.mean(axis=1) + self.bias.mean(axis=0)          # (14)
 

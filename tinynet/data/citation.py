@@ -93,7 +93,9 @@ def citation(name, root=None):
     if papers is None:
         papers = _converted(raw or files.download("citation", ADDRESS, hashes, SOURCE))
         counted = len(papers.labels), len(papers.features.values), len(papers.graph.indices)
-        assert counted == COUNTS[name], f"citation: {name} came out as {counted}, but must be {COUNTS[name]}"
+        if counted != COUNTS[name]:
+            raise ValueError(f"citation: {name} came out as {counted} papers, numbers and edges, but must be "
+                             f"{COUNTS[name]}; take the files from {SOURCE}")
         _keep(kept, hashes, papers)
     return papers
 
