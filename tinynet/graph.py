@@ -84,7 +84,7 @@ def must_fit(block, named, x, graph, d_in=None):
         raise ShapeError(f"{block}: {named} = {x.shape} and a net for d_in = {d_in}; make them equal")
 
 
-def _must_be_scipy(block, matrix):
+def _must_be_sound_scipy(block, matrix):
     if not hasattr(matrix, "tocsr"):
         raise TypeError(f"{block}: this is a {_kind(matrix)} and no scipy.sparse matrix; make one, or use from_dense "
                         "for features and from_edges for a graph")
@@ -145,7 +145,7 @@ class Graph(Rows):
         Raises TypeError for another kind of matrix, ShapeError for one that isn't square, ValueError for indices that
         point outside of it.
         """
-        _must_be_scipy("graph", matrix)
+        _must_be_sound_scipy("graph", matrix)
         if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ShapeError(f"graph: the matrix has shape {matrix.shape}, but one row and one column a node make "
                              "it square")
@@ -303,7 +303,7 @@ class SparseRows(Rows):
         Raises TypeError for another kind of matrix, ShapeError for other than two axes, ValueError for indices that
         point outside of it.
         """
-        _must_be_scipy("SparseRows", matrix)
+        _must_be_sound_scipy("SparseRows", matrix)
         if len(matrix.shape) != 2:
             raise ShapeError(f"SparseRows: the matrix has shape {matrix.shape}, but needs two axes (N D)")
         rows = matrix.tocsr(copy=True)
