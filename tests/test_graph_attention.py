@@ -19,6 +19,9 @@ TWINS = pytest.mark.parametrize(("forward", "backward"), [(graph_attention.forwa
 def test_edges_are_sorted_and_counted_once():
     graph = Graph.from_edges([(2, 1), (0, 2), (2, 0), (0, 2), (1, 1)], nodes=4)
     assert [graph.neighbours(i).tolist() for i in range(4)] == [[2], [1], [0, 1], []]
+    for wrong in -1, 4:
+        with pytest.raises(ValueError, match=f"graph: there is no node {wrong}, there are only the nodes 0..3"):
+            graph.neighbours(wrong)
     assert graph.edges.tolist() == [[0, 2], [1, 1], [2, 0], [2, 1]]
     assert repr(graph) == "Graph(4 nodes, 4 edges)"
 

@@ -177,7 +177,8 @@ class Graph(Rows):
         return np.stack([self.rows, self.indices], axis=1)
 
     def neighbours(self, i):
-        """The nodes that node i attends to."""
+        """The nodes that node i attends to.  Raises what `checked_nodes` raises."""
+        i, = self.checked_nodes([i])
         return self.indices[self.indptr[i]:self.indptr[i + 1]]
 
     def sample(self, nodes, count, rng):
@@ -311,7 +312,12 @@ class SparseRows(Rows):
         return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
 
     def take(self, rows):
-        """The rows of these numbers; -1 stands for a row of zeros."""
+        """The rows of these numbers; -1 stands for a row of zeros.  Raises ValueError for a row that isn't there."""
+        rows = np.asarray(rows)
+        wrong = rows[(rows < -1) | (rows >= self.shape[0])]
+        if len(wrong):
+            raise ValueError(f"SparseRows: there is no row {wrong[0]} among {self.shape[0]}; count from 0, or give -1 "
+                             "for a row of zeros")
         counts = np.append(np.diff(self.indptr), 0)[rows]
         first = np.append(self.indptr[:-1], 0)[rows]
         indptr = np.append(0, np.cumsum(counts))
