@@ -255,10 +255,12 @@ def test_sparse_rows():
     np.testing.assert_array_equal(sparse.dense(), dense)
     np.testing.assert_array_equal(sparse.take(np.array([2, -1, 0, 0])).dense(), [*dense[[2, 1, 0, 0]]])
     np.testing.assert_array_equal(sparse.then(sparse).dense(), [*dense, *dense])
-    assert sparse.take(np.array([], int)).dense().shape == (0, 3)
+    assert sparse.take(np.array([], int)).dense().shape == sparse.take([]).dense().shape == (0, 3)
     for wrong in -2, 3:
         with pytest.raises(ValueError, match=f"SparseRows: there is no row {wrong} among 3; count from 0"):
             sparse.take([0, wrong])
+    with pytest.raises(TypeError, match="SparseRows: the rows hold bool, but row numbers are integers"):
+        sparse.take([True, False, True])
 
 
 # %% The published files

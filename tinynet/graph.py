@@ -56,6 +56,18 @@ def _nodes_there(nodes):
     return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
 
 
+def _numbers(block, what, given):
+    """The numbers of nodes or rows as an array (B), in the name of `block`."""
+    given = np.asarray(given)
+    given = given.astype(np.int64) if given.size == 0 else given
+    if given.ndim != 1:
+        raise ShapeError(f"{block}: the {what}s have shape {given.shape}, but must be (B), a number each; flatten them")
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{block}: the {what}s hold {given.dtype}, but {what} numbers are integers; convert them, e.g. "
+                        "a mask with np.flatnonzero(mask)")
+    return given
+
+
 def _kind(thing):
     """What it is, and whose: there is more than one Graph."""
     return f"{type(thing).__module__}.{type(thing).__name__}".removeprefix("builtins.")
@@ -230,13 +242,7 @@ class Graph(Rows):
         Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a node that
         isn't there.
         """
-        nodes = np.asarray(nodes)
-        nodes = nodes.astype(np.int64) if nodes.size == 0 else nodes
-        if nodes.ndim != 1:
-            raise ShapeError(f"graph: the nodes have shape {nodes.shape}, but must be (B), a number each; flatten them")
-        if nodes.dtype.kind not in "iu":
-            raise TypeError(f"graph: the nodes hold {nodes.dtype}, but node numbers are integers; convert them, e.g. a "
-                            "mask with np.flatnonzero(mask)")
+        nodes = _numbers("graph", "node", nodes)
         wrong = nodes[(nodes < 0) | (nodes >= self.nodes)]
         if len(wrong):
             raise ValueError(f"graph: there is no node {wrong[0]}, {_nodes_there(self.nodes)}; correct the numbers or "
@@ -312,8 +318,12 @@ class SparseRows(Rows):
         return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
 
     def take(self, rows):
-        """The rows of these numbers; -1 stands for a row of zeros.  Raises ValueError for a row that isn't there."""
-        rows = np.asarray(rows)
+        """The rows of these numbers; -1 stands for a row of zeros.
+
+        Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a row that
+        isn't there.
+        """
+        rows = _numbers("SparseRows", "row", rows)
         wrong = rows[(rows < -1) | (rows >= self.shape[0])]
         if len(wrong):
             raise ValueError(f"SparseRows: there is no row {wrong[0]} among {self.shape[0]}; count from 0, or give -1 "
