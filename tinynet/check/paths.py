@@ -124,7 +124,7 @@ def elu(valve, x, alpha=1.0):
 
 
 def gelu(valve, x):
-    from tinynet.blocks.activations import gelu as ours
+    from tinynet.blocks.units.activations import gelu as ours
     Phi = Tensor(ours.forward(np.where(x.data == 0, 1, x.data))[0] / np.where(x.data == 0, 1, x.data))
     density = np.exp(-0.5 * x.data ** 2) / np.sqrt(2 * np.pi)
     return valve("Phi itself", x * Phi) + valve("the slope of Phi", x * (x.data * density))
@@ -170,7 +170,7 @@ def cross_stitch(valve, X, A):
 
 
 def attention(valve, Q, K, V, mask=None, causal=False, scale=None):
-    from tinynet.blocks.attention import forbidden
+    from tinynet.blocks.sequences.attention import forbidden
     S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
     hidden = forbidden(mask, causal, *S.shape[-2:])
     return _softmax(valve, S, None if hidden is None else np.broadcast_to(hidden, S.shape)) @ V
