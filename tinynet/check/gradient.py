@@ -118,8 +118,7 @@ class Pair(NamedTuple):
 
 def _pair_of(function, inputs, settings):
     if isinstance(function, Op):
-        size = np.size(inputs[0].data if isinstance(inputs[0], Tensor) else inputs[0])
-        forward, backward = function.pair(size)
+        forward, backward = function.pair(*(x.data if isinstance(x, Tensor) else x for x in inputs))
     elif inputs and callable(inputs[0]):
         forward, backward, inputs = function, inputs[0], inputs[1:]
     else:
@@ -131,7 +130,7 @@ def _pair_of(function, inputs, settings):
     def run(*arrays):
         return forward(*arrays, **(copy.deepcopy(settings) if random else settings))    # a generator starts anew
 
-    compiled = forward.__name__.endswith("_loops")              # complex numbers would compile them again
+    compiled = forward.__name__.endswith("_fast")              # complex numbers would compile them again
     return Pair(_plain(forward), _names(forward, arrays), arrays, run, backward,
                 lambda *a: run(*a)[0], not compiled, settings, _room(forward))
 
