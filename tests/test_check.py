@@ -11,8 +11,8 @@ from tinynet.blocks.cross_stitch import cross_stitch_forward
 from tinynet.blocks.linear import Linear, linear, linear_backward, linear_forward
 from tinynet.blocks.softmax import softmax_backward, softmax_forward
 from tinynet.check import GradientError, gradcheck
-from tinynet.check.paths import RECIPES, alternatives
 from tinynet.check.rates import false_alarms
+from tinynet.check.recipes.search import RECIPES, alternatives
 from tinynet.check.student import distinct
 
 

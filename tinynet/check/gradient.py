@@ -12,69 +12,18 @@
           worst entry dx[2]: analytic -2.11121, numeric -4.22241, ratio 0.5
 """
 
-import copy
-import inspect
 import warnings
-from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.check.diagnosis import Evidence, explain, explain_shape
+from tinynet.check.diagnosis import explain, explain_shape
+from tinynet.check.evidence import Evidence
 from tinynet.check.numeric import measure
-from tinynet.engine import Op, Tensor, no_grad
-from tinynet.nn import Module
+from tinynet.check.pair import floating, pair_of
+from tinynet.check.report import Problem, Report
 
 UPSTREAMS = 4       # random ones, so that no single lucky direction decides
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
-
-
-# %% What comes back
-class GradientError(AssertionError):
-    """A backward that is not the derivative of its forward."""
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong.
-
-    kind   the kind of mistake, one of `tinynet.check.KINDS`, or None when none fits
-    name   the input whose gradient it is, or "" for the pair as a whole
-    text   the sentence (and the worst entry) to print
-    """
-
-    kind: str | None
-    name: str
-    text: str
-
-
-class Report(NamedTuple):
-    """What gradcheck found.  Prints as text, counts as True when all is right.
-
-    problems  what is wrong, [] when all is right
-    notes     what the reader should know: kinks met, inputs passed over
-    """
-
-    name: str
-    problems: list
-    notes: list
-
-    ok = property(lambda self: not self.problems)
-    kinds = property(lambda self: [p.kind for p in self.problems], doc="The kinds of mistake, None where none fits.")
-
-    def __bool__(self):
-        return self.ok
-
-    def __str__(self):
-        lines = [f"{self.name}: {'right' if self.ok else 'WRONG'}"]
-        for p in self.problems:
-            lines.append(f"  {f'd{p.name}: ' if p.name else ''}{p.text}")
-        return "\n".join(lines + [f"  {note}" for note in self.notes])
-
-    def raise_if_wrong(self):
-        """Raises GradientError (an AssertionError) with this text; returns the report when all is right."""
-        if not self.ok:
-            raise GradientError(str(self))
-        return self
 
 
 # %% The check
@@ -99,124 +48,7 @@ def gradcheck(function, *inputs, **settings):
     Returns a Report; raises what forward or the first run of backward raise, and ValueError when
     an output isn't finite or the arrays are too large to check.
     """
-    return Check(_pair_of(function, inputs, settings)).report()
-
-
-class Pair(NamedTuple):
-    """What is checked, made uniform: forward(*arrays) -> y, cache; backward; value(*arrays) -> y."""
-
-    name: str
-    names: list
-    arrays: list
-    forward: object
-    backward: object
-    value: object
-    analytic: bool
-    settings: dict
-    most: int = 1000     # gradients it may return: more are of arrays left out
-
-
-def _pair_of(function, inputs, settings):
-    if isinstance(function, Op):
-        size = np.size(inputs[0].data if isinstance(inputs[0], Tensor) else inputs[0])
-        forward, backward = function.pair(size)
-    elif inputs and callable(inputs[0]):
-        forward, backward, inputs = function, inputs[0], inputs[1:]
-    else:
-        return _pair_of_tensors(function, inputs, settings)
-    arrays = [_in_float64(x) for x in inputs]
-
-    random = any(isinstance(s, np.random.Generator) for s in settings.values())
-
-    def run(*arrays):
-        return forward(*arrays, **(copy.deepcopy(settings) if random else settings))    # a generator starts anew
-
-    compiled = forward.__name__.endswith("_loops")              # complex numbers would compile them again
-    return Pair(_plain(forward), _names(forward, arrays), arrays, run, backward,
-                lambda *a: run(*a)[0], not compiled, settings, _room(forward))
-
-
-def _pair_of_tensors(function, inputs, settings):
-    """A function of tensors, or a module: then its parameters are inputs like the others."""
-    parameters = dict(function.named_parameters()) if isinstance(function, Module) else {}
-    count = len(inputs)
-
-    def forward(*arrays):
-        with _holding(parameters.values(), arrays[count:]):
-            leaves = [Tensor(a, requires_grad=True) if _floating(a) else a for a in arrays[:count]]
-            y = function(*leaves, **settings)
-            return y.data, (y, leaves, arrays)
-
-    def backward(dy, cache):
-        y, leaves, arrays = cache
-        with _holding(parameters.values(), arrays[count:]):
-            leaves = [*leaves, *parameters.values()]
-            for leaf in leaves:
-                if isinstance(leaf, Tensor):
-                    leaf.zero_grad()
-            y.backward(dy)
-            return tuple((np.zeros(leaf.shape) if leaf.grad is None else leaf.grad)
-                         if isinstance(leaf, Tensor) else None for leaf in leaves)
-
-    def value(*arrays):
-        with no_grad(), _holding(parameters.values(), arrays[count:]):
-            return function(*(Tensor(a) if _floating(a) else a for a in arrays[:count]), **settings).data
-
-    named = function.forward if parameters else function
-    names = _names(named, inputs) + list(parameters)
-    arrays = [_in_float64(x) for x in (*inputs, *parameters.values())]
-    name = type(function).__name__ if isinstance(function, Module) else _plain(function)
-    return Pair(name, names, arrays, forward, backward, value, False, settings)
-
-
-@contextmanager
-def _holding(parameters, arrays):
-    """Inside, the parameters hold these arrays and no gradient."""
-    before = [(p, p.data, p.grad) for p in parameters]
-    for (p, _, _), array in zip(before, arrays, strict=True):
-        p.data, p.grad = array, None
-    try:
-        yield
-    finally:
-        for p, data, grad in before:
-            p.data, p.grad = data, grad
-
-
-def _floating(a):
-    return a is not None and a.dtype.kind == "f"
-
-
-def _in_float64(x):
-    if x is None:
-        return None
-    array = np.asarray(x.data if isinstance(x, Tensor) else x)
-    return array.astype(float) if array.dtype.kind == "f" else array.copy()
-
-
-def _plain(function):
-    name = getattr(function, "__name__", type(function).__name__)
-    return name.removesuffix("_loops").removesuffix("_forward")
-
-
-def _parameters(function):
-    try:
-        return inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-
-
-def _room(function):
-    """How many arrays the function takes at most."""
-    kinds = [p.kind for p in _parameters(function)]
-    return 1000 if not kinds or inspect.Parameter.VAR_POSITIONAL in kinds else len(kinds)
-
-
-def _names(function, arrays):
-    """The inputs' names as the function's author wrote them."""
-    parameters = _parameters(function)
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "input")
-    return (names + [f"{rest}[{i}]" for i in range(len(arrays) - len(names))])[:len(arrays)]
+    return Check(pair_of(function, inputs, settings)).report()
 
 
 class Check:
@@ -284,12 +116,12 @@ class Check:
             self._wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
                                      "return one each, in the order of forward, None where there is none")
             return []
-        usable = [i for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is not None]
-        if not any(_floating(a) for a in arrays):
+        usable = [i for i, a in enumerate(arrays) if floating(a) and grads[0][i] is not None]
+        if not any(floating(a) for a in arrays):
             raise ValueError(f"{self.pair.name}: no input holds floating numbers, so there is nothing to "
                              "differentiate; convert one, e.g. x.astype(float)")
         for i, a in enumerate(arrays):
-            if _floating(a) and grads[0][i] is None:
+            if floating(a) and grads[0][i] is None:
                 measured = self._measured(i)
                 if measured and measured.jacobian.any():
                     self._wrong("count", names[i], "backward returns None, but y depends on this input")
