@@ -13,12 +13,12 @@ import torch.nn.functional as F
 
 import tinynet as tn
 from benchmarks.timing import benchmark
-from tinynet.blocks.additive_attention import additive_attention
-from tinynet.blocks.apl import apl
-from tinynet.blocks.attention import attention
-from tinynet.blocks.cross_entropy import cross_entropy
-from tinynet.blocks.cross_stitch import cross_stitch
-from tinynet.blocks.layer_norm import layer_norm
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.blocks.sequences.additive_attention import additive_attention
+from tinynet.blocks.sequences.attention import attention
+from tinynet.blocks.tasks.cross_stitch import cross_stitch
+from tinynet.blocks.units.apl import apl
+from tinynet.blocks.units.layer_norm import layer_norm
 
 
 def normal(*shape):

@@ -96,9 +96,9 @@ def citation_pair(dataset, near=False):
 
     import tinynet as tn
     from tinynet import optim
-    from tinynet.blocks.cross_entropy import cross_entropy
+    from tinynet.blocks.losses.cross_entropy import cross_entropy
     from tinynet.data import citation
-    from tinynet.models.gat import GAT
+    from tinynet.models.graphs.gat import GAT
 
     data, pubmed = citation(dataset), dataset == "pubmed"
     x, graph, out_heads = data.features.normalised(), data.graph.with_self_loops(), 8 if pubmed else 1
@@ -168,8 +168,8 @@ register("pubmed", 5)
 def ppi_trainer():
     """(net, step(graph, x, targets)) of the paper's net for PPI."""
     from tinynet import optim
-    from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
-    from tinynet.models.gat import InductiveGAT
+    from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
+    from tinynet.models.graphs.gat import InductiveGAT
 
     net = InductiveGAT(50, 121, rng=0)
     adam = optim.Adam(net.parameters(), lr=0.005)
@@ -269,7 +269,7 @@ def layer_step(library, edges):
     x, dy = (rng.normal(size=(nodes, 64)).astype(np.float32) for _ in "xy")
     graph = Graph.from_edges(pairs, nodes)          # no edge twice, for both
     if library == "tinynet":
-        from tinynet.blocks.graph_attention import GraphAttention
+        from tinynet.blocks.graphs.graph_attention import GraphAttention
 
         layer = GraphAttention(64, 8, heads=8, rng=0)
 

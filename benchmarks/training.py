@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 import tinynet as tn
 from benchmarks.timing import benchmark
-from tinynet.blocks.cross_entropy import cross_entropy
-from tinynet.models.residual_net import ResidualNet
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.models.images.plain_and_residual import ResidualNet
 from tinynet.optim import SGD
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import tinynet as tn
 from lessons import lesson
 from tinynet import plot
-from tinynet.blocks.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
+from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
 from tinynet.data import digits
 
 rng = np.random.default_rng(lesson.seed)

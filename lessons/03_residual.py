@@ -15,8 +15,8 @@ import numpy as np
 import tinynet as tn
 from lessons import lesson
 from tinynet import plot
-from tinynet.blocks.cross_entropy import cross_entropy
-from tinynet.blocks.residual import (
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.blocks.units.residual import (
     residual_backward,
     residual_forward,
     residual_stack,
@@ -26,7 +26,7 @@ from tinynet.blocks.residual import (
 )
 from tinynet.check import gradcheck
 from tinynet.data import digits
-from tinynet.models.residual_net import PlainNet, ResidualNet
+from tinynet.models.images.plain_and_residual import PlainNet, ResidualNet
 from tinynet.optim import SGD
 from tinynet.train import evaluate, fit
 

@@ -15,9 +15,13 @@ import numpy as np
 import tinynet as tn
 from lessons import lesson
 from tinynet import nn, optim, plot
-from tinynet.blocks.additive_attention import AdditiveAttention, additive_attention, additive_attention_weights
-from tinynet.blocks.attention import attention, attention_weights
-from tinynet.blocks.linear import Linear
+from tinynet.blocks.sequences.additive_attention import (
+    AdditiveAttention,
+    additive_attention,
+    additive_attention_weights,
+)
+from tinynet.blocks.sequences.attention import attention, attention_weights
+from tinynet.blocks.units.linear import Linear
 
 rng = np.random.default_rng(lesson.seed)
 

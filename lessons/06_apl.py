@@ -16,10 +16,10 @@ import numpy as np
 import tinynet as tn
 from lessons import lesson
 from tinynet import nn, optim, plot
-from tinynet.blocks.activations import LeakyReLU, ReLU, leaky_relu_forward
-from tinynet.blocks.apl import APL, apl, apl_backward, apl_forward
-from tinynet.blocks.cross_entropy import cross_entropy
-from tinynet.blocks.linear import Linear
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.blocks.units.activations import LeakyReLU, ReLU, leaky_relu_forward
+from tinynet.blocks.units.apl import APL, apl, apl_backward, apl_forward
+from tinynet.blocks.units.linear import Linear
 from tinynet.check import gradcheck
 from tinynet.data import digits
 

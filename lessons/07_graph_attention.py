@@ -17,12 +17,12 @@ from sklearn.manifold import TSNE
 import tinynet as tn
 from lessons import lesson
 from tinynet import optim, plot
-from tinynet.blocks.activations import elu
-from tinynet.blocks.graph_attention import GraphAttention, graph_attention
+from tinynet.blocks.graphs.graph_attention import GraphAttention, graph_attention
+from tinynet.blocks.units.activations import elu
 from tinynet.check import gradcheck
 from tinynet.data import citation, generated_citation, karate_club
 from tinynet.graph import Graph
-from tinynet.models.gat import GAT
+from tinynet.models.graphs.gat import GAT
 from tinynet.train_nodes import Patience, fit_nodes, measure
 
 

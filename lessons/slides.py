@@ -98,12 +98,12 @@ def blocks(root=ROOT):
 
 def checked_in(block, root):
     """The battery if it has cases of this block, and the test file that speaks most of it."""
-    imports = re.compile(rf"^from tinynet\.blocks(\.{block} import| import {block}\b)", re.MULTILINE)
-    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((root / "tests").glob("test_*.py"))}
+    imports = re.compile(rf"^from tinynet\.blocks[\w.]*(\.{block} import| import {block}\b)", re.MULTILINE)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("test_*.py"))}
     own = {name: len(re.findall(rf"\b{block}", text)) for name, text in texts.items() if imports.search(text)}
     best = f"test_{block}.py" if f"test_{block}.py" in own else max(own, key=own.get, default=None)
-    battery = imports.search((package(root) / "cases.py").read_text(encoding="utf-8"))
-    return (["test_blocks.py"] if battery else []) + ([best] if best else [])
+    battery = any(imports.search(path.read_text(encoding="utf-8")) for path in (package(root) / "cases").glob("*.py"))
+    return (["test_battery.py"] if battery else []) + ([best] if best else [])
 
 
 def package(root):
@@ -127,7 +127,7 @@ def complaints(root=ROOT, folder=FOLDER):
     for entry in catalogue(folder):
         wrong += [f"{entry.path.name}: {unknown}" for unknown in _strange(entry.slides)]
         wrong += [f"{entry.path.name}: there is no tinynet/blocks/{name}.py" for name in entry.blocks
-                  if not (package(root) / "blocks" / f"{name}.py").exists()]
+                  if not any((package(root) / "blocks").rglob(f"{name}.py"))]
     return sorted(wrong)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import checkpoint, nn, optim, train
-from tinynet.blocks.dropout import Dropout
-from tinynet.blocks.linear import Linear
+from tinynet.blocks.units.dropout import Dropout
+from tinynet.blocks.units.linear import Linear
 
 TICKS_AN_EPOCH = 28     # roughly: 4 batches, 20 arrays written, 2 fsyncs, 1 rename
 

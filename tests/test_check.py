@@ -5,11 +5,11 @@ import pytest
 
 import tinynet as tn
 from tinynet import cases, nn, ops
-from tinynet.blocks.attention import attention
-from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
-from tinynet.blocks.cross_stitch import cross_stitch_forward
-from tinynet.blocks.linear import Linear, linear, linear_backward, linear_forward
-from tinynet.blocks.softmax import softmax_backward, softmax_forward
+from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
+from tinynet.blocks.sequences.attention import attention
+from tinynet.blocks.tasks.cross_stitch import cross_stitch_forward
+from tinynet.blocks.units.linear import Linear, linear, linear_backward, linear_forward
+from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
 from tinynet.check import GradientError, gradcheck
 from tinynet.check.rates import false_alarms
 from tinynet.check.recipes.search import RECIPES, alternatives

@@ -5,8 +5,8 @@ import pytest
 
 import tinynet as tn
 from tinynet import engine, nn
-from tinynet.blocks.cross_stitch import cross_stitch
-from tinynet.blocks.linear import Linear
+from tinynet.blocks.tasks.cross_stitch import cross_stitch
+from tinynet.blocks.units.linear import Linear
 
 
 def test_the_first_nan_of_the_forward_names_op_place_and_line():

@@ -77,7 +77,7 @@ def test_work_goes_on_without_a_folder_for_the_kernel_cache():
         import numpy as np
         from numba.core import caching
         import tinynet as tn
-        from tinynet.blocks.cross_stitch import cross_stitch
+        from tinynet.blocks.tasks.cross_stitch import cross_stitch
         caching.CacheImpl._locator_classes = []         # as numba finds it when no folder can be written
         with tn.use_backend("numba"):
             print(cross_stitch(np.ones((2, 3, 4)), np.eye(2)).numpy().sum())
@@ -93,7 +93,7 @@ def test_work_goes_on_when_the_disk_is_full(tmp_path):
         import numpy as np
         from numba.core import caching
         import tinynet as tn
-        from tinynet.blocks.cross_stitch import cross_stitch
+        from tinynet.blocks.tasks.cross_stitch import cross_stitch
 
         def full(self, name, data):
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -40,10 +40,10 @@ More, about figures: none.
 
 
 def a_tree(tmp_path, tag="2", lesson=LESSON):
-    for folder in ("tinynet/blocks", "tests", "lessons"):
+    for folder in ("tinynet/blocks", "tinynet/cases", "tests", "lessons"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "tinynet/blocks/double.py").write_text(BLOCK.replace("TAG", tag))
-    (tmp_path / "tinynet/cases.py").write_text("from tinynet.blocks import double\n")
+    (tmp_path / "tinynet/cases/units.py").write_text("from tinynet.blocks import double\n")
     (tmp_path / "tests/test_double.py").write_text("from tinynet.blocks.double import double\n")
     (tmp_path / "lessons/01_twice.py").write_text(lesson)
     return tmp_path, tmp_path / "lessons"
@@ -53,7 +53,7 @@ def test_the_index_names_block_line_test_lesson_and_figure(tmp_path):
     tree = a_tree(tmp_path)
     assert slides.complaints(*tree) == []
     text = slides.index(*tree)
-    tests = "test_blocks.py, test_double.py, test_lessons.py"
+    tests = "test_battery.py, test_double.py, test_lessons.py"
     assert f"| 1.1 | (1) double.py:9 | {tests} | 01_twice |  |" in text
     assert "| 1.2 |  | test_lessons.py | 01_twice | shi_1.2_twice.png |" in text
     assert f"| block | (1) double.py:9 | {tests} | 01_twice | csc321_block.png |" in text

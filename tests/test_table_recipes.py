@@ -9,7 +9,7 @@ from lessons.tables import inductive, transductive
 from tinynet.data import PPI, LabelledGraph, generated_citation
 from tinynet.engine import DEFAULT_BACKEND
 from tinynet.graph import Graph
-from tinynet.models.gcn import GCN
+from tinynet.models.graphs.gcn import GCN
 from tinynet.train_nodes import Patience
 
 pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "numpy", reason="whole trainings take the dense specification long")

@@ -54,7 +54,7 @@ def test_a_product_too_small_for_two_threads_takes_one(blas, a, b, told):
 
 
 def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
-    from tinynet.blocks import attention as block
+    from tinynet.blocks.sequences import attention as block
 
     monkeypatch.setattr(block, "SMALL", 0)
     Q, K, V = np.random.default_rng(0).normal(size=(3, 2, 4, 70, 8)).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 
 import tinynet
 from tinynet import checkpoint, nn, optim, train
-from tinynet.blocks.dropout import Dropout
-from tinynet.blocks.linear import Linear
+from tinynet.blocks.units.dropout import Dropout
+from tinynet.blocks.units.linear import Linear
 from tinynet.checkpoint import CheckpointError
 
 RNG = np.random.default_rng(0)

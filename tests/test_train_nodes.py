@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tinynet import nn, optim
-from tinynet.blocks.graph_attention import GraphAttention
+from tinynet.blocks.graphs.graph_attention import GraphAttention
 from tinynet.graph import Graph, SparseRows
-from tinynet.models.gat import GAT, InductiveGAT
-from tinynet.models.gcn import GCN, MLP
+from tinynet.models.graphs.gat import GAT, InductiveGAT
+from tinynet.models.graphs.gcn import GCN, MLP
 from tinynet.shapes import ShapeError
 from tinynet.train_nodes import Patience, Window, fit_nodes, measure
 

@@ -2,7 +2,7 @@
 
     >>> import numpy as np
     >>> from tinynet import nn
-    >>> from tinynet.blocks.linear import Linear
+    >>> from tinynet.blocks.units.linear import Linear
     >>> net = nn.Sequential(Linear(3, 4, rng=0), Linear(4, 2, rng=1))
     >>> [name for name, _ in net.named_parameters()]
     ['0.W', '0.b', '1.W', '1.b']

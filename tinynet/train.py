@@ -2,7 +2,7 @@
 
     >>> import numpy as np
     >>> from tinynet import optim, train
-    >>> from tinynet.blocks.linear import Linear
+    >>> from tinynet.blocks.units.linear import Linear
     >>> X = np.linspace(-1, 1, 32, dtype=np.float32)[:, None]
     >>> def squared_error(model, x, y):
     ...     return ((model(x) - y) ** 2).mean()

@@ -8,7 +8,7 @@ neither loss nor gradients, but for rounding, and draws dropout for fewer entrie
     >>> import numpy as np
     >>> from tinynet import optim
     >>> from tinynet.graph import Graph
-    >>> from tinynet.models.gcn import GCN
+    >>> from tinynet.models.graphs.gcn import GCN
     >>> from tinynet.train_nodes import Window, fit_nodes
     >>> two_paths = Graph.from_edges([(0, 1), (1, 2), (3, 4), (4, 5)], nodes=6).undirected()
     >>> net = GCN(d_in=6, classes=2, p=0.0, rng=0)
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.blocks.cross_entropy import cross_entropy
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.engine import Tensor, no_grad
 from tinynet.graph import Graph, SparseRows, must_fit
 from tinynet.shapes import ShapeError

@@ -15,15 +15,15 @@ import numpy as np
 
 from lessons.tables.report import Table
 from tinynet import optim, train
-from tinynet.blocks.binary_cross_entropy import binary_cross_entropy
-from tinynet.blocks.cross_entropy import cross_entropy
+from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.data import citation, ppi
 from tinynet.data.ppi import ppi_folder
 from tinynet.engine import no_grad
 from tinynet.graph import Graph
-from tinynet.models.gat import GAT, InductiveGAT
-from tinynet.models.gcn import MLP
-from tinynet.models.graph_sage import GraphSAGE, GraphSAGEStar
+from tinynet.models.graphs.gat import GAT, InductiveGAT
+from tinynet.models.graphs.gcn import MLP
+from tinynet.models.graphs.graph_sage_net import GraphSAGE, GraphSAGEStar
 from tinynet.train_nodes import Patience, fit_nodes, measure
 
 PIECES = 24

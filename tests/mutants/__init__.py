@@ -1,17 +1,15 @@
-"""Planted mistakes: wrong backwards for every block, which the checker must reject and name."""
+"""Planted mistakes: wrong backwards for every block, which the checker must reject and name.
 
-from . import (
-    activations,
-    attention,
-    cross_stitch_and_apl,
-    elementary,
-    graphs,
-    linear_and_residual,
-    losses,
-    recurrent,
-    softmax_and_norm,
-)
+One folder a topic; every file in it is read.
+"""
+
+import importlib
+from pathlib import Path
+
 from .registry import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "activations", "attention", "cross_stitch_and_apl", "elementary", "graphs",
-           "linear_and_residual", "losses", "recurrent", "softmax_and_norm"]
+_folder = Path(__file__).parent
+for _file in sorted(_folder.glob("*/*.py")):
+    importlib.import_module(f"{__name__}.{_file.parent.name}.{_file.stem}")
+
+__all__ = ["MUTANTS", "Mutant"]

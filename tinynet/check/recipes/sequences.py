@@ -6,7 +6,7 @@ from tinynet.check.recipes.valves import softmax_of, tanh
 
 
 def attention(valve, Q, K, V, mask=None, causal=False, scale=None):
-    from tinynet.blocks.attention import forbidden
+    from tinynet.blocks.sequences.attention import forbidden
     S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
     hidden = forbidden(mask, causal, *S.shape[-2:])
     return softmax_of(valve, S, None if hidden is None else np.broadcast_to(hidden, S.shape)) @ V

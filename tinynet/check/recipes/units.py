@@ -33,7 +33,7 @@ def elu(valve, x, alpha=1.0):
 
 
 def gelu(valve, x):
-    from tinynet.blocks.activations import gelu as ours
+    from tinynet.blocks.units.activations import gelu as ours
     Phi = Tensor(ours.forward(np.where(x.data == 0, 1, x.data))[0] / np.where(x.data == 0, 1, x.data))
     density = np.exp(-0.5 * x.data ** 2) / np.sqrt(2 * np.pi)
     return valve("Phi itself", x * Phi) + valve("the slope of Phi", x * (x.data * density))

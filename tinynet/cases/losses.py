@@ -1,0 +1,41 @@
+"""Cases of the losses."""
+
+from tinynet.blocks.losses import binary_cross_entropy as _binary_cross_entropy
+from tinynet.blocks.losses import cross_entropy as _cross_entropy
+from tinynet.blocks.losses import mean_squared_error as _mean_squared_error
+from tinynet.cases.registry import case
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy(rng, N, C):
+    return rng.normal(size=(N, C)), rng.integers(0, max(C, 1), N)
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_sequence_ignored(rng, B, T, C):
+    return rng.normal(size=(B, T, C)), rng.integers(-1, C, (B, T))
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_ignored_class(rng, N, C):
+    return (rng.normal(size=(N, C)), rng.integers(0, max(C, 1), N)), dict(ignore=0)
+
+
+@case(_binary_cross_entropy.binary_cross_entropy, never_empty="N C")
+def binary_cross_entropy(rng, N, C):
+    return rng.normal(size=(N, C)), rng.integers(0, 2, (N, C))
+
+
+@case(_binary_cross_entropy.binary_cross_entropy, never_empty="N")
+def binary_cross_entropy_soft(rng, N):
+    return 3 * rng.normal(size=N), rng.integers(0, 5, N) / 4
+
+
+@case(_mean_squared_error.mean_squared_error, never_empty="N D")
+def mean_squared_error(rng, N, D):
+    return rng.normal(size=(N, D)), rng.integers(-2, 3, (N, D))
+
+
+@case(_mean_squared_error.mean_squared_error, never_empty="N D")
+def mean_squared_error_of_two_outputs(rng, N, D):
+    return rng.normal(size=(2, N, D))

@@ -1,0 +1,18 @@
+"""Cases of what several tasks share."""
+
+from tinynet.blocks.tasks import cross_stitch as _cross_stitch
+from tinynet.cases.registry import case, plain
+
+
+@case(_cross_stitch.cross_stitch)
+def cross_stitch(rng, T, N, C):
+    return rng.normal(size=(T, N, C)), rng.normal(size=(T, T))
+
+
+@case(_cross_stitch.cross_stitch)
+def cross_stitch_channels(rng, T, N, C, H, W):
+    return rng.normal(size=(T, N, C, H, W)), rng.normal(size=(C, T, T))
+
+
+plain("cross_stitch_channels_only", _cross_stitch.cross_stitch, "T N C, C T T")
+plain("cross_stitch_images_one_alpha", _cross_stitch.cross_stitch, "T N C H W, T T")
