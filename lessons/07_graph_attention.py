@@ -108,7 +108,7 @@ compare("2.7 again, h' of head 2", layer.features(x).data[:, 1], [[-1, 1], [-1, 
 # %% Three ways to be sure of the gradient: the NumPy pair, the compiled pair and both crossed, the op on the tape
 rng = np.random.default_rng(lesson.seed)
 arrays = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2)), rng.normal(size=(4, 2))
-numpy_pair, compiled = (graph_attention.forward, graph_attention.backward), graph_attention.loops
+numpy_pair, compiled = (graph_attention.forward, graph_attention.backward), graph_attention.fast
 ways = {"the NumPy pair": numpy_pair, "the compiled pair": compiled,
         "NumPy forward, compiled backward": (numpy_pair[0], compiled[1]),
         "compiled forward, NumPy backward": (compiled[0], numpy_pair[1])}

@@ -127,11 +127,11 @@ def fresh_state(seed):
     """The same backend and global seeds for every lesson, whatever the one before has done."""
     import numpy as np
 
-    from tinynet import engine
+    from tinynet import backend
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    with engine.use_backend(engine.DEFAULT_BACKEND):
+    with backend.use_backend(backend.DEFAULT_BACKEND):
         yield
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import engine, ops
+from tinynet import backend, engine, ops
 
 
 def leaf(*values, dtype=np.float64):
@@ -177,18 +177,19 @@ def test_a_backward_with_too_few_gradients_is_named():
 # %% Backends
 def twin_op():
     def f_forward(x):
-        return x, "numpy"
+        return x, "plain"
 
-    def f_forward_loops(x):
-        return x, "numba"
+    def f_forward_fast(x):
+        return x, "fast"
 
     said = []
-    return said, tn.Op(f_forward, lambda dy, cache: said.append(("numpy", cache)) or dy,
-                       loops=(f_forward_loops, lambda dy, cache: said.append(("numba", cache)) or dy), loops_from=3)
+    return said, tn.Op(f_forward, lambda dy, cache: said.append(("plain", cache)) or dy,
+                       fast=(f_forward_fast, lambda dy, cache: said.append(("fast", cache)) or dy),
+                       fast_when=backend.at_least(3))
 
 
-@pytest.mark.parametrize(("backend", "size", "runs"), [("numpy", 9, "numpy"), ("numba", 1, "numba"),
-                                                       ("auto", 2, "numpy"), ("auto", 3, "numba")])
+@pytest.mark.parametrize(("backend", "size", "runs"), [("plain", 9, "plain"), ("fast", 1, "fast"),
+                                                       ("auto", 2, "plain"), ("auto", 3, "fast")])
 def test_the_backend_chooses_the_twin(backend, size, runs):
     said, op = twin_op()
     with tn.use_backend(backend):
@@ -198,30 +199,30 @@ def test_the_backend_chooses_the_twin(backend, size, runs):
 
 def test_a_step_keeps_the_backward_its_forward_chose():
     said, op = twin_op()
-    with tn.use_backend("numba"):
+    with tn.use_backend("fast"):
         y = op(leaf(1.0))
-    with tn.use_backend("numpy"):
+    with tn.use_backend("plain"):
         y.backward()
-    assert said == [("numba", "numba")]
+    assert said == [("fast", "fast")]
 
 
 def test_use_backend_stays_or_is_undone():
-    before = engine._backend
-    with tn.use_backend("numpy"):
-        assert engine._backend == "numpy"
-        tn.use_backend("numba")
-        assert engine._backend == "numba"
-    assert engine._backend == before
-    with pytest.raises(ValueError, match=r"no backend 'cuda'; choose one of 'auto', 'numpy', 'numba'"):
+    before = backend._backend
+    with tn.use_backend("plain"):
+        assert backend._backend == "plain"
+        tn.use_backend("fast")
+        assert backend._backend == "fast"
+    assert backend._backend == before
+    with pytest.raises(ValueError, match=r"no backend 'cuda'; choose one of 'auto', 'plain', 'fast'"):
         tn.use_backend("cuda")
 
 
 def test_the_environment_sets_the_first_backend():
     def run(backend):
-        return subprocess.run([sys.executable, "-c", "import tinynet; print(tinynet.engine._backend)"],
+        return subprocess.run([sys.executable, "-c", "import tinynet; print(tinynet.backend._backend)"],
                               env=os.environ | {"TINYNET_BACKEND": backend}, capture_output=True, text=True)
 
-    assert run("numpy").stdout.strip() == "numpy"
+    assert run("plain").stdout.strip() == "plain"
     wrong = run("gpu")
     assert wrong.returncode != 0
     assert "TINYNET_BACKEND: there is no backend 'gpu'" in wrong.stderr

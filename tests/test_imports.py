@@ -8,8 +8,8 @@ from pathlib import Path
 import tinynet
 
 ROOT = Path(tinynet.__file__).parent
-FLOORS = ["shapes", "jit", "threads", "memory", "graph", "engine", "ops", "debugging", "drawing", "nn", "blocks",
-          "models", "multitask", "optim", "checkpoint", "train", "train_nodes", "data", "plot", "cases", "check",
+FLOORS = ["shapes", "jit", "threads", "memory", "backend", "graph", "engine", "ops", "masks", "debugging", "drawing",
+          "nn", "blocks", "models", "optim", "checkpoint", "train", "train_nodes", "data", "plot", "cases", "check",
           "exercises"]
 CORE = {"numpy", "numba", "matplotlib", "tinynet"}
 

@@ -43,7 +43,7 @@ def test_four_threads_at_once():
         with tn.no_grad():
             return op(X.astype(np.float32), A.astype(np.float32)).data
 
-    with tn.use_backend("numba"), ThreadPoolExecutor(4) as pool:
+    with tn.use_backend("fast"), ThreadPoolExecutor(4) as pool:
         results = list(pool.map(step, range(32)))
     assert all(np.array_equal(results[0], r) for r in results)
 
@@ -55,13 +55,12 @@ def test_one_and_two_kernel_threads_give_the_same_bits():
         import numpy as np
         from tinynet import cases
         for name, case in sorted(cases.CASES.items()):
-            if case.op.loops is None:
+            if case.op.fast is None:
                 continue
-            sys.modules[case.op.forward.__module__].SMALL = 0       # attention's loops, also for small heads
             op, arrays, settings = cases.draw(case, np.random.default_rng(0), **{letter: 5 for letter in case.letters})
             single = [a.astype(np.float32) if a is not None and a.dtype.kind == "f" else a for a in arrays]
-            y, cache = op.loops[0](*single, **settings)
-            grads = op.loops[1](np.ones_like(y) * np.float32(0.3), cache)
+            y, cache = op.fast[0](*single, **settings)
+            grads = op.fast[1](np.ones_like(y) * np.float32(0.3), cache)
             grads = grads if isinstance(grads, tuple) else (grads,)
             print(name, [zlib.crc32(np.ascontiguousarray(g)) for g in (y, *grads) if g is not None])
     """
@@ -79,7 +78,7 @@ def test_work_goes_on_without_a_folder_for_the_kernel_cache():
         import tinynet as tn
         from tinynet.blocks.tasks.cross_stitch import cross_stitch
         caching.CacheImpl._locator_classes = []         # as numba finds it when no folder can be written
-        with tn.use_backend("numba"):
+        with tn.use_backend("fast"):
             print(cross_stitch(np.ones((2, 3, 4)), np.eye(2)).numpy().sum())
     """)
     assert float(said.stdout) == 24, said.stderr
@@ -99,7 +98,7 @@ def test_work_goes_on_when_the_disk_is_full(tmp_path):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         caching.IndexDataCacheFile._save_data = full
-        with tn.use_backend("numba"):
+        with tn.use_backend("fast"):
             print(cross_stitch(np.ones((2, 3, 4)), np.eye(2)).numpy().sum())
     """, NUMBA_CACHE_DIR=str(tmp_path))
     assert float(said.stdout) == 24, said.stderr

@@ -128,13 +128,13 @@ def test_a_missing_package_names_the_command_that_installs_it(run):
 
 def test_settings_reach_the_lesson_and_nothing_passes_from_one_to_the_next(run, tmp_path):
     tell = "print(json.dumps([lesson.quick, lesson.seed, str(lesson.data), np.random.rand(), random.random(), " \
-           "tinynet.Op(ops.add.forward, None, loops=(1, 2), loops_from=9).pair(1) == (1, 2)]))"
-    body = f"import tinynet\nfrom tinynet import ops\n{tell}\ntinynet.use_backend('numba')\nlesson.shown('x')"
+           "tinynet.Op(ops.add.forward, None, fast=(1, 2), fast_when=lambda x: len(x) >= 9).pair([1]) == (1, 2)]))"
+    body = f"import tinynet\nfrom tinynet import ops\n{tell}\ntinynet.use_backend('fast')\nlesson.shown('x')"
     _, out, _ = run({"01_a": body, "02_b": body}, "--quick", "--seed", "7", "--data", str(tmp_path))
     first, second = (json.loads(line) for line in out.splitlines() if line.startswith("[true"))
     assert first == second
     assert first[:3] == [True, 7, str(tmp_path)]
-    assert first[5] is (os.environ.get("TINYNET_BACKEND") == "numba")
+    assert first[5] is (os.environ.get("TINYNET_BACKEND") == "fast")
 
 
 @pytest.mark.parametrize("then", ["raise KeyboardInterrupt", "raise OSError('disk full')"])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from lessons.tables import inductive, transductive
+from tinynet.backend import DEFAULT_BACKEND
 from tinynet.data import PPI, LabelledGraph, generated_citation
-from tinynet.engine import DEFAULT_BACKEND
 from tinynet.graph import Graph
 from tinynet.models.graphs.gcn import GCN
 from tinynet.train_nodes import Patience
 
-pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "numpy", reason="whole trainings take the dense specification long")
+pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "plain", reason="whole trainings take the dense specification long")
 
 
 @pytest.fixture

@@ -56,15 +56,14 @@ def test_a_product_too_small_for_two_threads_takes_one(blas, a, b, told):
 def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
     from tinynet.blocks.sequences import attention as block
 
-    monkeypatch.setattr(block, "SMALL", 0)
     Q, K, V = np.random.default_rng(0).normal(size=(3, 2, 4, 70, 8)).astype(np.float32)
-    y, cache = block.attention_forward_loops(Q, K, V, causal=True)
-    grads = block.attention_backward_loops(np.cos(y), cache)
+    y, cache = block.attention_forward_fast(Q, K, V, causal=True)
+    grads = block.attention_backward_fast(np.cos(y), cache)
     assert len(blas) == 5
     monkeypatch.setattr(threads, "_openblas", lambda: None)
-    alone, cache = block.attention_forward_loops(Q, K, V, causal=True)
+    alone, cache = block.attention_forward_fast(Q, K, V, causal=True)
     np.testing.assert_array_equal(alone, y)
-    for a, b in zip(block.attention_backward_loops(np.cos(y), cache)[:3], grads[:3], strict=True):
+    for a, b in zip(block.attention_backward_fast(np.cos(y), cache)[:3], grads[:3], strict=True):
         np.testing.assert_array_equal(a, b)
 
 

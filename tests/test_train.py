@@ -292,7 +292,7 @@ def test_what_no_checkpoint_could_hold_is_told_before_work(tmp_path):
 def test_runs_killed_at_any_moment_end_bitwise_where_the_uninterrupted_one_ends(tmp_path):
     script = Path(__file__).with_name("killed_runs.py")
     done = subprocess.run([sys.executable, script, tmp_path, "2"], check=True, capture_output=True, text=True,
-                          env={**os.environ, "TINYNET_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"})
+                          env={**os.environ, "TINYNET_BACKEND": "plain", "OPENBLAS_NUM_THREADS": "1"})
     report = json.loads(done.stdout)
     assert report["differing"] == []
     assert len(report["kills"]) >= 8

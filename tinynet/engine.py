@@ -11,13 +11,13 @@ gradient per array`.  Calling it on tensors leaves a `Step` on the result: the b
 and the tensors it came from.  `Tensor.backward` walks these steps from the end to the leaves.
 """
 
-import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
 
-BACKENDS = ("auto", "numpy", "numba")
+from tinynet import backend
+
 _grad_enabled = ContextVar("grad_enabled", default=True)
 _watch = None           # tinynet.debug() puts its observer here
 
@@ -202,31 +202,30 @@ class Op:
 
     forward    forward(*arrays, **settings) -> y, cache
     backward   backward(dy, cache) -> one gradient per array (None where there is none)
-    loops      the compiled twins (forward, backward), or None where NumPy or BLAS already wins
-    loops_from "auto" runs the twins from this many entries of the first array on: where they
-               were measured to be faster
+    fast       the fast twins (forward, backward), or None where plain NumPy already wins
+    fast_when  fast_when(*arrays) -> were the twins measured to be faster on such arrays?
     """
 
-    def __init__(self, forward, backward, loops=None, loops_from=0):
-        self.forward, self.backward, self.loops, self.loops_from = forward, backward, loops, loops_from
+    def __init__(self, forward, backward, fast=None, fast_when=lambda *arrays: True):
+        self.forward, self.backward, self.fast, self.fast_when = forward, backward, fast, fast_when
         self.name = forward.__name__.removesuffix("_forward")
         self.__doc__ = forward.__doc__
 
     def __repr__(self):
         return f"Op({self.name})"
 
-    def pair(self, size):
-        """The (forward, backward) that the backend in force chooses for a first array of `size`."""
-        if self.loops is None or _backend == "numpy" or (_backend == "auto" and size < self.loops_from):
-            return self.forward, self.backward
-        return self.loops
+    def pair(self, *arrays):
+        """The (forward, backward) that the backend in force chooses for these arrays."""
+        if self.fast and backend.runs_fast(self.fast_when, arrays):
+            return self.fast
+        return self.forward, self.backward
 
     def __call__(self, *inputs, **settings):
         """Inputs are tensors, arrays or None; settings are what no gradient flows to."""
         tensors = [x if isinstance(x, Tensor) else None for x in inputs]
         arrays = [x if x is None else np.asarray(x) if t is None else t.data
                   for x, t in zip(inputs, tensors, strict=True)]
-        forward, backward = self.pair(arrays[0].size)
+        forward, backward = self.pair(*arrays)
         returned = forward(*arrays, **settings)
         if type(returned) is not tuple or len(returned) != 2:
             raise TypeError(f"{self.name}: its forward must return two things, y and the cache")
@@ -240,7 +239,7 @@ class Op:
         return out
 
 
-# %% Switches
+# %% The switch
 @contextmanager
 def no_grad():
     """Inside this context nothing is written on the tape."""
@@ -249,35 +248,3 @@ def no_grad():
         yield
     finally:
         _grad_enabled.reset(token)
-
-
-class use_backend:
-    """Choose which twin the ops run: "numpy", "numba", or "auto", the faster one of each.
-
-    Takes effect at once and for good; as a context (`with use_backend("numpy"):`) it is undone
-    at the end.  A step already on the tape keeps the backward that its forward chose.
-    The environment variable TINYNET_BACKEND sets the first choice; without it that is "auto", or
-    "numpy" where NUMBA_DISABLE_JIT turns compilation off.
-    """
-
-    def __init__(self, name):
-        global _backend
-        if name not in BACKENDS:
-            raise ValueError(f"there is no backend {name!r}; choose one of {', '.join(map(repr, BACKENDS))}")
-        self.before, _backend = _backend, name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        global _backend
-        _backend = self.before
-
-
-_compiles = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"        # loops that stay Python would crawl
-DEFAULT_BACKEND = os.environ.get("TINYNET_BACKEND", "auto" if _compiles else "numpy")
-_backend = "auto"
-try:
-    use_backend(DEFAULT_BACKEND)
-except ValueError as error:
-    raise ValueError(f"TINYNET_BACKEND: {error}") from None

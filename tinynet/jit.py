@@ -97,6 +97,6 @@ def contiguous(*arrays):
     dtype = np.result_type(*floats) if floats else np.dtype(float)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"{block_name(2)}: compiled loops take float32 and float64, not {dtype}; convert the arrays, "
-                        'or choose tinynet.use_backend("numpy")')
+                        'or choose tinynet.use_backend("plain")')
     ready = tuple(None if a is None else np.require(a, dtype, ["C", "A", "W"]) for a in arrays)
     return ready if len(ready) > 1 else ready[0]

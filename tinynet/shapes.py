@@ -77,6 +77,6 @@ def block_name(depth=1):
     while frame.f_globals.get("__name__") == __name__ or frame.f_code.co_name[0] in "_<":
         frame = frame.f_back            # helpers of a block speak in the block's name
     name = frame.f_code.co_name
-    for ending in ("_loops", "_forward", "_backward"):
+    for ending in ("_fast", "_forward", "_backward"):
         name = name.removesuffix(ending)
     return name

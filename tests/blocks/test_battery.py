@@ -7,17 +7,9 @@ import numpy as np
 import pytest
 
 from tinynet import cases
-from tinynet.blocks.sequences import additive_attention, attention
 from tinynet.check import gradcheck
 
-TWINNED = [name for name, case in cases.CASES.items() if case.op.loops]
-
-
-@pytest.fixture(autouse=True)
-def _no_head_is_small(monkeypatch):
-    """These twins hand small heads to NumPy; here their loops are tested."""
-    monkeypatch.setattr(attention, "SMALL", 0)
-    monkeypatch.setattr(additive_attention, "SMALL", 0)
+TWINNED = [name for name, case in cases.CASES.items() if case.op.fast]
 
 
 def drawn(name, seed=0, **sizes):
@@ -26,7 +18,7 @@ def drawn(name, seed=0, **sizes):
 
 def pairs(op):
     """(forward, backward) in NumPy, and in loops where there are any."""
-    return [(op.forward, op.backward), *([op.loops] if op.loops else [])]
+    return [(op.forward, op.backward), *([op.fast] if op.fast else [])]
 
 
 def run(forward, backward, arrays, settings, dtype=float):
@@ -63,20 +55,20 @@ def test_twins_agree_crossed(name):
     for seed in range(3):
         op, arrays, settings = drawn(name, seed)
         expected = run(op.forward, op.backward, arrays, settings)
-        for forward, backward in ((op.forward, op.loops[1]), (op.loops[0], op.backward), op.loops):
+        for forward, backward in ((op.forward, op.fast[1]), (op.fast[0], op.backward), op.fast):
             assert_same(run(forward, backward, arrays, settings), expected)
 
 
 @pytest.mark.parametrize("name", TWINNED)
 def test_twins_agree_where_rows_share_a_part_and_fill_vectors(name):
     op, arrays, settings = drawn(name, **dict.fromkeys(cases.CASES[name].letters, 9))
-    assert_same(run(*op.loops, arrays, settings), run(op.forward, op.backward, arrays, settings))
+    assert_same(run(*op.fast, arrays, settings), run(op.forward, op.backward, arrays, settings))
 
 
 @pytest.mark.parametrize("name", TWINNED)
 def test_the_twin_alone_passes_the_check(name):
     op, arrays, settings = drawn(name)
-    gradcheck(*op.loops, *arrays, **settings).raise_if_wrong()
+    gradcheck(*op.fast, *arrays, **settings).raise_if_wrong()
 
 
 @pytest.mark.parametrize("name", cases.CASES)

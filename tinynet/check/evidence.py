@@ -3,34 +3,61 @@
 import numpy as np
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
-ATOL = 1e-11                    # of the largest entry of the Jacobian: where terms cancel
-RTOL_KINK = 1e-5                # one-sided slopes are measured less well
+RTOL_KINK = 1e-6                # one-sided slopes are measured less well
+SAFETY = 8                      # times what the measurement says about its own error
+ROUNDING = 16                   # times what copies scaled by a few units in the last place differ by
 FIT = 1e-6                      # how well an explanation must fit
 
 
-class Evidence:
+class Place:
+    """Names the entries of one array."""
+
+    def __init__(self, name, shape):
+        self.name, self.shape = name, shape
+
+    def listed(self, entries):
+        entries = list(entries)
+        more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
+        return ", ".join(map(self.at, entries[:3])) + more
+
+    def at(self, entry):
+        index = np.unravel_index(entry, self.shape)
+        return f"{self.name}[{', '.join(map(str, index))}]" if index else self.name
+
+
+class Evidence(Place):
     """Everything known about one input's gradient.  K upstreams, O outputs, I entries.
 
     analytic, numeric, allowed (K, I)   what backward says, what was measured, the tolerance
+    terms (K, I)                        the largest of the O terms dy[o] J[o,i] of each entry's sum
+
+    The tolerance of an entry is relative to its own largest term, so that a small slope counts as much
+    as a large one.  To it comes what rounding does to the measurement and (`wobble`) to backward.
     """
 
-    def __init__(self, check, i, measured, grads):
+    def __init__(self, check, i, measured, grads, wobble=0.0):
         self.block, self.settings = check.pair.name, check.pair.settings
         self.names, self.arrays, self.y = check.pair.names, check.pair.arrays, check.y
-        self.i, self.name, self.x = i, check.pair.names[i], check.pair.arrays[i]
+        self.i, self.x = i, check.pair.arrays[i]
+        super().__init__(check.pair.names[i], self.x.shape)
         self.measured, self.grads = measured, grads
         self.dys = np.stack(check.upstreams)
         self.flat_dys = self.dys.reshape(len(self.dys), -1)
         self.jacobian = measured[i].jacobian
+        self.smooth = np.ones(self.x.size, bool)
+        self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
+        self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
+        self._judge(measured[i], wobble, check.rtol)
+
+    def _judge(self, measured, wobble, rtol):
         products = [dy[:, None] * self.jacobian for dy in self.flat_dys]    # the terms of each entry's sum
         self.numeric = np.stack([p.sum(axis=0) for p in products])
         self.terms = np.stack([np.abs(p).max(axis=0, initial=0.0) for p in products])
-        loudest = np.abs(self.dys).max(initial=0.0)
-        floor = loudest * (ATOL * np.abs(self.jacobian).max(initial=0.0) + 4 * measured[i].noise)
-        self.allowed = (RTOL_EXACT if measured[i].exact else RTOL) * self.terms + floor
-        self.smooth = np.ones(self.x.size, bool)
-        self.smooth[list(measured[i].kinks)] = False
-        self.analytic = np.stack([g.ravel() for g in grads]).astype(float)
+        error = np.where(measured.climbed, measured.error, 0.0)
+        error = np.where(np.isfinite(error), error, 0.0)        # of unmeasured entries nothing is compared
+        self.noise = np.abs(self.flat_dys) @ error
+        self.allowed = max(rtol, RTOL_EXACT if measured.exact else RTOL) * self.terms
+        self.allowed += SAFETY * self.noise + ROUNDING * wobble + np.finfo(float).tiny
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""
@@ -40,32 +67,52 @@ class Evidence:
             slack = RTOL_KINK * np.abs(ends).max(axis=(0, 2)) + self.allowed[:, entry]
             a = self.analytic[:, entry]
             fine[:, entry] = (ends.min(axis=0).sum(axis=1) - slack <= a) & (a <= ends.max(axis=0).sum(axis=1) + slack)
+        unmeasured = [*self.measured[self.i].unmeasured]
+        fine[:, unmeasured] = np.isfinite(self.analytic[:, unmeasured])
         return fine
 
+    def doubtful(self):
+        """(I,) the entries whose slope is worth measuring again: wrong, but not plainly so."""
+        wrong = ~self.right()
+        gap = np.abs(self.analytic - self.numeric)
+        plainly = (gap > 1e-2 * self.terms) & (gap > 100 * np.abs(self.flat_dys) @ self.measured[self.i].error)
+        return wrong.any(axis=0) & ~(wrong & plainly).any(axis=0)
+
+    # ---- what to tell the reader
     def kinks_met(self):
-        kinks = [self.at(entry) for entry in self.measured[self.i].kinks]
-        more = f" and {len(kinks) - 3} more" if len(kinks) > 3 else ""
-        return (f"kinks met at {', '.join(kinks[:3])}{more}: there the gradient must lie between the one-sided "
-                "derivatives, and it does")
+        return (f"kinks met at {self.listed(self.measured[self.i].kinks)}: there the gradient must lie between the "
+                "one-sided derivatives, and it does")
 
-    def at(self, entry):
-        index = np.unravel_index(entry, self.x.shape)
-        return f"{self.name}[{', '.join(map(str, index))}]" if index else self.name
-
-    def fits(self, explanation, analytic=None):
-        """Does it explain every entry, away from kinks, for every upstream?"""
-        analytic = self.analytic if analytic is None else analytic
-        explanation = np.reshape(explanation, analytic.shape)
-        scale = np.maximum(np.abs(explanation), self.terms) + 1e-4 * np.abs(explanation).max(initial=0.0)
-        return bool((np.abs(analytic - explanation) <= FIT * scale + self.allowed)[:, self.smooth].all())
-
-    def shaped(self, flat):
-        return flat.reshape(len(self.dys), *self.x.shape)
+    def vague(self):
+        """The entries that passed only because they can't be measured well."""
+        size, floor = np.abs(self.numeric), 1e-6 * np.abs(self.numeric).max(axis=1, initial=0.0, keepdims=True)
+        return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor))[:, self.smooth].any(axis=0))
 
     def worst(self):
-        excess = np.where(self.right(), -1.0, np.abs(self.analytic - self.numeric))
-        excess[np.isnan(self.analytic)] = np.inf
+        excess = np.where(self.right(), -1.0, np.abs(self.analytic - self.numeric)
+                          / np.abs(self.flat_dys).max(axis=1, initial=0.0, keepdims=True))
+        excess[~np.isfinite(self.analytic)] = np.inf
         k, entry = np.unravel_index(excess.argmax(), excess.shape)
         a, n = self.analytic[k, entry], self.numeric[k, entry]
         ratio = f"{a / n:.6g}" if n else "none (numeric is 0)"
         return f"worst entry d{self.at(entry)}: analytic {a:.6g}, numeric {n:.6g}, ratio {ratio}"
+
+    # ---- does an explanation fit?
+    def fits(self, explanation, analytic=None):
+        """Does it explain every entry, away from kinks, for every upstream?"""
+        analytic = self.analytic if analytic is None else analytic
+        explanation = np.reshape(explanation, analytic.shape)
+        scale = np.maximum(np.abs(explanation), self.terms)
+        scale = scale + 1e-4 * np.abs(explanation).max(axis=1, initial=0.0, keepdims=True)
+        near = np.abs(analytic - explanation) <= FIT * scale + self.allowed
+        return bool(self.smooth.any() and near[:, self.smooth].all())
+
+    def shaped(self, flat):
+        return flat.reshape(len(self.dys), *self.x.shape)
+
+    def part(self, entries):
+        """The same evidence on some entries of the input alone."""
+        other = object.__new__(Evidence)
+        other.__dict__.update(self.__dict__)
+        other.smooth = self.smooth & entries
+        return other

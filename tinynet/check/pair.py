@@ -1,6 +1,11 @@
-"""What is checked, made uniform: a pair on arrays, an op, a function of tensors, or a module."""
+"""What is checked, made uniform: a pair on arrays, an op, a function of tensors, or a module.
+
+Inputs may be dictionaries or lists of arrays, too: here they become one flat list of arrays, and the
+gradients that backward returns in the same form become one flat list as well.
+"""
 
 import copy
+import functools
 import inspect
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -12,7 +17,17 @@ from tinynet.nn import Module
 
 
 class Pair(NamedTuple):
-    """What is checked, made uniform: forward(*arrays) -> y, cache; backward; value(*arrays) -> y."""
+    """What is checked, made uniform.
+
+    names, arrays   every array that goes in; None where there is none
+    forward         forward(*arrays) -> y, cache
+    backward        backward(dy, cache) -> list of gradients, aligned with the arrays
+    value           value(*arrays) -> y alone
+    analytic        whether complex steps may be tried
+    settings        what forward gets beside the arrays
+    own             one of this framework's blocks: held to be right on arrays of every size
+    most            gradients it may return: more are of arrays left out
+    """
 
     name: str
     names: list
@@ -22,38 +37,167 @@ class Pair(NamedTuple):
     value: object
     analytic: bool
     settings: dict
-    most: int = 1000     # gradients it may return: more are of arrays left out
+    own: bool = False
+    most: int = 1000
 
 
 def pair_of(function, inputs, settings):
     if isinstance(function, Op):
-        size = np.size(inputs[0].data if isinstance(inputs[0], Tensor) else inputs[0])
-        forward, backward = function.pair(size)
+        forward, backward = function.pair(*(x.data if isinstance(x, Tensor) else x for x in inputs))
     elif inputs and callable(inputs[0]):
         forward, backward, inputs = function, inputs[0], inputs[1:]
     else:
         return _pair_of_tensors(function, inputs, settings)
-    arrays = [_in_float64(x) for x in inputs]
-
-    random = any(isinstance(s, np.random.Generator) for s in settings.values())
+    form = _Form(_names(forward, inputs), inputs)
+    random = any(isinstance(s, np.random.Generator) for s in (*inputs, *settings.values()))
 
     def run(*arrays):
-        return forward(*arrays, **(copy.deepcopy(settings) if random else settings))    # a generator starts anew
+        given, kept = form.filled(arrays), settings
+        if random:              # a generator starts anew
+            given, kept = _anew(given), _anew(settings)
+        return two(forward(*given, **kept), _plain(forward))
 
-    compiled = forward.__name__.endswith("_loops")              # complex numbers would compile them again
-    return Pair(_plain(forward), _names(forward, arrays), arrays, run, backward,
-                lambda *a: run(*a)[0], not compiled, settings, _room(forward))
+    name = getattr(forward, "__name__", "")
+    compiled = name.endswith("_fast")                          # complex numbers would compile them again
+    own = (getattr(forward, "__module__", "") or "").startswith("tinynet.")
+    return Pair(_plain(forward), form.names, form.arrays, run, lambda dy, cache: form.gradients(backward(dy, cache)),
+                lambda *a: run(*a)[0], not compiled, settings, own, _room(forward))
 
 
+def two(returned, name):
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"{name}: forward must return two things, y and the cache")
+    y = np.asarray(returned[0])
+    if y.dtype.kind not in "biufc":
+        raise TypeError(f"{name}: y must be one array of numbers; it is {type(returned[0]).__name__}")
+    return y.astype(float) if y.dtype.kind in "biu" else y, returned[1]
+
+
+def _anew(settings):
+    """The same, with a copy of each random generator."""
+    def one(s):
+        return copy.deepcopy(s) if isinstance(s, np.random.Generator) else s
+    return {k: one(s) for k, s in settings.items()} if isinstance(settings, dict) else [one(s) for s in settings]
+
+
+# %% Dictionaries and lists of arrays
+class _Form:
+    """The inputs as their author passes them, and the flat list of arrays in them."""
+
+    def __init__(self, names, inputs):
+        self.tops, self.inputs = names, inputs
+        leaves = [leaf for name, x in zip(names, inputs, strict=True) for leaf in _leaves(name, x)]
+        self.names = [name for name, _ in leaves]
+        self.arrays = [_in_float64(x) for _, x in leaves]
+
+    def filled(self, arrays):
+        """The inputs with other arrays in the places of theirs."""
+        rest = iter(arrays)
+        return [_rebuilt(x, rest) for x in self.inputs]
+
+    def gradients(self, returned):
+        """Flat, aligned with self.arrays; further ones come at the end."""
+        tops = self._tops(returned)
+        if len(tops) < len(self.inputs):
+            return [_array(g) for g in tops]
+        flat = []
+        for x, g in zip(self.inputs, tops, strict=False):
+            flat += _aligned(x, g)
+        return flat + [_array(g) for g in tops[len(self.inputs):]]
+
+    def _tops(self, returned):
+        """One gradient for each input."""
+        if isinstance(returned, dict) and not (len(self.inputs) == 1 and isinstance(self.inputs[0], dict)):
+            return [returned.get(f"d{name}", returned.get(name)) for name in self.tops]
+        if isinstance(returned, list) and len(self.inputs) == 1:
+            x = self.inputs[0]
+            if _is_nested(x):
+                return returned if len(returned) == 1 and _is_nested(returned[0]) else [returned]
+            return [returned] if _shape(returned) == np.shape(self.arrays[0]) else returned
+        return list(returned) if isinstance(returned, (tuple, list)) else [returned]
+
+
+def _is_nested(x):
+    """A dictionary, or a list with arrays in it; a list of numbers is an array."""
+    return isinstance(x, dict) or (isinstance(x, (list, tuple)) and any(
+        isinstance(v, (dict, np.ndarray, Tensor)) or _is_nested(v) for v in x))
+
+
+def _items(x):
+    return x.items() if isinstance(x, dict) else enumerate(x)
+
+
+def _shape(x):
+    try:
+        return np.shape(x)
+    except ValueError:          # rows of different lengths
+        return None
+
+
+def _leaves(name, x):
+    if not _is_nested(x):
+        yield name, x
+        return
+    for key, v in _items(x):
+        yield from _leaves(f"{name}[{key!r}]", v)
+
+
+def _rebuilt(x, rest):
+    if not _is_nested(x):
+        array = next(rest)
+        return x if array is None else array
+    if isinstance(x, dict):
+        return {key: _rebuilt(v, rest) for key, v in x.items()}
+    return type(x)(_rebuilt(v, rest) for v in x) if type(x) in (list, tuple) else [_rebuilt(v, rest) for v in x]
+
+
+def _aligned(x, g):
+    """The gradients in g for the arrays in x; None where there is none."""
+    if not _is_nested(x):
+        return [_array(g)]
+    flat = []
+    for key, v in _items(x):
+        if isinstance(g, dict):
+            found = g.get(key, g.get(f"d{key}"))
+        else:
+            found = g[key] if isinstance(g, (list, tuple)) and isinstance(key, int) and key < len(g) else None
+        flat += _aligned(v, found)
+    return flat
+
+
+def _array(g):
+    return None if g is None else np.asarray(g)
+
+
+def floating(a):
+    return a is not None and a.dtype.kind == "f"
+
+
+def _in_float64(x):
+    """The array; None for what is no array: a string, a whole number, a generator."""
+    if x is None or not isinstance(x, (np.ndarray, Tensor, float, list, tuple, np.floating)):
+        return None
+    array = np.asarray(x.data if isinstance(x, Tensor) else x)
+    if array.dtype.kind not in "biuf":
+        return None
+    return array.astype(float) if array.dtype.kind == "f" else array.copy()
+
+
+# %% Functions of tensors
 def _pair_of_tensors(function, inputs, settings):
     """A function of tensors, or a module: then its parameters are inputs like the others."""
     parameters = dict(function.named_parameters()) if isinstance(function, Module) else {}
-    count = len(inputs)
+    named = function.forward if parameters else function
+    form = _Form(_names(named, inputs), inputs)
+    count = len(form.arrays)
+
+    def run(arrays, wanted):
+        leaves = [Tensor(a, requires_grad=wanted) if floating(a) else a for a in arrays[:count]]
+        return function(*form.filled(leaves), **settings), leaves
 
     def forward(*arrays):
         with _holding(parameters.values(), arrays[count:]):
-            leaves = [Tensor(a, requires_grad=True) if floating(a) else a for a in arrays[:count]]
-            y = function(*leaves, **settings)
+            y, leaves = run(arrays, True)
             return y.data, (y, leaves, arrays)
 
     def backward(dy, cache):
@@ -64,18 +208,16 @@ def _pair_of_tensors(function, inputs, settings):
                 if isinstance(leaf, Tensor):
                     leaf.zero_grad()
             y.backward(dy)
-            return tuple((np.zeros(leaf.shape) if leaf.grad is None else leaf.grad)
-                         if isinstance(leaf, Tensor) else None for leaf in leaves)
+            return [(np.zeros(leaf.shape) if leaf.grad is None else leaf.grad)
+                    if isinstance(leaf, Tensor) else None for leaf in leaves]
 
     def value(*arrays):
         with no_grad(), _holding(parameters.values(), arrays[count:]):
-            return function(*(Tensor(a) if floating(a) else a for a in arrays[:count]), **settings).data
+            return run(arrays, False)[0].data
 
-    named = function.forward if parameters else function
-    names = _names(named, inputs) + list(parameters)
-    arrays = [_in_float64(x) for x in (*inputs, *parameters.values())]
+    arrays = form.arrays + [_in_float64(p) for p in parameters.values()]
     name = type(function).__name__ if isinstance(function, Module) else _plain(function)
-    return Pair(name, names, arrays, forward, backward, value, False, settings)
+    return Pair(name, form.names + list(parameters), arrays, forward, backward, value, False, settings)
 
 
 @contextmanager
@@ -91,38 +233,31 @@ def _holding(parameters, arrays):
             p.data, p.grad = data, grad
 
 
-def floating(a):
-    return a is not None and a.dtype.kind == "f"
-
-
-def _in_float64(x):
-    if x is None:
-        return None
-    array = np.asarray(x.data if isinstance(x, Tensor) else x)
-    return array.astype(float) if array.dtype.kind == "f" else array.copy()
-
-
+# %% Names
 def _plain(function):
+    """The function's name without _forward; that of a partial is its function's, that of an object its class's."""
+    while isinstance(function, functools.partial):
+        function = function.func
     name = getattr(function, "__name__", type(function).__name__)
-    return name.removesuffix("_loops").removesuffix("_forward")
+    return name.removesuffix("_fast").removesuffix("_forward")
 
 
-def _parameters(function):
+def parameters_of(function):
     try:
-        return inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):     # a builtin doesn't say
+        return []
 
 
 def _room(function):
     """How many arrays the function takes at most."""
-    kinds = [p.kind for p in _parameters(function)]
+    kinds = [p.kind for p in parameters_of(function)]
     return 1000 if not kinds or inspect.Parameter.VAR_POSITIONAL in kinds else len(kinds)
 
 
-def _names(function, arrays):
+def _names(function, inputs):
     """The inputs' names as the function's author wrote them."""
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "input")
-    return (names + [f"{rest}[{i}]" for i in range(len(arrays) - len(names))])[:len(arrays)]
+    return (names + [f"{rest}[{i}]" for i in range(len(inputs) - len(names))])[:len(inputs)]

@@ -12,7 +12,7 @@ from tinynet.graph import Graph, SparseRows
 from tinynet.shapes import ShapeError
 
 TWINS = pytest.mark.parametrize(("forward", "backward"), [(graph_attention.forward, graph_attention.backward),
-                                                      graph_attention.loops], ids=["numpy", "loops"])
+                                                      graph_attention.fast], ids=["numpy", "loops"])
 
 
 # %% Graphs
@@ -180,7 +180,7 @@ def test_the_loops_never_make_a_matrix_of_all_pairs():
     nodes = 50_000                      # all pairs would take 10 GB
     ring = Graph.from_edges(np.stack([np.arange(nodes), np.roll(np.arange(nodes), 1)], axis=1), nodes)
     h, score = np.ones((nodes, 1, 2), np.float32), np.ones((nodes, 1), np.float32)
-    forward, backward = graph_attention.loops
+    forward, backward = graph_attention.fast
     tracemalloc.start()
     y, cache = forward(h, score, score, graph=ring)
     dh = backward(y, cache)[0]
@@ -193,8 +193,8 @@ def test_the_loops_never_make_a_matrix_of_all_pairs():
 @TWINS
 @pytest.mark.parametrize(("change", "error", "message"), [
     (dict(h=np.ones((4, 2, 3))), ShapeError, "h (N M F) = (4, 2, 3) and s (N M) = (3, 2): N is 4 and 3"),
-    (dict(keep=np.ones((5, 2), bool)), ShapeError, "keep (E M) = (5, 2) and a graph of 2 edges"),
-    (dict(keep=np.ones((2, 2))), TypeError, "keep holds float64; give booleans"),
+    (dict(mask=np.ones((5, 2), bool)), ShapeError, "mask (E M) = (5, 2) and a graph of 2 edges"),
+    (dict(mask=np.ones((2, 2))), TypeError, "mask holds float64; give booleans"),
     (dict(graph=Graph.from_edges([], 7)), ShapeError, "a graph of 7 nodes: N is 3 and 7"),
     (dict(graph=np.ones((3, 3))), TypeError, "graph is a numpy.ndarray; make one with Graph.from_edges"),
 ])

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from tinynet import Tensor, cases
+from tinynet import Tensor
+from tinynet.backend import use_backend
 from tinynet.blocks.sequences import additive_attention as additive
 from tinynet.blocks.sequences import attention as dot
 from tinynet.shapes import ShapeError
 
-DOT = [(dot.attention_forward, dot.attention_backward), dot.attention.loops]
+DOT = [(dot.attention_forward, dot.attention_backward), dot.attention.fast]
 ADDITIVE = [(additive.additive_attention_forward, additive.additive_attention_backward),
-            additive.additive_attention.loops]
-TWINS = pytest.mark.parametrize("twin", [0, 1], ids=["numpy", "loops"])
+            additive.additive_attention.fast]
+TWINS = pytest.mark.parametrize("twin", [0, 1], ids=["numpy", "fast"])
 
 
 def qkv(rng, *lead, M=5, N=6, d=3, e=4, dtype=np.float64):
@@ -24,7 +25,7 @@ def shWUv(rng, *lead, M=5, N=6, p=3, q=4, A=2, dtype=np.float64):
 
 
 PAIRS = [pytest.param(pairs[i], draw, id=f"{name}-{twin}") for pairs, draw, name in
-         ((DOT, qkv, "dot"), (ADDITIVE, shWUv, "additive")) for i, twin in enumerate(("numpy", "loops"))]
+         ((DOT, qkv, "dot"), (ADDITIVE, shWUv, "additive")) for i, twin in enumerate(("numpy", "fast"))]
 
 
 @pytest.mark.parametrize(("pair", "draw"), PAIRS)
@@ -177,38 +178,13 @@ def test_a_mask_of_numbers_is_refused(rng):
         additive.additive_attention_forward(*shWUv(rng), np.ones((5, 6), int))
 
 
-@pytest.mark.parametrize("case", cases.of("attention") + cases.of("additive_attention"), ids=lambda case: case.name)
-def test_crossed_twins_agree_on_every_case(case, rng):
-    for empty in ("", *case.letters):
-        op, arrays, settings = cases.draw(case, rng, **({empty: 0} if empty else {}))
-        pairs = [(op.forward, op.backward), op.loops]
-        y, _ = op.forward(*arrays, **settings)
-        dy = rng.normal(size=y.shape)
-        results = [(z, *backward(dy, cache)) for forward, _ in pairs for _, backward in pairs
-                   for z, cache in [forward(*arrays, **settings)]]
-        for other in results[1:]:
-            for a, b in zip(results[0], other, strict=True):
-                assert (a is None) == (b is None)
-                if a is not None:
-                    np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12)
-
-
-@pytest.fixture(autouse=True)
-def _no_head_is_small(monkeypatch):
-    """The twins hand small heads to NumPy; here their own loops are asked for."""
-    monkeypatch.setattr(dot, "SMALL", 0)
-    monkeypatch.setattr(additive, "SMALL", 0)
-
-
-def test_small_heads_go_through_numpy(rng, monkeypatch):
-    monkeypatch.setattr(dot, "SMALL", 31)
-    monkeypatch.setattr(additive, "SMALL", 61)
-    for (numpy, loops), draw in ((DOT, qkv), (ADDITIVE, shWUv)):
-        arrays = draw(rng)          # 5 x 6 scores, of 2 hidden units each
-        (y, cache), (other, other_cache) = numpy[0](*arrays), loops[0](*arrays)
-        np.testing.assert_array_equal(other, y)
-        for a, b in zip(numpy[1](y, cache)[:-1], loops[1](y, other_cache)[:-1], strict=True):
-            np.testing.assert_array_equal(b, a)
+@pytest.mark.parametrize(("M", "twin"), [(127, 0), (128, 1)])
+def test_small_heads_go_through_numpy(M, twin):
+    scores, units = np.ones((M, 64)), [np.ones((64, 64)), np.ones((M // 4, 5)), np.ones((2, 64)), np.ones((2, 5)),
+                                       np.ones(2)]        # M x 128 scores, 64 x M / 4 x 2 hidden units
+    with use_backend("auto"):
+        assert dot.attention.pair(scores, np.ones((128, 64)), np.ones((128, 4))) == DOT[twin]
+        assert additive.additive_attention.pair(*units) == ADDITIVE[twin]
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tinynet.backend import use_backend
 from tinynet.blocks.units.apl import APL, apl, apl_backward, apl_forward
-from tinynet.engine import Tensor, use_backend
+from tinynet.engine import Tensor
 from tinynet.shapes import ShapeError
 
 x = np.linspace(-2, 2, 8)[:, None]
@@ -27,7 +28,7 @@ def test_slopes_left_of_between_and_right_of_the_kinks():
     np.testing.assert_allclose(dx.ravel(), [0.2, 1.2, 1.0])     # rises, falls: not convex
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["plain", "fast"])
 def test_at_a_tie_the_hinge_that_meets_there_adds_nothing(backend):
     a, b = np.array([[3.0], [5.0]]), np.array([[0.0], [1.0]])
     with use_backend(backend):
@@ -38,7 +39,7 @@ def test_at_a_tie_the_hinge_that_meets_there_adds_nothing(backend):
     assert B.grad.ravel().tolist() == [0, 5]
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["plain", "fast"])
 def test_nan_stays_visible(backend):
     with use_backend(backend):
         assert np.isnan(apl(np.array([[np.nan]]), np.ones((1, 1)), np.ones((1, 1))).data).all()
@@ -48,11 +49,11 @@ def test_gradients_are_the_same_bits_for_one_and_two_threads():
     numba = pytest.importorskip("numba")
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=s).astype(np.float32) for s in [(101, 33), (3, 33), (3, 33)]]
-    _, cache = apl.loops[0](*arrays)
+    _, cache = apl.fast[0](*arrays)
     before, results = numba.get_num_threads(), []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
-        results.append(apl.loops[1](arrays[0], cache))
+        results.append(apl.fast[1](arrays[0], cache))
     numba.set_num_threads(before)
     assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
 

@@ -9,9 +9,9 @@ from tinynet.blocks.graphs.dropout_matmul import dropout_matmul
 from tinynet.blocks.graphs.graph_attention import GraphAttention
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul
 from tinynet.blocks.losses.cross_entropy import cross_entropy
-from tinynet.blocks.units.dropout import draw_mask
 from tinynet.check import gradcheck
 from tinynet.graph import Graph, SparseRows
+from tinynet.masks import draw_mask
 from tinynet.models.graphs.gat import GAT, InductiveGAT
 from tinynet.shapes import ShapeError
 
@@ -77,7 +77,7 @@ def test_a_layer_in_training_by_the_equations(two_rings, attend, average):
     x = rng.normal(size=(10, 3))
     again.bit_generator.state = layer.rng.bit_generator.state
     y, heads = layer(x, graph).data, []
-    keep_x, keep_h, keep = (draw_mask(again, shape, 0.5) for shape in ((2, 10, 3), (10, 2, 2), (len(graph.indices), 2)))
+    keep_x, mask_h, keep = (draw_mask(again, shape, 0.5) for shape in ((2, 10, 3), (10, 2, 2), (len(graph.indices), 2)))
     for m in range(2):
         dropped = 2 * keep_x[m] * x
         h, z = dropped @ layer.W.data[:, m], np.zeros((10, 10))
@@ -86,7 +86,7 @@ def test_a_layer_in_training_by_the_equations(two_rings, attend, average):
             z = s[:, None] + r
         weights = np.exp(np.where(z > 0, z, 0.2 * z)) * graph.spread(np.ones(len(graph.indices)))
         beta = weights / weights.sum(axis=1, keepdims=True) * 2 * graph.spread(keep[:, m])
-        heads.append(beta @ (2 * keep_h[:, m] * h) + dropped @ layer.W_skip.data[:, m] + layer.bias.data[m])
+        heads.append(beta @ (2 * mask_h[:, m] * h) + dropped @ layer.W_skip.data[:, m] + layer.bias.data[m])
     expected = np.mean(heads, axis=0) if average else np.concatenate(heads, axis=1)
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
 
@@ -199,16 +199,16 @@ def test_bad_sparse_input(rng):
         sparse_matmul(W, x=np.eye(4))
     with pytest.raises(ShapeError, match="draw one boolean for each number and head"):
         sparse_matmul(W[:3], np.ones((2, 1), bool), x=x)
-    with pytest.raises(TypeError, match="keep holds float64"):
+    with pytest.raises(TypeError, match="mask holds float64"):
         sparse_matmul(W[:3], np.ones((3, 1)), x=x)
 
 
 def test_bad_masks_of_the_heads(rng):
     x, W = rng.normal(size=(3, 4)), rng.normal(size=(4, 2, 5))
-    for forward in (dropout_matmul.forward, dropout_matmul.loops[0]):
-        with pytest.raises(ShapeError, match=r"W \(D M F\) = \(4, 2, 5\) and keep \(M N D\) = \(3, 3, 4\): M is 2"):
+    for forward in (dropout_matmul.forward, dropout_matmul.fast[0]):
+        with pytest.raises(ShapeError, match=r"W \(D M F\) = \(4, 2, 5\) and mask \(M N D\) = \(3, 3, 4\): M is 2"):
             forward(x, W, np.ones((3, 3, 4), bool))
-        with pytest.raises(TypeError, match="dropout_matmul: keep holds float64; give booleans"):
+        with pytest.raises(TypeError, match="dropout_matmul: mask holds float64; give booleans"):
             forward(x, W, np.ones((2, 3, 4)))
         with pytest.raises(ValueError, match="p is 1, but the chance to be dropped must lie in"):
             forward(x, W, np.ones((2, 3, 4), bool), p=1)

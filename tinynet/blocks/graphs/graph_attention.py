@@ -15,13 +15,13 @@
     (13)  y'[i] = y[i,1] || ... || y[i,M]           shi 2.6
     (14)  y'[i] = sum_m y[i,m] / M                  shi 2.7
 
-h, y (N, M, F)   s, r (N, M)   keep (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
+h, y (N, M, F)   s, r (N, M)   mask (E, M) or None   alpha, beta, z (E, M), one row an edge i <- j of the graph
 a (2, M, F), b (2, M): the two halves of a . [h[i] || h[j]] of shi 2.4, each with a bias
 N nodes, M heads, F features of a head, E edges; every sum over j runs over the neighbours of i
 (1)-(9) are one op, (10) (11) another; (12)-(14) the module, which adds residual and bias to every head
 sigma  leaky ReLU with the given slope, 0.2 in the paper
-keep   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
-c      dropout of the coefficients: keep / (1 - p)
+mask   boolean, drawn for each edge and head with probability 1 - p of True; without it c = 1
+c      dropout of the coefficients: mask / (1 - p)
 
 The deck's alpha and beta are the paper's e and alpha.  A node without neighbours gets zero and gives no
 gradient.  Velickovic et al. 2018, arXiv:1710.10903.   Lesson: 07_graph_attention
@@ -30,23 +30,25 @@ gradient.  Velickovic et al. 2018, arXiv:1710.10903.   Lesson: 07_graph_attentio
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import at_least
 from tinynet.blocks.graphs.dropout_matmul import dropout_matmul
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul
 from tinynet.blocks.sequences.attention import masked_softmax
-from tinynet.blocks.units.dropout import bits_and_scale, checked_chance, drawn, dropout, must_be_mask, thinned
+from tinynet.blocks.units.dropout import apply_mask, dropout
 from tinynet.engine import Op, no_grad
 from tinynet.graph import SparseRows, must_fit
 from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
+from tinynet.masks import bits_and_scale, checked_chance, module_mask, must_be_mask
 from tinynet.ops import concatenate
 from tinynet.shapes import ShapeError, sizes
 
 
-def _checked(h, s, r, keep, graph):
-    sizes("h: N M F, s: N M, r: N M, keep: E M", h, s, r, keep)
+def _checked(h, s, r, mask, graph):
+    sizes("h: N M F, s: N M, r: N M, mask: E M", h, s, r, mask)
     must_fit("graph_attention", "h (N M F)", h, graph)
-    must_be_mask("graph_attention", keep)
-    if keep is not None and len(keep) != len(graph.indices):
-        raise ShapeError(f"graph_attention: keep (E M) = {keep.shape} and a graph of {len(graph.indices)} edges: "
+    must_be_mask("graph_attention", mask)
+    if mask is not None and len(mask) != len(graph.indices):
+        raise ShapeError(f"graph_attention: mask (E M) = {mask.shape} and a graph of {len(graph.indices)} edges: "
                          "draw one boolean for each edge and head")
 
 
@@ -56,25 +58,25 @@ def _dense(graph, values):
     return np.moveaxis(graph.spread(values), -1, 0)
 
 
-def graph_attention_forward(h, s, r, keep=None, graph=None, slope=0.2, p=0):
+def graph_attention_forward(h, s, r, mask=None, graph=None, slope=0.2, p=0):
     """Raises ShapeError where the arrays and the graph don't fit, TypeError for a graph that isn't a Graph."""
-    _checked(h, s, r, keep, graph)
+    _checked(h, s, r, mask, graph)
     z = s.T[:, :, None] + r.T[:, None, :]
     alpha = np.where(z > 0, z, slope * z).astype(z.dtype)                   # (1)
     no_edge = ~graph.spread(np.ones(len(graph.indices), bool))
     beta = masked_softmax(alpha, no_edge)[:, graph.rows, graph.indices].T   # (2)
-    y = np.einsum("mij,jmf->imf", _dense(graph, thinned(beta, keep, p)), h)         # (3)
-    return y, (h, s, r, keep, beta, graph, slope, p)
+    y = np.einsum("mij,jmf->imf", _dense(graph, apply_mask(beta, mask, p)), h)         # (3)
+    return y, (h, s, r, mask, beta, graph, slope, p)
 
 
 def graph_attention_backward(dy, cache):
-    h, s, r, keep, weights, graph, slope, p = cache
+    h, s, r, mask, weights, graph, slope, p = cache
     z = s.T[:, :, None] + r.T[:, None, :]
     products = np.einsum("imf,jmf->mij", dy, h)[:, graph.rows, graph.indices].T
-    dbeta, beta = _dense(graph, thinned(products, keep, p)), _dense(graph, weights)         # (4)
+    dbeta, beta = _dense(graph, apply_mask(products, mask, p)), _dense(graph, weights)         # (4)
     dalpha = beta * (dbeta - (beta * dbeta).sum(axis=2, keepdims=True))     # (5)
     dz = np.where(z > 0, dalpha, slope * dalpha).astype(z.dtype)            # (6)
-    dh = np.einsum("mij,imf->jmf", _dense(graph, thinned(weights, keep, p)), dy)    # (9)
+    dh = np.einsum("mij,imf->jmf", _dense(graph, apply_mask(weights, mask, p)), dy)    # (9)
     return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
 
 
@@ -89,7 +91,7 @@ def half_scores_backward(ds, cache):
     return np.einsum("sim,smf->imf", ds, a), np.einsum("sim,imf->smf", ds, h), ds.sum(axis=1)       # (11)
 
 
-# %% 2. The same in loops over the edges: those into each node i; sums over i go over the transposed graph
+# %% 2. The fast twin over the edges: those into each node i; sums over i go over the transposed graph
 @parallel_jit
 def _below_top(s, r, slope, indptr, indices, top, alpha):
     N, M = s.shape
@@ -105,7 +107,7 @@ def _below_top(s, r, slope, indptr, indices, top, alpha):
 
 
 @parallel_jit
-def _mixed(indptr, indices, beta, keep, scale, h, total, y):
+def _mixed(indptr, indices, beta, mask, scale, h, total, y):
     N, M, F = y.shape
     for i in prange(N):
         y[i] = 0
@@ -118,29 +120,29 @@ def _mixed(indptr, indices, beta, keep, scale, h, total, y):
                 beta[e, m] /= total[i, m]                                   # (2)
         for e in range(first, end - 1, 2):      # two edges at once: y is read and written half as often
             for m in range(M):
-                w_e = beta[e, m] * (scale * np.float32(keep[e, m]))
-                w_g = beta[e + 1, m] * (scale * np.float32(keep[e + 1, m]))
+                w_e = beta[e, m] * (scale * np.float32(mask[e, m]))
+                w_g = beta[e + 1, m] * (scale * np.float32(mask[e + 1, m]))
                 for f in range(F):
                     y[i, m, f] += w_e * h[indices[e], m, f] + w_g * h[indices[e + 1], m, f]                 # (3)
         for e in range(end - (end - first) % 2, end):
             for m in range(M):
                 for f in range(F):
-                    y[i, m, f] += beta[e, m] * (scale * np.float32(keep[e, m])) * h[indices[e], m, f]       # (3)
+                    y[i, m, f] += beta[e, m] * (scale * np.float32(mask[e, m])) * h[indices[e], m, f]       # (3)
 
 
-def graph_attention_forward_loops(h, s, r, keep=None, graph=None, slope=0.2, p=0):
-    _checked(h, s, r, keep, graph)
+def graph_attention_forward_fast(h, s, r, mask=None, graph=None, slope=0.2, p=0):
+    _checked(h, s, r, mask, graph)
     h, s, r = contiguous(h, s, r)
     beta = np.empty((len(graph.indices), s.shape[1]), s.dtype)
     _below_top(s, r, s.dtype.type(slope), graph.indptr, graph.indices, np.full_like(s, -np.inf), beta)      # (1)
     np.exp(beta, out=beta)                      # NumPy's takes several numbers at once, a scalar loop doesn't
-    y, c = np.empty_like(h), bits_and_scale(h, keep, p, beta.shape)
+    y, c = np.empty_like(h), bits_and_scale(h, mask, p, beta.shape)
     _mixed(graph.indptr, graph.indices, beta, *c, h, np.zeros_like(s), y)       # (2) (3)
-    return y, (h, s, r, keep, beta, graph, slope, p)
+    return y, (h, s, r, mask, beta, graph, slope, p)
 
 
 @reordering_jit
-def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean, dz, ds):
+def _back_to_scores(dy, h, s, r, slope, beta, mask, scale, indptr, indices, mean, dz, ds):
     N, M, F = h.shape
     for i in prange(N):
         for e in range(indptr[i], indptr[i + 1]):
@@ -150,7 +152,7 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
                     dot += dy[i, m, f] * h[indices[e], m, f]
                 dz[e, m] = dot
             for m in range(M):
-                dz[e, m] *= scale * np.float32(keep[e, m])                  # (4)
+                dz[e, m] *= scale * np.float32(mask[e, m])                  # (4)
                 mean[i, m] += beta[e, m] * dz[e, m]
         for e in range(indptr[i], indptr[i + 1]):
             for m in range(M):
@@ -160,7 +162,7 @@ def _back_to_scores(dy, h, s, r, slope, beta, keep, scale, indptr, indices, mean
 
 
 @parallel_jit
-def _back_to_neighbours(dy, beta, keep, scale, dz, indptr, indices, edges, dr, dh):
+def _back_to_neighbours(dy, beta, mask, scale, dz, indptr, indices, edges, dr, dh):
     N, M, F = dh.shape
     for j in prange(N):
         dh[j] = 0
@@ -171,22 +173,22 @@ def _back_to_neighbours(dy, beta, keep, scale, dz, indptr, indices, edges, dr, d
         for k in range(first, end - 1, 2):      # two edges at once, as above
             e, g = edges[k], edges[k + 1]
             for m in range(M):
-                w_e = beta[e, m] * (scale * np.float32(keep[e, m]))
-                w_g = beta[g, m] * (scale * np.float32(keep[g, m]))
+                w_e = beta[e, m] * (scale * np.float32(mask[e, m]))
+                w_g = beta[g, m] * (scale * np.float32(mask[g, m]))
                 for f in range(F):
                     dh[j, m, f] += w_e * dy[indices[k], m, f] + w_g * dy[indices[k + 1], m, f]              # (9)
         for k in range(end - (end - first) % 2, end):
             e = edges[k]
             for m in range(M):
                 for f in range(F):
-                    dh[j, m, f] += beta[e, m] * (scale * np.float32(keep[e, m])) * dy[indices[k], m, f]     # (9)
+                    dh[j, m, f] += beta[e, m] * (scale * np.float32(mask[e, m])) * dy[indices[k], m, f]     # (9)
 
 
-def graph_attention_backward_loops(dy, cache):
-    h, s, r, keep, beta, graph, slope, p = cache
+def graph_attention_backward_fast(dy, cache):
+    h, s, r, mask, beta, graph, slope, p = cache
     dy, h, s, r, beta = contiguous(dy, h, s, r, beta)
     dh, dz, mean, ds, dr = np.empty_like(h), np.empty_like(beta), *(np.zeros_like(s) for _ in range(3))
-    c = bits_and_scale(h, keep, p, beta.shape)
+    c = bits_and_scale(h, mask, p, beta.shape)
     _back_to_scores(dy, h, s, r, h.dtype.type(slope), beta, *c, graph.indptr, graph.indices, mean, dz, ds)  # (4)-(7)
     _back_to_neighbours(dy, beta, *c, dz, *graph.transposed, dr, dh)                                        # (8) (9)
     return dh, ds, dr, None
@@ -215,7 +217,7 @@ def _back_to_halves(ds, h, a, dh, da):
                     da[part, 1, m, f] += ds[1, i, m] * h[i, m, f]                           # (11)
 
 
-def half_scores_forward_loops(h, a, b):
+def half_scores_forward_fast(h, a, b):
     sizes("h: N M F, a: 2 M F, b: 2 M", h, a, b)
     h, a, b = contiguous(h, a, b)
     s = np.empty((2, *h.shape[:2]), h.dtype)
@@ -223,7 +225,7 @@ def half_scores_forward_loops(h, a, b):
     return s, (h, a)
 
 
-def half_scores_backward_loops(ds, cache):
+def half_scores_backward_fast(ds, cache):
     ds, h, a = contiguous(ds, *cache)
     dh, da = np.empty_like(h), np.zeros((PARTS, *a.shape), h.dtype)
     _back_to_halves(ds, h, a, dh, da)                                       # (11)
@@ -232,9 +234,9 @@ def half_scores_backward_loops(ds, cache):
 
 # %% 3. The ops
 half_scores = Op(half_scores_forward, half_scores_backward,
-                 loops=(half_scores_forward_loops, half_scores_backward_loops), loops_from=10_000)
+                 fast=(half_scores_forward_fast, half_scores_backward_fast), fast_when=at_least(10_000))
 graph_attention = Op(graph_attention_forward, graph_attention_backward,
-                     loops=(graph_attention_forward_loops, graph_attention_backward_loops), loops_from=512)
+                     fast=(graph_attention_forward_fast, graph_attention_backward_fast), fast_when=at_least(512))
 
 
 # %% 4. The module
@@ -273,11 +275,11 @@ class GraphAttention(nn.Module):
         W = self.W if self.W_skip is None else concatenate(self.W, self.W_skip, axis=2)
         d_in, heads, width = W.shape
         if isinstance(x, SparseRows):
-            return sparse_matmul(W, drawn(self, len(x.values), heads), x=x, p=self.p)        # (12)
-        keep = drawn(self, heads, *x.shape)
-        if keep is None:
+            return sparse_matmul(W, module_mask(self, len(x.values), heads), x=x, p=self.p)        # (12)
+        mask = module_mask(self, heads, *x.shape)
+        if mask is None:
             return (x @ W.reshape(d_in, -1)).reshape(len(x), heads, width)      # (12)
-        return dropout_matmul(x, W, keep, p=self.p)                             # (12)
+        return dropout_matmul(x, W, mask, p=self.p)                             # (12)
 
     def scores(self, h):
         """s and r (N, heads): the two halves of the score (shi 2.4)."""
@@ -290,10 +292,10 @@ class GraphAttention(nn.Module):
         needed = graph.inner.nodes          # by the next layer: of a receptive field's outermost nodes only h counts
         h, skip = (both, None) if self.W_skip is None else (both[:, :, :self.d_out], both[:needed, :, self.d_out:])
         s_r = self.scores(h) if self.attend else ()
-        keep_h, keep = drawn(self, *h.shape), drawn(self, len(graph.indices), h.shape[1])
-        h = h if keep_h is None else dropout(h, keep_h, p=self.p)
-        y = (graph_attention(h, *s_r, keep, graph=graph, p=self.p) if self.attend else
-             sparse_matmul(h, keep, x=graph.means, p=self.p))
+        mask_h, mask = module_mask(self, *h.shape), module_mask(self, len(graph.indices), h.shape[1])
+        h = h if mask_h is None else dropout(h, mask_h, p=self.p)
+        y = (graph_attention(h, *s_r, mask, graph=graph, p=self.p) if self.attend else
+             sparse_matmul(h, mask, x=graph.means, p=self.p))
         y = y if len(y) == needed else y[:needed]
         y = y if skip is None else y + skip
         if not self.average:
@@ -312,7 +314,7 @@ class GraphAttention(nn.Module):
             with no_grad():
                 h = self.features(x)[:, :, :self.d_out]
                 s, r = self.scores(h)
-            _, (*_, beta, _, _, _) = graph_attention.pair(h.size)[0](h.data, s.data, r.data, graph=graph)
+            _, (*_, beta, _, _, _) = graph_attention.pair(h.data)[0](h.data, s.data, r.data, graph=graph)
         finally:
             self.training = training
         return beta

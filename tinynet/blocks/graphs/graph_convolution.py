@@ -21,9 +21,9 @@ from functools import lru_cache
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.graphs.sparse_matmul import kept, times
-from tinynet.blocks.units.dropout import checked_chance
+from tinynet.blocks.graphs.sparse_matmul import input_mask, times
 from tinynet.graph import must_fit
+from tinynet.masks import checked_chance
 
 
 # %% 1. The mathematics
@@ -44,7 +44,7 @@ def chebyshev_sum(A, xW):
     return u if after is None else u + times(A, after)                          # (3) (4)
 
 
-# %% 2. The same in loops, and 3. The op: those of sparse_matmul
+# %% 2. The fast twin, and 3. The op: those of sparse_matmul
 
 
 # %% 4. The modules
@@ -62,7 +62,7 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x, graph):
         must_fit("GraphConvolution", "x (N d_in)", x, graph, len(self.W))
-        return times(renormalised(graph), times(x, self.W, kept(self, x), self.p))         # (2)
+        return times(renormalised(graph), times(x, self.W, input_mask(self, x), self.p))         # (2)
 
 
 class ChebyshevConvolution(nn.Module):
@@ -76,5 +76,5 @@ class ChebyshevConvolution(nn.Module):
 
     def forward(self, x, graph):
         must_fit("ChebyshevConvolution", "x (N d_in)", x, graph, len(self.W[0]))
-        keep = kept(self, x)
-        return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, keep, self.p) for W in self.W])
+        mask = input_mask(self, x)
+        return chebyshev_sum(renormalised(graph, self_loops=False), [times(x, W, mask, self.p) for W in self.W])

@@ -51,7 +51,7 @@ def binary_cross_entropy_backward(dloss, cache):
     return (p - t) * share, -x * share                                                      # (5) (6)
 
 
-# %% 2. The same in loops: none, a loss sees few numbers and NumPy's exp runs in vectors
+# %% 2. The fast twin: none, a loss sees few numbers and NumPy's exp runs in vectors
 
 # %% 3. The op
 binary_cross_entropy = Op(binary_cross_entropy_forward, binary_cross_entropy_backward)

@@ -13,7 +13,8 @@ logit is -inf costs inf.  Only m and s are kept for the backward pass, which com
 
 import numpy as np
 
-from tinynet.blocks.units.softmax import exp_rows_loops, part_of, sum_exp, sum_exp_loops
+from tinynet.backend import at_least
+from tinynet.blocks.units.softmax import exp_rows_fast, part_of, sum_exp, sum_exp_fast
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError
 
@@ -75,23 +76,23 @@ def cross_entropy_backward(dloss, cache):
     return _spread(dX, keep, shape), None
 
 
-# %% 2. The same in loops: those of softmax
-def cross_entropy_forward_loops(x, t, ignore=-1):
+# %% 2. The fast twin: those of softmax
+def cross_entropy_forward_fast(x, t, ignore=-1):
     X, t, keep = _counted(x, t, ignore)
-    m, s = sum_exp_loops(X)
+    m, s = sum_exp_fast(X)
     return _mean_loss(X, t, m, s), (X, t, m, s, keep, x.shape)
 
 
-def cross_entropy_backward_loops(dloss, cache):
+def cross_entropy_backward_fast(dloss, cache):
     X, t, m, s, keep, shape = cache
     share = dloss / s.dtype.type(max(t.size, 1))
-    dX = exp_rows_loops(X, m, part_of(share, s))                            # (1) (4)
+    dX = exp_rows_fast(X, m, part_of(share, s))                            # (1) (4)
     dX[np.arange(t.size), t] -= share                                       # (4)
     return _spread(dX, keep, shape), None
 
 
 # %% 3. The op
 cross_entropy = Op(cross_entropy_forward, cross_entropy_backward,
-                   loops=(cross_entropy_forward_loops, cross_entropy_backward_loops), loops_from=65536)
+                   fast=(cross_entropy_forward_fast, cross_entropy_backward_fast), fast_when=at_least(65536))
 
 # %% 4. The module: none, a loss has nothing to learn

@@ -31,7 +31,7 @@ def mean_squared_error_backward(dloss, error):
     return dy, -dy                                                          # (3)
 
 
-# %% 2. The same in loops: none, NumPy runs it at the speed of memory
+# %% 2. The fast twin: none, NumPy runs it at the speed of memory
 
 # %% 3. The op
 mean_squared_error = Op(mean_squared_error_forward, mean_squared_error_backward)

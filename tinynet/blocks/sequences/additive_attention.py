@@ -82,10 +82,9 @@ def additive_attention_backward(dc, cache):
     return *_through_projections(dz.sum(axis=-2), dz.sum(axis=-3), dc, s, h, W, U, alpha), dv, None
 
 
-# %% 2. The same in loops: over blocks of states so small that their hidden units stay in the
+# %% 2. The fast twin: over blocks of states so small that their hidden units stay in the
 # processor's cache; NumPy's tanh is vectorised, which numba's is not
 BLOCK = 65536       # hidden units
-SMALL = 4096        # with fewer hidden units than this an example, NumPy does all examples at once
 
 
 def _blocks(Ws, Uh):
@@ -98,10 +97,8 @@ def _blocks(Ws, Uh):
             yield n, states, _hidden_units(Ws[n][states], Uh[n])
 
 
-def additive_attention_forward_loops(s, h, W, U, v, mask=None):
+def additive_attention_forward_fast(s, h, W, U, v, mask=None):
     _check(s, h, W, U, v, mask)
-    if s.shape[-2] * h.shape[-2] * v.size < SMALL:
-        return additive_attention_forward(s, h, W, U, v, mask)
     Ws, Uh = s @ W.T, h @ U.T
     alpha = np.empty((*s.shape[:-1], h.shape[-2]), np.result_type(Ws, Uh, v))
     for n, states, t in _blocks(Ws, Uh):
@@ -110,10 +107,8 @@ def additive_attention_forward_loops(s, h, W, U, v, mask=None):
     return alpha @ h, (s, h, W, U, v, alpha)                        # (3)
 
 
-def additive_attention_backward_loops(dc, cache):
+def additive_attention_backward_fast(dc, cache):
     s, h, W, U, v, alpha = cache
-    if s.shape[-2] * h.shape[-2] * v.size < SMALL:
-        return additive_attention_backward(dc, cache)
     de = _through_softmax(dc, h, alpha)
     Ws, Uh = s @ W.T, h @ U.T
     dv, dWs, dUh = np.zeros_like(v), np.empty_like(Ws), np.zeros_like(Uh)
@@ -128,8 +123,14 @@ def additive_attention_backward_loops(dc, cache):
 
 
 # %% 3. The op
+def _worth_blocks(s, h, W, U, v, *_):
+    """With few hidden units an example, NumPy does all examples at once."""
+    return s.size >= 4096 and s.ndim > 1 < h.ndim and s.shape[-2] * h.shape[-2] * v.size >= 4096
+
+
 additive_attention = Op(additive_attention_forward, additive_attention_backward,
-                        loops=(additive_attention_forward_loops, additive_attention_backward_loops), loops_from=4096)
+                        fast=(additive_attention_forward_fast, additive_attention_backward_fast),
+                        fast_when=_worth_blocks)
 
 
 # %% 4. The module

@@ -100,11 +100,10 @@ def attention_backward(dY, cache):
     return dQ, dK, dV, None
 
 
-# %% 2. The same in loops: over groups of heads and blocks of queries, so that a block's scores stay in the
+# %% 2. The fast twin: over groups of heads and blocks of queries, so that a block's scores stay in the
 # processor's cache and a causal block passes over the keys behind it; BLAS does the inner loops
 BLOCK = 64          # queries
 GROUP = 2 ** 19     # scores of all heads of a group
-SMALL = 128 * 128   # heads with fewer scores than this go through NumPy all at once: a call a block would cost more
 
 
 def _flat(*arrays):
@@ -128,11 +127,9 @@ def _each_block(work, shape, causal):
     threads.each(heads_from, range(0, H, several))
 
 
-def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
+def attention_forward_fast(Q, K, V, mask=None, causal=False, scale=None):
     scale = _checked(Q, K, V, mask, scale)
     M, N = Q.shape[-2], K.shape[-2]
-    if M * N < SMALL:
-        return attention_forward(Q, K, V, mask, causal, scale)
     P = np.zeros((*Q.shape[:-1], N), np.result_type(Q, K))
     Y = np.empty((*Q.shape[:-1], V.shape[-1]), np.result_type(P, V))
     q, k, v, p, y = _flat(Q, K, V, P, Y)
@@ -152,10 +149,8 @@ def attention_forward_loops(Q, K, V, mask=None, causal=False, scale=None):
     return Y, (Q, K, V, P, causal, scale)
 
 
-def attention_backward_loops(dY, cache):
+def attention_backward_fast(dY, cache):
     Q, K, V, P, causal, scale = cache
-    if P.shape[-2] * P.shape[-1] < SMALL:
-        return attention_backward(dY, cache)
     dQ, dK, dV = (np.zeros(a.shape, a.dtype) for a in (Q, K, V))
     q, k, v, p, dy, dq, dk, dv = _flat(Q, K, V, P, dY, dQ, dK, dV)
 
@@ -173,8 +168,13 @@ def attention_backward_loops(dY, cache):
 
 
 # %% 3. The op
+def _worth_blocks(Q, K, *_):
+    """Heads with few scores go through NumPy all at once: a call for each block would cost more."""
+    return Q.size >= 4096 and Q.ndim > 1 < K.ndim and Q.shape[-2] * K.shape[-2] >= 128 * 128
+
+
 attention = Op(attention_forward, attention_backward,
-               loops=(attention_forward_loops, attention_backward_loops), loops_from=4096)
+               fast=(attention_forward_fast, attention_backward_fast), fast_when=_worth_blocks)
 
 
 # %% 4. The module

@@ -75,7 +75,7 @@ def lstm_backward(dh, cache):
     return dx, dW, dU, dz.sum(axis=(0, 1))                          # (14)
 
 
-# %% 2. The same in loops: none; most of the work is in the products with W and U, where BLAS wins
+# %% 2. The fast twin: none; most of the work is in the products with W and U, where BLAS wins
 
 # %% 3. The op
 lstm = Op(lstm_forward, lstm_backward)

@@ -12,6 +12,7 @@ Misra et al. 2016, arXiv:1604.03539.   Lesson: 05_cross_stitch
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import contiguous, parallel_jit, prange
 from tinynet.shapes import ShapeError, sizes
@@ -43,7 +44,7 @@ def cross_stitch_backward(dY, cache):
     return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
-# %% 2. The same in loops: X (T, N, C, P), A (T, T, C, P), so that the inner loop runs along P and vectorises
+# %% 2. The fast twin: X (T, N, C, P), A (T, T, C, P), so that the inner loop runs along P and vectorises
 @parallel_jit
 def _stitch(X, A, Y):
     """Y[i] = sum_j A[i,j] X[j]; each channel belongs to one thread."""
@@ -83,14 +84,14 @@ def _long(x, a):
     return contiguous(x, a)
 
 
-def cross_stitch_forward_loops(X, A):
+def cross_stitch_forward_fast(X, A):
     x, a = _long(*_flat(X, A))
     Y = np.empty_like(x)
     _stitch(x, a, Y)
     return Y.reshape(X.shape), (X, A)
 
 
-def cross_stitch_backward_loops(dY, cache):
+def cross_stitch_backward_fast(dY, cache):
     X, A = cache
     flat, per_channel = _flat(X, A)
     x, a = _long(flat, per_channel)
@@ -102,7 +103,7 @@ def cross_stitch_backward_loops(dY, cache):
 
 # %% 3. The op
 cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
-                  loops=(cross_stitch_forward_loops, cross_stitch_backward_loops), loops_from=4096)
+                  fast=(cross_stitch_forward_fast, cross_stitch_backward_fast), fast_when=at_least(4096))
 
 
 # %% 4. The module

@@ -23,6 +23,7 @@ import math
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import contiguous, floating, jit, parallel_jit, prange
 
@@ -92,7 +93,7 @@ def gelu_backward(dy, cache):
     return dy * (Phi + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))       # (13)
 
 
-# %% 2. The same in loops: of ELU and GELU; NumPy's exp and tanh work on several entries at once, a scalar loop doesn't
+# %% 2. The fast twin: of ELU and GELU; NumPy's exp and tanh work on several entries at once, a scalar loop doesn't
 @parallel_jit
 def _elu(x, alpha, c, below, y):
     """e^z - 1 without a call, so that several entries run at once: Taylor's series for z / 1024, then ten times from
@@ -117,14 +118,14 @@ def _elu_slope(x, below, alpha, dy, dx):
 ELU_NUMBERS = (-40, 1 / 1024, 1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040, 2)     # e^-40 is nothing beside 1
 
 
-def elu_forward_loops(x, alpha=1.0):
+def elu_forward_fast(x, alpha=1.0):
     flat = contiguous(x).reshape(-1)
     below, y = np.empty_like(flat), np.empty_like(flat)
     _elu(flat, flat.dtype.type(alpha), np.array(ELU_NUMBERS, flat.dtype), below, y)
     return y.reshape(x.shape), (x, below.reshape(x.shape), float(alpha))
 
 
-def elu_backward_loops(dy, cache):
+def elu_backward_fast(dy, cache):
     x, below, alpha = cache
     dy, flat, below = (a.reshape(-1) for a in contiguous(dy, x, below))
     dx = np.empty_like(dy)
@@ -138,7 +139,7 @@ def _distribution(x, Phi):
         Phi[i] = 0.5 * (1 + math.erf(x[i] * math.sqrt(0.5)))        # (12)
 
 
-def gelu_forward_loops(x):
+def gelu_forward_fast(x):
     Phi = np.empty(x.shape, floating(x))
     _distribution(contiguous(x).reshape(-1), Phi.reshape(-1))
     return x * Phi, (x, Phi)                                        # (11)
@@ -149,8 +150,8 @@ sigmoid = Op(sigmoid_forward, sigmoid_backward)
 tanh = Op(tanh_forward, tanh_backward)
 relu = Op(relu_forward, relu_backward)
 leaky_relu = Op(leaky_relu_forward, leaky_relu_backward)
-elu = Op(elu_forward, elu_backward, loops=(elu_forward_loops, elu_backward_loops), loops_from=4096)
-gelu = Op(gelu_forward, gelu_backward, loops=(gelu_forward_loops, gelu_backward), loops_from=4096)
+elu = Op(elu_forward, elu_backward, fast=(elu_forward_fast, elu_backward_fast), fast_when=at_least(4096))
+gelu = Op(gelu_forward, gelu_backward, fast=(gelu_forward_fast, gelu_backward), fast_when=at_least(4096))
 
 
 # %% 4. The modules

@@ -15,6 +15,7 @@ Agostinelli et al. 2015, arXiv:1412.6830.   Lesson: 06_apl
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import PARTS, contiguous, parallel_jit, prange
 from tinynet.shapes import sizes
@@ -41,7 +42,7 @@ def apl_backward(dy, cache):
     return dx, da, db
 
 
-# %% 2. The same in loops
+# %% 2. The fast twin
 @parallel_jit
 def _bend(x, a, b, y):
     """y row by row; the inner loop runs along the units, so that it vectorises."""
@@ -78,7 +79,7 @@ def _unbend(dy, x, a, b, dx, da, db):
                     db[part, s, d] += on                            # (4)
 
 
-def apl_forward_loops(x, a, b):
+def apl_forward_fast(x, a, b):
     sizes("x: ... D, a: S D, b: S D", x, a, b)
     x, a, b = contiguous(x, a, b)
     y = np.empty_like(x)
@@ -86,7 +87,7 @@ def apl_forward_loops(x, a, b):
     return y, (x, a, b)
 
 
-def apl_backward_loops(dy, cache):
+def apl_backward_fast(dy, cache):
     dy, x, a, b = contiguous(dy, *cache)
     dx, da, db = np.empty_like(x), *np.zeros((2, PARTS, *a.shape), x.dtype)
     _unbend(_rows(dy), _rows(x), a, b, _rows(dx), da, db)
@@ -99,7 +100,7 @@ def _rows(x):
 
 
 # %% 3. The op
-apl = Op(apl_forward, apl_backward, loops=(apl_forward_loops, apl_backward_loops), loops_from=4096)
+apl = Op(apl_forward, apl_backward, fast=(apl_forward_fast, apl_backward_fast), fast_when=at_least(4096))
 
 
 # %% 4. The module

@@ -16,6 +16,7 @@ Ba, Kiros and Hinton 2016, arXiv:1607.06450.
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import PARTS, contiguous, prange, reordering_jit
 from tinynet.shapes import sizes
@@ -48,7 +49,7 @@ def layer_norm_backward(dy, cache):
     return dx * r[..., None], dgain, dbias                              # (8)
 
 
-# %% 2. The same in loops
+# %% 2. The fast twin
 @reordering_jit
 def _normalise(X, gain, bias, eps, Y, mu, r):
     N, D = X.shape
@@ -83,7 +84,7 @@ def _through_norm(dY, X, gain, mu, r, dX, dgain, dbias):
                 dbias[part, d] += dY[n, d]                              # (6)
 
 
-def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
+def layer_norm_forward_fast(x, gain, bias, eps=1e-5):
     _check(x, gain, bias)
     x, gain, bias = contiguous(x, gain, bias)
     y, mu, r = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
@@ -92,7 +93,7 @@ def layer_norm_forward_loops(x, gain, bias, eps=1e-5):
     return y, (x, gain, mu, r)
 
 
-def layer_norm_backward_loops(dy, cache):
+def layer_norm_backward_fast(dy, cache):
     dy, x, gain, mu, r = contiguous(dy, *cache)
     N, D = mu.size, gain.size
     dx, dgain, dbias = np.empty_like(x), np.zeros((PARTS, D), x.dtype), np.zeros((PARTS, D), x.dtype)
@@ -102,7 +103,7 @@ def layer_norm_backward_loops(dy, cache):
 
 # %% 3. The op
 layer_norm = Op(layer_norm_forward, layer_norm_backward,
-                loops=(layer_norm_forward_loops, layer_norm_backward_loops), loops_from=65536)
+                fast=(layer_norm_forward_fast, layer_norm_backward_fast), fast_when=at_least(65536))
 
 
 # %% 4. The module

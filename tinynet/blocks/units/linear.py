@@ -33,7 +33,7 @@ def linear_backward(dy, cache):
     return dx, dW, dy_rows.sum(axis=0) if has_bias else None        # (4)
 
 
-# %% 2. The same in loops: none, BLAS already wins
+# %% 2. The fast twin: none, BLAS already wins
 
 # %% 3. The op
 linear = Op(linear_forward, linear_backward)

@@ -54,7 +54,7 @@ def lp_unit_backward(dy, cache):
     return dx, dc, dp * np.exp(-np.logaddexp(0, -r))                        # (8)
 
 
-# %% 2. The same in loops: none, the powers take the time and a loop computes them no faster
+# %% 2. The fast twin: none, the powers take the time and a loop computes them no faster
 
 # %% 3. The op
 lp_unit = Op(lp_unit_forward, lp_unit_backward)

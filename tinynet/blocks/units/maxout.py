@@ -46,7 +46,7 @@ def maxout_backward(dy, cache):
     return dx, dW, db
 
 
-# %% 2. The same in loops: none, BLAS already wins
+# %% 2. The fast twin: none, BLAS already wins
 
 # %% 3. The op
 maxout = Op(maxout_forward, maxout_backward)

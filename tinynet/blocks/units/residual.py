@@ -87,7 +87,7 @@ def residual_stack_backward(dy, cache):
     return dx, dW1, dW2, db1
 
 
-# %% 2. The same in loops: none, all but the products costs less than a call
+# %% 2. The fast twin: none, all but the products costs less than a call
 
 # %% 3. The op
 residual = Op(residual_forward, residual_backward)

@@ -15,6 +15,7 @@ Lesson: 04_attention
 
 import numpy as np
 
+from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
 from tinynet.shapes import ShapeError, block_name
@@ -77,7 +78,7 @@ def log_sum_exp_backward(dL, cache):
     return np.moveaxis(dx, -1, axis)
 
 
-# %% 2. The same in loops
+# %% 2. The fast twin
 # exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where 1 + r + r^2 P(r) is exact to
 # float32 when P meets (exp(r) - 1 - r) / r^2 at six Chebyshev nodes.  Adding 1.5 * 2^23 rounds to a whole
 # number and leaves it in the lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to
@@ -145,7 +146,7 @@ def _through_softmax(dY, Y, dX):
             dX[n, c] = Y[n, c] * (dY[n, c] - total)                     # (4)
 
 
-def sum_exp_loops(x):
+def sum_exp_fast(x):
     """(m, s) of each row of x (..., C), both (...)."""
     if x.dtype != np.float32:
         return sum_exp(x)
@@ -155,7 +156,7 @@ def sum_exp_loops(x):
     return m, s
 
 
-def exp_rows_loops(x, m, scale):
+def exp_rows_fast(x, m, scale):
     """exp(x - m) * scale for x (..., C), m and scale (...)."""
     if x.dtype != np.float32:
         return np.exp(x - m[..., None]) * scale[..., None]              # (3) (6)
@@ -166,14 +167,14 @@ def exp_rows_loops(x, m, scale):
     return y
 
 
-def softmax_forward_loops(x, axis=-1):
+def softmax_forward_fast(x, axis=-1):
     x = _classes_last(x, axis)
-    m, s = sum_exp_loops(x)
-    y = exp_rows_loops(x, m, part_of(1, s))
+    m, s = sum_exp_fast(x)
+    y = exp_rows_fast(x, m, part_of(1, s))
     return np.moveaxis(y, -1, axis), (y, axis)
 
 
-def softmax_backward_loops(dy, cache):
+def softmax_backward_fast(dy, cache):
     y, axis = cache
     dy, y = contiguous(np.moveaxis(dy, axis, -1), y)
     dx = np.empty_like(y)
@@ -182,21 +183,21 @@ def softmax_backward_loops(dy, cache):
     return np.moveaxis(dx, -1, axis)
 
 
-def log_sum_exp_forward_loops(x, axis=-1):
+def log_sum_exp_forward_fast(x, axis=-1):
     x = _classes_last(x, axis)
-    m, s = sum_exp_loops(x)
+    m, s = sum_exp_fast(x)
     return log_sum(m, s), (x, m, s, axis)
 
 
-def log_sum_exp_backward_loops(dL, cache):
+def log_sum_exp_backward_fast(dL, cache):
     x, m, s, axis = cache
-    return np.moveaxis(exp_rows_loops(x, m, part_of(dL, s)), -1, axis)
+    return np.moveaxis(exp_rows_fast(x, m, part_of(dL, s)), -1, axis)
 
 
 # %% 3. The ops
 softmax = Op(softmax_forward, softmax_backward,
-             loops=(softmax_forward_loops, softmax_backward_loops), loops_from=65536)
+             fast=(softmax_forward_fast, softmax_backward_fast), fast_when=at_least(65536))
 log_sum_exp = Op(log_sum_exp_forward, log_sum_exp_backward,
-                 loops=(log_sum_exp_forward_loops, log_sum_exp_backward_loops), loops_from=65536)
+                 fast=(log_sum_exp_forward_fast, log_sum_exp_backward_fast), fast_when=at_least(65536))
 
 # %% 4. The module: none, there is nothing to learn

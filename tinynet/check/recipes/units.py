@@ -39,8 +39,8 @@ def gelu(valve, x):
     return valve("Phi itself", x * Phi) + valve("the slope of Phi", x * (x.data * density))
 
 
-def dropout(valve, x, keep_mask, p=0.5):
-    keep = np.broadcast_to(keep_mask.astype(bool), x.shape)
+def dropout(valve, x, mask, p=0.5):
+    keep = np.broadcast_to(mask.astype(bool), x.shape)
     return ops.where(valve.side("mask", keep), x / (1 - p), 0.0 * x)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.graphs.graph_convolution import ChebyshevConvolution, GraphConvolution
-from tinynet.blocks.graphs.sparse_matmul import kept, times
+from tinynet.blocks.graphs.sparse_matmul import input_mask, times
 from tinynet.blocks.units.activations import relu
-from tinynet.blocks.units.dropout import checked_chance
+from tinynet.masks import checked_chance
 
 
 class TwoLayers(nn.Module):
@@ -54,7 +54,7 @@ class _Linear(nn.Module):
         self.b = nn.Parameter(np.zeros(d_out, dtype))
 
     def forward(self, x, graph=None):
-        return times(x, self.W, kept(self, x), self.p) + self.b
+        return times(x, self.W, input_mask(self, x), self.p) + self.b
 
 
 class MLP(TwoLayers):
