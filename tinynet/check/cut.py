@@ -43,18 +43,17 @@ def _checked(check, arrays, shape):
 
 
 def _ours(check):
-    """Every axis of every array cut at once."""
+    """Every axis of every array cut to the same size."""
     for size in WHAT:
         yield size, [None if a is None else np.array(a[(slice(size),) * a.ndim]) for a in check.pair.arrays], None
 
 
 def _others(check):
-    """One size at a time: axes of equal size vary together, and so do those of 2, 3 or 4 times that size
+    """Axes of equal size are cut together, and one of 2, 3 or 4 times another size stays so many times as large
     (gates that share an axis).  An axis of size 1 stays, because it broadcasts.  y must shrink in the same way."""
     sizes = {n for a in (*check.pair.arrays, check.y) if a is not None for n in a.shape if n > 1}
     for size in WHAT:
-        for n in sorted(sizes):
-            cut = {k * n: k * size for k in (4, 3, 2, 1)}
-            arrays = [None if a is None else np.array(a[tuple(slice(cut.get(m, m)) for m in a.shape)])
-                      for a in check.pair.arrays]
-            yield size, arrays, tuple(cut.get(m, m) for m in check.y.shape)
+        cut = {n: size * next((k for k in (4, 3, 2) if n % k == 0 and n // k in sizes), 1) for n in sizes}
+        arrays = [None if a is None else np.array(a[tuple(slice(cut.get(n, n)) for n in a.shape)])
+                  for a in check.pair.arrays]
+        yield size, arrays, tuple(cut.get(n, n) for n in check.y.shape)

@@ -6,6 +6,7 @@ RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest ter
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
 ROUNDING = 16                   # times what copies scaled by a few units in the last place differ by
+LARGEST_WOBBLE = 1e-7           # of the largest gradient: more is no rounding
 FIT = 1e-6                      # how well an explanation must fit
 
 
@@ -35,7 +36,7 @@ class Evidence(Place):
     as a large one.  To it comes what rounding does to the measurement and (`wobble`) to backward.
     """
 
-    def __init__(self, check, i, measured, grads, wobble=0.0):
+    def __init__(self, check, i, measured, grads, wobble=None):
         self.block, self.settings = check.pair.name, check.pair.settings
         self.names, self.arrays, self.y = check.pair.names, check.pair.arrays, check.y
         self.i, self.x = i, check.pair.arrays[i]
@@ -47,9 +48,11 @@ class Evidence(Place):
         self.smooth = np.ones(self.x.size, bool)
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
-        self._judge(measured[i], wobble, check.rtol)
+        self._judge(measured[i], check.rtol)
+        if wobble is not None:
+            self._allow_rounding(wobble, check.largest)
 
-    def _judge(self, measured, wobble, rtol):
+    def _judge(self, measured, rtol):
         products = [dy[:, None] * self.jacobian for dy in self.flat_dys]    # the terms of each entry's sum
         self.numeric = np.stack([p.sum(axis=0) for p in products])
         self.terms = np.stack([np.abs(p).max(axis=0, initial=0.0) for p in products])
@@ -57,7 +60,20 @@ class Evidence(Place):
         error = np.where(np.isfinite(error), error, 0.0)        # of unmeasured entries nothing is compared
         self.noise = np.abs(self.flat_dys) @ error
         self.allowed = max(rtol, RTOL_EXACT if measured.exact else RTOL) * self.terms
-        self.allowed += SAFETY * self.noise + ROUNDING * wobble + np.finfo(float).tiny
+        self.allowed += SAFETY * self.noise + np.finfo(float).tiny
+
+    def _allow_rounding(self, wobble, largest):
+        """Add what rounding does to the gradient.  Where the measured one is rounding and nothing else, because
+        its terms cancel, what it does to all such entries is pooled: one of them may be zero by chance."""
+        backward_s, measured_s = np.broadcast_to(wobble, (2, *self.terms.shape))
+        own = backward_s + measured_s
+        cancels = (np.abs(self.numeric) <= 2 * ROUNDING * measured_s + SAFETY * self.noise).all(axis=0)
+        loud = np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None]
+        if cancels.any() and loud.all():
+            pooled = (own / loud)[:, cancels].mean() + 2 * np.finfo(float).eps * largest
+            own = np.where(cancels, np.maximum(own, pooled * loud), own)
+        most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
+        self.allowed += ROUNDING * np.minimum(own, LARGEST_WOBBLE * most)
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""

@@ -20,7 +20,7 @@ from tinynet.check.cut import look_at_smaller_arrays
 from tinynet.check.diagnosis import explain, explain_shape
 from tinynet.check.evidence import Evidence, Place
 from tinynet.check.habits import copies, look_at_habits
-from tinynet.check.numeric import Moves, climb, complex_columns, measure, wobble
+from tinynet.check.numeric import Moves, climb, complex_columns, measure, scaled
 from tinynet.check.pair import floating, pair_of, parameters_of
 from tinynet.check.report import Problem, Report
 
@@ -69,7 +69,7 @@ class Check:
 
     def __init__(self, pair, data=(), tolerance=0.0, seed=0):
         self.pair, self.problems, self.notes, self.rtol = pair, [], [], tolerance
-        self.data = {data} if isinstance(data, str) else set(data)
+        self.largest, self.data = 0.0, {data} if isinstance(data, str) else set(data)
         unknown = self.data - set(pair.names)
         if unknown:
             raise ValueError(f"{pair.name}: data={', '.join(unknown)}, but its inputs are {', '.join(pair.names)}")
@@ -171,6 +171,7 @@ class Check:
         self._single()
         measured = {i: self._measured(i) for i in usable}
         self._unchanged("forward")
+        self.largest = max((np.abs(m.jacobian).max(initial=0.0) for m in measured.values()), default=0.0)
         self._balance(grads, measured)
         for i in usable:
             given = [np.asarray(g[i]) for g in grads]
@@ -201,28 +202,27 @@ class Check:
             self.note(f"measured roughly, because y is rounded or bends sharply: {evidence.listed(vague)}")
 
     def wobble(self, i, exact=False):
-        """(K, I) how far rounding moves the difference between backward's gradient and the measured one."""
-        def difference(arrays, dys):
+        """(2, K, I): how far rounding moves backward's gradient, and the measured one by complex steps."""
+        def run(arrays, dys, rescale=lambda cache: cache):
             try:
-                ys, gs = zip(*((y, self.pair.backward(dy, cache)[i]) for dy in dys
+                ys, gs = zip(*((y, self.pair.backward(dy, rescale(cache))[i]) for dy in dys
                                for y, cache in [self.pair.forward(*arrays)]), strict=True)
             except Exception:       # the copy lies outside forward's domain
                 return None
             if not np.allclose(ys[0], self.y, rtol=1e-9, atol=1e-9 * np.abs(self.y).max(initial=0.0)):
                 return None         # y jumps between these inputs and their copy
-            given = np.stack([np.asarray(g, float).ravel() for g in gs])
-            if exact:
-                columns = complex_columns(Moves(self.pair.value, arrays, i), self.y.size)
-                given = given if columns is None else given - np.stack([dy.ravel() for dy in dys]) @ columns
-            return given
+            analytic = np.stack([np.asarray(g, float).ravel() for g in gs])
+            columns = complex_columns(Moves(self.pair.value, arrays, i), self.y.size) if exact else None
+            numeric = 0 * analytic if columns is None else np.stack([dy.ravel() for dy in dys]) @ columns
+            return np.stack([analytic, numeric])
 
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            at_home = difference(self.pair.arrays, self.upstreams)
-            others = wobble(difference, self.pair.arrays, self.upstreams, 2.0 ** (-21 if self.single else -50))
-        if at_home is None or not others:
-            return 0.0
-        spread = np.median(np.abs(np.stack(others) - at_home), axis=0)
+            here = run(self.pair.arrays, self.upstreams)
+            others = scaled(run, self.pair.arrays, self.upstreams, 2.0 ** (-21 if self.single else -50))
+        if here is None or not others:
+            return np.zeros((2, 1, 1))
+        spread = np.mean(np.abs(np.stack(others) - here), axis=0)
         return np.where(np.isfinite(spread), spread, 0.0)
 
     def _measured(self, i):

@@ -60,9 +60,7 @@ class Moves:
         except Exception as error:      # the number may lie outside forward's domain, whatever it says to that
             self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
             return np.full(size, np.nan)
-        if y.size != size or y.dtype.kind == "c":
-            return np.full(size, np.nan)
-        return np.where(np.isfinite(y), y, np.nan)
+        return y if y.size == size and y.dtype.kind != "c" else np.full(size, np.nan)
 
 
 def measure(value, arrays, i, analytic=True):
@@ -77,10 +75,15 @@ def measure(value, arrays, i, analytic=True):
         y = np.asarray(value(*arrays), float).ravel()
         jacobian, error, doubtful, bound = _first_steps(moves, y)
         complexly = complex_columns(moves, y.size) if analytic and moves.x.size and y.size else None
+        largest = np.abs(jacobian).max(axis=0, initial=0.0)
         if complexly is not None:
-            doubtful |= (np.abs(complexly - jacobian) > 1e-9 * np.abs(complexly) + bound).any(axis=0)
-        else:
-            doubtful |= (error > 1e-4 * np.abs(jacobian) + 1e-7 * error.max(initial=0.0) + bound).any(axis=0)
+            gap = np.abs(complexly - jacobian)
+            if (gap > 1e-2 * largest + error)[:, ~doubtful].any():
+                complexly = None        # far off, where differences are sure
+            else:
+                doubtful |= (gap > 1e-9 * np.abs(complexly) + bound).any(axis=0)
+        if complexly is None:
+            doubtful |= (error > 1e-4 * largest + bound).any(axis=0)
         measured = Measured(jacobian, error, {}, {}, np.zeros(moves.x.size, bool), False)
         climb(moves, y, measured, np.flatnonzero(doubtful))
         if complexly is None or not _agree(complexly, measured):
@@ -114,6 +117,7 @@ def _first_steps(moves, y):
     for entry in range(flat.size):
         for k in range(4):
             values[k, :, entry] = moves.real(entry, points[k, entry], y.size)
+    values[~np.isfinite(values)] = np.nan
     left, left_half, right_half, right = (values - y[:, None]) / (points - flat)[:, None]
     wide = (values[3] - values[0]) / (points[3] - points[0])
     close = (values[2] - values[1]) / (points[2] - points[1])
@@ -155,7 +159,7 @@ def _ladder(moves, entry, y):
     h = _rungs(x)
     points = np.stack([x - h, x - h / 2, x + h / 2, x + h])
     values = np.stack([[moves.real(entry, p, y.size) for p in row] for row in points])
-    changes = values - y
+    changes = np.where(np.isfinite(values), values, np.nan) - y
     if np.isnan(changes).all(axis=(0, 1)).any():
         return 0.0, np.inf, None, f"forward refuses every step ({moves.refused or 'y is not finite'})"
     left, left_half, right_half, right = changes / (points - x)[:, :, None]
@@ -232,16 +236,28 @@ def _no_slope(change, slope, error, loud):
 
 
 # %% What rounding does
-def wobble(run, arrays, dys, unit=2.0 ** -50):
-    """[run(arrays, dys)] of copies scaled by a few units in the last place: only their rounding differs.
+def scaled(run, arrays, dys, unit=2.0 ** -50):
+    """[run(arrays, dys, rescale)] of copies scaled by a few units in the last place: only their rounding differs.
 
-    run(arrays, dys) gives None for a copy that doesn't count.
+    `rescale` does the same to a cache, because its numbers are rounded, too: 1 - y * y has few digits where y is
+    almost 1.  run gives None for a copy that doesn't count.
     """
     found = []
-    for k in (-3, -2, -1, 1, 2):
+    for k in (1, 2, 3, 5, 7, -1, -2):
         factor = 1 + k * unit
-        scaled = [a * factor if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in arrays]
-        result = run(scaled, [dy * factor for dy in dys])
+        result = run([rescaled(a, factor) for a in arrays], [dy * factor for dy in dys],
+                     lambda cache, f=factor: rescaled(cache, f))
         if result is not None:
             found.append(result)
     return found
+
+
+def rescaled(x, factor):
+    """All floating numbers in an array, or in tuples, lists and dictionaries of arrays, times factor."""
+    if isinstance(x, (np.ndarray, np.floating)):
+        return (x * x.dtype.type(factor)) if x.dtype.kind == "f" else x
+    if type(x) in (tuple, list):
+        return type(x)(rescaled(v, factor) for v in x)
+    if type(x) is dict:
+        return {k: rescaled(v, factor) for k, v in x.items()}
+    return x

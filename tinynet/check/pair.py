@@ -50,21 +50,21 @@ def pair_of(function, inputs, settings):
         return _pair_of_tensors(function, inputs, settings)
     form = _Form(_names(forward, inputs), inputs)
     random = any(isinstance(s, np.random.Generator) for s in (*inputs, *settings.values()))
+    name = _plain(forward)
 
     def run(*arrays):
         given, kept = form.filled(arrays), settings
         if random:              # a generator starts anew
             given, kept = _anew(given), _anew(settings)
-        return two(forward(*given, **kept), _plain(forward))
+        return _two(forward(*given, **kept), name)
 
-    name = getattr(forward, "__name__", "")
-    compiled = name.endswith("_fast")                          # complex numbers would compile them again
+    compiled = getattr(forward, "__name__", "").endswith("_fast")       # complex numbers would compile them again
     own = (getattr(forward, "__module__", "") or "").startswith("tinynet.")
-    return Pair(_plain(forward), form.names, form.arrays, run, lambda dy, cache: form.gradients(backward(dy, cache)),
+    return Pair(name, form.names, form.arrays, run, lambda dy, cache: form.gradients(backward(dy, cache)),
                 lambda *a: run(*a)[0], not compiled, settings, own, _room(forward))
 
 
-def two(returned, name):
+def _two(returned, name):
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(f"{name}: forward must return two things, y and the cache")
     y = np.asarray(returned[0])
@@ -89,9 +89,13 @@ class _Form:
         leaves = [leaf for name, x in zip(names, inputs, strict=True) for leaf in _leaves(name, x)]
         self.names = [name for name, _ in leaves]
         self.arrays = [_in_float64(x) for _, x in leaves]
+        self.plain = not any(map(_is_nested, inputs)) and all(
+            x is None or a is not None for (_, x), a in zip(leaves, self.arrays, strict=True))
 
     def filled(self, arrays):
         """The inputs with other arrays in the places of theirs."""
+        if self.plain:
+            return arrays
         rest = iter(arrays)
         return [_rebuilt(x, rest) for x in self.inputs]
 
