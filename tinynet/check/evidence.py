@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinynet.check.numeric import measure
+
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
@@ -39,9 +41,9 @@ class Evidence(Place):
     def __init__(self, check, i, measured, grads, wobble=None):
         self.block, self.settings = check.pair.name, check.pair.settings
         self.names, self.arrays, self.y = check.pair.names, check.pair.arrays, check.y
-        self.i, self.x = i, check.pair.arrays[i]
+        self.value, self.i, self.x = check.pair.value, i, check.pair.arrays[i]
         super().__init__(check.pair.names[i], self.x.shape)
-        self.measured, self.grads = measured, grads
+        self.measured, self.grads, self.single = measured, grads, check.single
         self.dys = np.stack(check.upstreams)
         self.flat_dys = self.dys.reshape(len(self.dys), -1)
         self.jacobian = measured[i].jacobian
@@ -73,7 +75,7 @@ class Evidence(Place):
             pooled = (own / loud)[:, cancels].mean() + 2 * np.finfo(float).eps * largest
             own = np.where(cancels, np.maximum(own, pooled * loud), own)
         most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
-        self.allowed += ROUNDING * np.minimum(own, LARGEST_WOBBLE * most)
+        self.allowed += ROUNDING * np.minimum(own, (1e-2 if self.single else LARGEST_WOBBLE) * most)
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""
@@ -132,3 +134,25 @@ class Evidence(Place):
         other.__dict__.update(self.__dict__)
         other.smooth = self.smooth & entries
         return other
+
+    def on_each_side(self):
+        """Where every entry lies on a kink: the same evidence with the slopes of either side."""
+        kinks = self.measured[self.i].kinks
+        for side in (1, 0):
+            other = self.part(True)
+            other.jacobian = self.jacobian.copy()
+            for entry, sides in kinks.items():
+                other.jacobian[:, entry] = sides[side]
+            other.numeric = self.flat_dys @ other.jacobian
+            other.terms = np.abs(self.flat_dys[:, :, None] * other.jacobian).max(axis=1, initial=0.0)
+            other.smooth = np.isin(np.arange(self.x.size), [*kinks])
+            if other.numeric.any():
+                yield other
+
+    def slopes_at(self, numbers):
+        """dy/dx of a function that is applied entry by entry, at other numbers; None where forward refuses them."""
+        arrays = [a if j != self.i else numbers.reshape(self.x.shape) for j, a in enumerate(self.arrays)]
+        try:
+            return np.diag(measure(self.value, arrays, self.i, False).jacobian)
+        except Exception:
+            return None

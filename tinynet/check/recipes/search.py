@@ -1,43 +1,60 @@
-"""Which path left out, or which threshold turned, gives a wrong gradient?"""
+"""Which mistake at which spot gives a wrong gradient?"""
 
 from itertools import combinations
 
 import numpy as np
 
-from tinynet.check.recipes import losses, sequences, tasks, units
-from tinynet.check.recipes.valves import Valves
+from tinynet.check.recipes import graphs, losses, sequences, tasks, units
+from tinynet.check.recipes.valves import CLOSED, Valves
 from tinynet.engine import Tensor
 
-# kinds of a closed path that isn't simply one of several terms
-KIND_OF = {
-    "identity path": "identity",
-    "softmax, other entries in the normaliser": "softmax diagonal",
-    "softmax, numerator": "softmax off-diagonal",
-}
-
-RECIPES = {f.__name__: f for topic in (units, losses, sequences, tasks) for f in topic.RECIPES}
+RECIPES = {f.__name__: f for topic in (units, losses, sequences, tasks, graphs) for f in topic.RECIPES}
 
 
 def alternatives(block, inputs, settings, i, dys):
-    """(full, an iterator of (names, kind, gradients)) for input i by the recipe for `block`.
+    """(full, an iterator of (paths, kind, sentence, gradients)) for input i by the recipe for `block`.
 
-    full       the gradient with all valves open, one for each upstream
-    gradients  the same with some closed, or with some thresholds turned
+    full       the gradient without a mistake, one for each upstream
+    gradients  the same with one mistake, or with several of one sort
+    paths      the names of the paths that are closed; () for mistakes of another sort
     """
     recipe, valves = RECIPES[block], Valves()
     full = _gradients(recipe, valves, inputs, settings, i, dys)
-    return full, _mistaken(recipe, valves, inputs, settings, i, dys)
+    return full, _mistaken(recipe, list(valves.mistakes.values()), inputs, settings, i, dys)
 
 
-def _mistaken(recipe, valves, *given):
-    for count in (1, 2, 3):
-        for names in combinations(valves.paths, count):
-            kinds = {KIND_OF[n] for n in names if n in KIND_OF}
-            kind = kinds.pop() if len(kinds) == 1 and count < 3 else "term"
-            yield names, kind, _gradients(recipe, Valves(names), *given)
-    for count in range(1, len(valves.sides) + 1):
-        for names in combinations(valves.sides, count):
-            yield names, "mask", _gradients(recipe, Valves((), names), *given)
+def _mistaken(recipe, mistakes, *given):
+    closed = [m for m in mistakes if m.how == CLOSED]
+    masks = [m for m in mistakes if m.kind == "mask"]
+    for m in mistakes:
+        yield (m.spot,) if m.how == CLOSED else (), m.kind, m.sentence, _with(recipe, [m], *given)
+    for sort, most in ((closed, 3), (masks, 4)):
+        for count in range(2, min(most, len(sort)) + 1):
+            for several in combinations(sort, count):
+                if len({m.spot for m in several}) == count:
+                    yield _all_of(several, count), several[0].kind if _alike(several) else "term", \
+                        _sentence(several), _with(recipe, several, *given)
+    for how in sorted({str(m.how) for m in mistakes if m.how != CLOSED}):
+        everywhere = [m for m in mistakes if str(m.how) == how]
+        if len(everywhere) > 1 and _alike(everywhere):          # the same mistake at every spot
+            yield (), everywhere[0].kind, _sentence(everywhere), _with(recipe, everywhere, *given)
+
+
+def _all_of(several, count):
+    return tuple(m.spot for m in several) if several[0].how == CLOSED else ()
+
+
+def _alike(several):
+    return len({m.kind for m in several}) == 1
+
+
+def _sentence(several):
+    first, *rest = several
+    return first.sentence + "".join(f" and {m.spot}" for m in rest)
+
+
+def _with(recipe, mistakes, *given):
+    return _gradients(recipe, Valves((m.spot, m.how) for m in mistakes), *given)
 
 
 def _gradients(recipe, valves, inputs, settings, i, dys):

@@ -1,52 +1,114 @@
-"""Our blocks written out with valves: closing one leaves the gradient of someone who forgot a path.
+"""Our blocks written out with the spots where mistakes are made.
 
-`valve("name", t)` marks one path by which a gradient flows back.  Closed, t counts as a constant,
-so the gradient that is left lacks exactly that term.  `valve.side(condition)` marks a threshold or
-mask; turned, the gradient flows on the wrong side of it.  The diagnosis closes and turns them in
-all ways and looks which one gives the wrong gradient.
+A recipe computes what its block computes, from tensors, and names its spots:
+
+    valve("name", t)                 a path by which a gradient flows back.  Closed, t counts as a constant:
+                                     the gradient that is left lacks exactly that term.
+    valve.where("name", c, a, b)     a threshold or mask.  Turned, the gradient flows on the wrong side of it;
+                                     forgotten, it flows by a everywhere.
+    valve.softmax("name", s)         a softmax with all the mistakes that its backward invites
+    valve.activation("name", z, f)   tanh, sigmoid: skipped, or its input where its output belongs
+
+A mistake changes the gradient alone, never a value.  The diagnosis makes every mistake in turn and looks
+which one gives the wrong gradient.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from tinynet import ops
+from tinynet.check.slopes import softmax_mistakes
 from tinynet.engine import Op
+
+CLOSED = "closed"
+
+
+class Mistake(NamedTuple):
+    """What can go wrong at one spot.  how: CLOSED, "turned", "forgotten" or the number of a wrong backward."""
+
+    spot: str
+    how: object
+    kind: str
+    sentence: str
 
 
 class Valves:
-    """Which paths are closed and which thresholds turned; remembers the names it was asked for."""
+    """The spots of a recipe; `made` are the mistakes made in this run, (spot, how) pairs."""
 
-    def __init__(self, closed=(), turned=()):
-        self.closed, self.turned, self.paths, self.sides = closed, turned, {}, {}
+    def __init__(self, made=()):
+        self.made, self.mistakes = dict(made), {}
 
-    def __call__(self, name, tensor):
-        self.paths[name] = True
-        return tensor.detach() if name in self.closed else tensor
+    def _mistake(self, spot, how, kind, sentence):
+        self.mistakes[spot, how] = Mistake(spot, how, kind, sentence)
 
-    def side(self, name, condition):
-        self.sides[name] = True
-        return ~condition if name in self.turned else condition
+    def __call__(self, spot, tensor, kind="term"):
+        what = "the identity path is missing" if kind == "identity" else f"one of several terms is missing: {spot}"
+        self._mistake(spot, CLOSED, kind, what)
+        return tensor.detach() if self.made.get(spot) == CLOSED else tensor
+
+    def where(self, spot, condition, a, b):
+        self._mistake(spot, "turned", "mask", f"a mask or threshold is on the wrong side: {spot}")
+        self._mistake(spot, "forgotten", "mask", f"a mask or threshold is forgotten: {spot}")
+        y, how = ops.where(condition, a, b), self.made.get(spot)
+        if how is None:
+            return y
+        wrong = ops.where(~condition if how == "turned" else np.ones_like(condition), a, b)
+        return y.detach() + wrong - wrong.detach()
+
+    def softmax(self, spot, s, hidden=None, axis=-1):
+        """Softmax of s without the hidden entries; a row without any is zero."""
+        seen = np.ones(s.shape, bool) if hidden is None else ~np.broadcast_to(hidden, s.shape)
+        top = s.data.max(axis=axis, keepdims=True, initial=-np.inf, where=seen)
+        e = np.where(seen, np.exp(np.where(seen, s.data - np.where(np.isfinite(top), top, 0), 0)), 0)
+        total = e.sum(axis=axis, keepdims=True)
+        p = e / np.where(total == 0, 1, total)
+        right = ("", "", lambda dy: p * (dy - (p * dy).sum(axis=axis, keepdims=True)))
+        wrong = [(kind, sentence, number) for number, (kind, sentence, _) in
+                 enumerate(softmax_mistakes(0 * p, p, s.data, axis % p.ndim))]
+        for kind, sentence, number in wrong:
+            self._mistake(spot, number, kind, f"{spot}: {sentence}" if spot else sentence)
+        if hidden is not None:
+            self._mistake(spot, "forgotten", "mask", f"a mask is forgotten: {spot}")
+        how = self.made.get(spot)
+        backward = right[2] if how is None else _unmasked(s.data, axis) if how == "forgotten" else (
+            lambda dy: list(softmax_mistakes(dy, p, s.data, axis % p.ndim))[how][2])
+        return _function(p, backward)(s)
+
+    def activation(self, spot, z, name):
+        """tanh or sigmoid of z."""
+        y, slope = ACTIVATIONS[name][0](z.data), ACTIVATIONS[name][1]
+        options = {"skipped": ("skipped", f"the derivative of {spot} is skipped", 1.0),
+                   "input": ("input for output", f"the derivative of {spot} is written with its output, and gets its "
+                             "input", slope(z.data)),
+                   "output": ("input for output", f"the derivative of {spot} is taken at its output, where its input "
+                              "belongs", slope(ACTIVATIONS[name][0](y)))}
+        for how, (kind, sentence, _) in options.items():
+            self._mistake(spot, how, kind, sentence)
+        how = self.made.get(spot)
+        factor = slope(y) if how is None else options[how][2]
+        return _function(y, lambda dy: dy * factor)(z)
+
+    def relu(self, spot, z):
+        """max(0, z)"""
+        return self.where(spot, z.data > 0, z, 0.0 * z)
 
 
-# %% Pieces of several blocks
-def _tanh_backward(dy, y):
-    return dy * (1 - y * y)
+def _function(y, backward):
+    """The op that gives y, with this backward."""
+    def forward(x):
+        return y, None
+    return Op(forward, lambda dy, _: backward(dy) + 0 * y)
 
 
-tanh = Op(lambda x: (np.tanh(x),) * 2, _tanh_backward)
+def _unmasked(s, axis):
+    """The backward of a softmax that forgot its mask."""
+    e = np.exp(s - s.max(axis=axis, keepdims=True, initial=-np.inf))
+    p = e / e.sum(axis=axis, keepdims=True)
+    return lambda dy: p * (dy - (p * dy).sum(axis=axis, keepdims=True))
 
 
-def positive(valve, name, x):
-    """max(0, x)"""
-    return ops.where(valve.side(name, x.data > 0), x, 0.0 * x)
-
-
-def softmax_of(valve, s, hidden=None, axis=-1):
-    """e^s over its sum; the sum's own entry and the others have valves of their own."""
-    top = s.data.max(axis=axis, keepdims=True, initial=-np.inf, where=True if hidden is None else ~hidden)
-    e = (s - np.where(np.isfinite(top), top, 0)).exp()
-    if hidden is not None:
-        e = ops.where(valve.side("mask", ~hidden), e, 0.0 * e)
-    total = e.sum(axis=axis, keepdims=True)
-    others = valve("softmax, other entries in the normaliser", total - e)
-    own = valve("softmax, own entry in the normaliser", e)
-    return valve("softmax, numerator", e) / (own + others + (total.data == 0))
+ACTIVATIONS = {
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda y: y * (1 - y)),
+}
