@@ -82,6 +82,11 @@ def _in_one_slice(e):
 # %% Recipes: our blocks, written with the spots where mistakes are made
 def _recipes(e):
     """One mistake at one spot of our block of this name, or of a block that computes the same."""
+    with np.errstate(all="ignore"):
+        return _of_one_spot(e)
+
+
+def _of_one_spot(e):
     for spots, kind, sentence, wrong in _mistaken(e):
         wrong = wrong.reshape(e.numeric.shape)
         lost = e.numeric - wrong
@@ -101,8 +106,7 @@ def _recipes(e):
 def _mistaken(e):
     for block in [e.block] if e.block in RECIPES else RECIPES:
         try:
-            with np.errstate(all="ignore"):
-                full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
+            full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
         except Exception:       # other arrays or settings than this block takes: whatever NumPy says to that
             continue
         if full.size == e.numeric.size and e.fits(e.numeric, full.reshape(e.numeric.shape)):

@@ -75,7 +75,8 @@ class Evidence(Place):
             pooled = (own / loud)[:, cancels].mean() + 2 * np.finfo(float).eps * largest
             own = np.where(cancels, np.maximum(own, pooled * loud), own)
         most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
-        self.allowed += ROUNDING * np.minimum(own, (1e-2 if self.single else LARGEST_WOBBLE) * most)
+        most = np.where(cancels, np.inf, (1e-2 if self.single else LARGEST_WOBBLE) * most)
+        self.allowed += ROUNDING * np.minimum(own, most)
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""

@@ -6,12 +6,12 @@ from tinynet import ops
 
 
 def cross_entropy(valve, x, t, ignore=-1):
-    C, counts = x.shape[-1], valve.side("ignored targets", t != ignore)
+    C, counts = x.shape[-1], t != ignore
     top = x.data.max(axis=-1, keepdims=True)
     log_sum = (x - top).exp().sum(axis=-1).log()
     right = (x * (np.clip(t, 0, C - 1)[..., None] == np.arange(C))).sum(axis=-1)
     l = valve("the softmax", log_sum) - valve("the target's logit", right)
-    return (l * counts).sum() / max(int((t != ignore).sum()), 1)
+    return valve.where("ignored targets", counts, l, 0.0 * l).sum() / max(int(counts.sum()), 1)
 
 
 def binary_cross_entropy(valve, x, t):

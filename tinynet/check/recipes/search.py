@@ -24,24 +24,19 @@ def alternatives(block, inputs, settings, i, dys):
 
 
 def _mistaken(recipe, mistakes, *given):
-    closed = [m for m in mistakes if m.how == CLOSED]
-    masks = [m for m in mistakes if m.kind == "mask"]
     for m in mistakes:
         yield (m.spot,) if m.how == CLOSED else (), m.kind, m.sentence, _with(recipe, [m], *given)
-    for sort, most in ((closed, 3), (masks, 4)):
-        for count in range(2, min(most, len(sort)) + 1):
+    for how in (CLOSED, "turned", "turned altogether", "forgotten"):
+        sort = [m for m in mistakes if m.how == how]
+        for count in range(2, (3 if len(sort) < 8 else 2) + 1):
             for several in combinations(sort, count):
-                if len({m.spot for m in several}) == count:
-                    yield _all_of(several, count), several[0].kind if _alike(several) else "term", \
-                        _sentence(several), _with(recipe, several, *given)
+                kind = several[0].kind if _alike(several) or how != CLOSED else "term"
+                paths = tuple(m.spot for m in several) if how == CLOSED else ()
+                yield paths, kind, _sentence(several), _with(recipe, several, *given)
     for how in sorted({str(m.how) for m in mistakes if m.how != CLOSED}):
         everywhere = [m for m in mistakes if str(m.how) == how]
         if len(everywhere) > 1 and _alike(everywhere):          # the same mistake at every spot
             yield (), everywhere[0].kind, _sentence(everywhere), _with(recipe, everywhere, *given)
-
-
-def _all_of(several, count):
-    return tuple(m.spot for m in several) if several[0].how == CLOSED else ()
 
 
 def _alike(several):

@@ -1,35 +1,47 @@
-"""Recipes of the blocks in blocks/units."""
+"""Recipes of the blocks in blocks/units, and of the elementary ops that have a threshold."""
 
 import numpy as np
 
-from tinynet import ops
-from tinynet.check.recipes.valves import positive, softmax_of, tanh
 from tinynet.engine import Tensor
 
 
+# %% Thresholds
 def maximum(valve, a, b):
-    return ops.where(valve.side("which is larger", a.data > b.data), a, b)
+    return valve.where("which is larger", a.data > b.data, a, b)
 
 
 def minimum(valve, a, b):
-    return ops.where(valve.side("which is smaller", a.data < b.data), a, b)
+    return valve.where("which is smaller", a.data < b.data, a, b)
 
 
 def absolute(valve, x):
-    return ops.where(valve.side("threshold at 0", x.data > 0), x, -x)
+    return valve.where("threshold at 0", x.data > 0, x, -x)
 
 
 def relu(valve, x):
-    return positive(valve, "threshold at 0", x)
+    return valve.relu("threshold at 0", x)
 
 
 def leaky_relu(valve, x, slope=0.01):
-    return ops.where(valve.side("threshold at 0", x.data > 0), x, valve("the slope of negative entries", x * slope))
+    return valve.where("threshold at 0", x.data > 0, x, valve("the slope of negative entries", x * slope))
 
 
 def elu(valve, x, alpha=1.0):
     negative = valve("the exponential of negative entries", alpha * (x.exp() - 1))
-    return ops.where(valve.side("threshold at 0", x.data > 0), x, negative)
+    return valve.where("threshold at 0", x.data > 0, x, negative)
+
+
+def dropout(valve, x, mask, p=0.5):
+    return valve.dropout("mask", x, np.broadcast_to(mask.astype(bool), x.shape), p)
+
+
+# %% Smooth functions of one number
+def sigmoid(valve, x):
+    return valve.activation("the sigmoid", x, "sigmoid")
+
+
+def tanh(valve, x):
+    return valve.activation("the tanh", x, "tanh")
 
 
 def gelu(valve, x):
@@ -39,13 +51,16 @@ def gelu(valve, x):
     return valve("Phi itself", x * Phi) + valve("the slope of Phi", x * (x.data * density))
 
 
-def dropout(valve, x, mask, p=0.5):
-    keep = np.broadcast_to(mask.astype(bool), x.shape)
-    return ops.where(valve.side("mask", keep), x / (1 - p), 0.0 * x)
-
-
+# %% Rows
 def softmax(valve, x, axis=-1):
-    return softmax_of(valve, x, axis=axis)
+    return valve.softmax("", x, axis=axis)
+
+
+def log_sum_exp(valve, x, axis=-1):
+    top = x.data.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    shifted = valve("the softmax", x - top)
+    return (shifted.exp().sum(axis=axis, keepdims=True).log() + top).sum(axis=axis)
 
 
 def layer_norm(valve, x, gain, bias, eps=1e-5):
@@ -54,30 +69,18 @@ def layer_norm(valve, x, gain, bias, eps=1e-5):
     return gain * (centred / (variance + eps).sqrt()) + bias
 
 
-def maxout(valve, x, W, b=None):
-    C, K, D = W.shape
-    z = x.reshape(*x.shape[:-1], 1, D) @ W.reshape(C * K, D).T
-    z = z.reshape(*x.shape[:-1], C, K)
-    z = z if b is None else z + b
-    wins = z.data.argmax(axis=-1)[..., None] == np.arange(K)
-    return (z * valve.side("which piece wins", wins)).sum(axis=-1)
+# %% Layers
+def linear(valve, x, W, b=None):
+    y = valve("the path through the weights", x) @ W.T
+    return y if b is None else y + valve("the bias", b)
 
 
-def lp_unit(valve, x, c, r):
-    d = x - c
-    a = d * np.where(valve.side("the sign of x - c", d.data > 0), 1.0, -1.0)
-    size = Tensor(abs(d.data)) + a - a.data                 # |x - c| whichever way the sign is turned
-    p = (r.exp() + 1).log() + 1
-    power = valve("the order inside the mean", p).reshape(-1, 1)
-    return ((power * size.log()).exp().mean(axis=-1).log() / valve("the order of the root", p)).exp()
-
-
-def residual(valve, x, W1, W2, b1=None, activation="relu"):
-    z = valve("the path through the weights", x) @ W1.T
+def residual(valve, x, W1, W2, b1=None, activation="relu", at=""):
+    z = valve(f"the path through the weights{at}", x) @ W1.T
     z = z if b1 is None else z + b1
-    h = (positive(valve, "threshold at 0", z) if activation == "relu" else
-         tanh(z) if activation == "tanh" else 1 / ((-z).exp() + 1))
-    return valve("identity path", x) + h @ W2.T
+    h = (valve.relu(f"threshold at 0{at}", z) if activation == "relu" else
+         valve.activation(f"the {activation}{at}", z, activation))
+    return valve(f"identity path{at}", x, "identity") + h @ W2.T
 
 
 def residual_stack(valve, x, W1, W2, b1=None, activation="relu"):
@@ -87,12 +90,30 @@ def residual_stack(valve, x, W1, W2, b1=None, activation="relu"):
 
 
 def apl(valve, x, a, b):
-    y = valve("the ReLU", positive(valve, "threshold at 0", x))
-    for s in range(a.shape[0]):
-        d = b[s] - x
-        y = y + valve("the hinges", a[s] * ops.where(valve.side("hinge thresholds", d.data > 0), d, 0.0 * d))
+    y = valve("the ReLU", valve.relu("threshold at 0", x))
+    hinges = valve.each("the hinges", x, a.shape[0], "hinge")
+    for s, x_s in enumerate(hinges):
+        d = b[s] - x_s
+        y = y + a[s] * valve.where(("hinge thresholds", f"the threshold of hinge {s}"), d.data > 0, d, 0.0 * d)
     return y
 
 
-RECIPES = (maximum, minimum, absolute, relu, leaky_relu, elu, gelu, dropout, softmax, layer_norm, maxout, lp_unit,
-           residual, residual_stack, apl)
+def maxout(valve, x, W, b=None):
+    C, K, D = W.shape
+    z = x.reshape(*x.shape[:-1], 1, D) @ W.reshape(C * K, D).T
+    z = z.reshape(*x.shape[:-1], C, K)
+    z = z if b is None else z + b
+    wins = z.data.argmax(axis=-1)[..., None] == np.arange(K)
+    return valve.where("which piece wins", wins, z, 0.0 * z).sum(axis=-1)
+
+
+def lp_unit(valve, x, c, r):
+    d = x - c
+    size = valve.where("the sign of x - c", d.data > 0, d, -d)
+    p = (r.exp() + 1).log() + 1
+    power = valve("the order inside the mean", p).reshape(-1, 1)
+    return ((power * size.log()).exp().mean(axis=-1).log() / valve("the order of the root", p)).exp()
+
+
+RECIPES = (maximum, minimum, absolute, relu, leaky_relu, elu, dropout, sigmoid, tanh, gelu, softmax, log_sum_exp,
+           layer_norm, linear, residual, residual_stack, apl, maxout, lp_unit)

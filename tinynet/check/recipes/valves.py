@@ -9,7 +9,8 @@ A recipe computes what its block computes, from tensors, and names its spots:
     valve.softmax("name", s)         a softmax with all the mistakes that its backward invites
     valve.activation("name", z, f)   tanh, sigmoid: skipped, or its input where its output belongs
 
-A mistake changes the gradient alone, never a value.  The diagnosis makes every mistake in turn and looks
+A mistake changes the gradient alone, never a value; but a threshold may be turned altogether, as in a backward
+that computes what is above the threshold again.  The diagnosis makes every mistake in turn and looks
 which one gives the wrong gradient.
 """
 
@@ -25,7 +26,7 @@ CLOSED = "closed"
 
 
 class Mistake(NamedTuple):
-    """What can go wrong at one spot.  how: CLOSED, "turned", "forgotten" or the number of a wrong backward."""
+    """What can go wrong at one spot.  how: CLOSED, "turned", "forgotten" ..., or which of the wrong backwards."""
 
     spot: str
     how: object
@@ -47,14 +48,38 @@ class Valves:
         self._mistake(spot, CLOSED, kind, what)
         return tensor.detach() if self.made.get(spot) == CLOSED else tensor
 
-    def where(self, spot, condition, a, b):
-        self._mistake(spot, "turned", "mask", f"a mask or threshold is on the wrong side: {spot}")
-        self._mistake(spot, "forgotten", "mask", f"a mask or threshold is forgotten: {spot}")
-        y, how = ops.where(condition, a, b), self.made.get(spot)
+    def each(self, spot, tensor, count, step):
+        """The same tensor once for each step of a loop: one step may be left out, or be the only one that counts."""
+        how, used = self.made.get(spot), []
+        self._mistake(spot, CLOSED, "term", f"one of several terms is missing: {spot}")
+        for t in range(count if count > 1 else 0):
+            self._mistake(spot, f"without {t}", "term", f"what {step} {t} adds is missing")
+        for t in {0, count - 1} if count > 1 else ():
+            self._mistake(spot, f"only {t}", "not summed", f"not summed over the {step}s: only {step} {t} counts, as "
+                                                           "where a loop overwrites what it should accumulate")
+        for t in range(count):
+            off = how in (CLOSED, f"without {t}") or (str(how).startswith("only") and how != f"only {t}")
+            used.append(tensor.detach() if off else tensor)
+        return used
+
+    def where(self, spots, condition, a, b):
+        """a where the condition holds, else b.  spots is a name, or several: of all thresholds together, of this one."""
+        spots = (spots,) if isinstance(spots, str) else spots
+        for spot in spots:
+            self._mistake(spot, "turned", "mask", f"a mask or threshold is on the wrong side: {spot}")
+            self._mistake(spot, "forgotten", "mask", f"a mask or threshold is forgotten: {spot}")
+            self._mistake(spot, "turned altogether", "mask", f"a mask or threshold is on the wrong side: {spot}")
+        y, how = ops.where(condition, a, b), next((self.made[s] for s in spots if s in self.made), None)
         if how is None:
             return y
-        wrong = ops.where(~condition if how == "turned" else np.ones_like(condition), a, b)
-        return y.detach() + wrong - wrong.detach()
+        wrong = ops.where(np.ones_like(condition) if how == "forgotten" else ~condition, a, b)
+        return wrong if how == "turned altogether" else y.detach() + wrong - wrong.detach()
+
+    def dropout(self, spot, x, mask, p):
+        """x / (1 - p) where the mask is True, else 0."""
+        self._mistake(spot, "not dropped", "mask", f"a mask is forgotten, and so is 1 / (1 - p): {spot}")
+        y = self.where(spot, mask, x / (1 - p), 0.0 * x)
+        return y.detach() + x - x.detach() if self.made.get(spot) == "not dropped" else y
 
     def softmax(self, spot, s, hidden=None, axis=-1):
         """Softmax of s without the hidden entries; a row without any is zero."""
