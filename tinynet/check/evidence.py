@@ -58,9 +58,10 @@ class Evidence(Place):
         products = [dy[:, None] * self.jacobian for dy in self.flat_dys]    # the terms of each entry's sum
         self.numeric = np.stack([p.sum(axis=0) for p in products])
         self.terms = np.stack([np.abs(p).max(axis=0, initial=0.0) for p in products])
-        error = np.where(measured.climbed, measured.error, 0.0)
-        error = np.where(np.isfinite(error), error, 0.0)        # of unmeasured entries nothing is compared
-        self.noise = np.abs(self.flat_dys) @ error
+        error = np.where(np.isfinite(measured.error), measured.error, 0.0)  # of unmeasured ones nothing is compared
+        self.by_differences = np.abs(self.flat_dys) @ error
+        counts = measured.climbed & (not measured.exact)
+        self.noise = np.abs(self.flat_dys) @ np.where(counts, error, 0.0)
         self.allowed = max(rtol, RTOL_EXACT if measured.exact else RTOL) * self.terms
         self.allowed += SAFETY * self.noise + np.finfo(float).tiny
 
@@ -68,15 +69,17 @@ class Evidence(Place):
         """Add what rounding does to the gradient.  Where the measured one is rounding and nothing else, because
         its terms cancel, what it does to all such entries is pooled: one of them may be zero by chance."""
         backward_s, measured_s = np.broadcast_to(wobble, (2, *self.terms.shape))
-        own = backward_s + measured_s
-        cancels = (np.abs(self.numeric) <= 2 * ROUNDING * measured_s + SAFETY * self.noise).all(axis=0)
-        loud = np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None]
-        if cancels.any() and loud.all():
-            pooled = (own / loud)[:, cancels].mean() + 2 * np.finfo(float).eps * largest
-            own = np.where(cancels, np.maximum(own, pooled * loud), own)
+        own, loud = backward_s + measured_s, np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None]
         most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
-        most = np.where(cancels, np.inf, (1e-2 if self.single else LARGEST_WOBBLE) * most)
-        self.allowed += ROUNDING * np.minimum(own, most)
+        limit = (1e-2 if self.single else LARGEST_WOBBLE) * most
+        surely = 2 * ROUNDING * measured_s + SAFETY * self.noise
+        perhaps = 2 * ROUNDING * measured_s.max(axis=1, keepdims=True, initial=0.0) + self.by_differences
+        for rounding, floor in ((surely, 2 * np.finfo(float).eps * largest), (perhaps, 0.0)):
+            cancels = (np.abs(self.numeric) <= rounding).all(axis=0)
+            if cancels.any() and loud.all():
+                pooled = ((own / loud)[:, cancels].mean() + floor) * loud
+                own, limit = np.where(cancels, np.maximum(own, pooled), own), np.where(cancels, np.inf, limit)
+        self.allowed += ROUNDING * np.minimum(own, limit)
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""
@@ -94,7 +97,7 @@ class Evidence(Place):
         """(I,) the entries whose slope is worth measuring again: wrong, but not plainly so."""
         wrong = ~self.right()
         gap = np.abs(self.analytic - self.numeric)
-        plainly = (gap > 1e-2 * self.terms) & (gap > 100 * np.abs(self.flat_dys) @ self.measured[self.i].error)
+        plainly = (gap > 1e-2 * self.terms) & (gap > 100 * self.by_differences)
         return wrong.any(axis=0) & ~(wrong & plainly).any(axis=0)
 
     # ---- what to tell the reader

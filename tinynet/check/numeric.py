@@ -27,7 +27,7 @@ class Measured(NamedTuple):
     """dy/dx of one input.
 
     jacobian    (y.size, x.size)
-    error       (y.size, x.size)  how far off each entry may be
+    error       (y.size, x.size)  how far off differences may be
     kinks       {entry: (lowest, highest)}: columns of one-sided slopes where they disagree
     unmeasured  {entry: why}: where there is no derivative, or forward refuses every step
     climbed     (x.size,)  where the ladder was needed; elsewhere `error` is far above the true one
@@ -90,7 +90,7 @@ def measure(value, arrays, i, analytic=True):
             return measured
     for entry in measured.kinks:
         complexly[:, entry] = jacobian[:, entry]
-    return measured._replace(jacobian=complexly, error=np.zeros_like(error), exact=True)
+    return measured._replace(jacobian=complexly, exact=True)
 
 
 def climb(moves, y, measured, entries):
