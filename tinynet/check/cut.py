@@ -22,14 +22,14 @@ def look_at_smaller_arrays(check):
             text = f"on {WHAT[size]} arrays, which forward takes: {p.text}"
             if check.pair.own:
                 check.wrong("size", p.name, text)
-            else:
+            elif p.kind != "unchecked":
                 check.note(f"note: {f'd{p.name}: ' if p.name else ''}{text}")
 
 
 def _checked(check, arrays, shape):
     """The check on these arrays; None where forward refuses them, or gives y another shape than expected."""
     try:
-        smaller = type(check)(check.pair._replace(arrays=arrays), check.data)
+        smaller = type(check)(check.pair._replace(arrays=arrays), check.data, check.rtol)
         if not np.isfinite(smaller.y).all() or shape not in (None, smaller.y.shape):
             return None
     except Exception:           # it needs more: that is its right

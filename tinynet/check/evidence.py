@@ -51,6 +51,9 @@ class Evidence(Place):
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
         self._judge(measured[i], check.rtol)
+        size = max(check.largest, np.abs(self.y).max(initial=0.0) / (np.abs(self.x).max(initial=0.0) or 1.0))
+        self.last_digits = np.broadcast_to(1e-14 * size * np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None],
+                                           self.analytic.shape)
         if wobble is not None:
             self._allow_rounding(wobble, check.largest)
 
@@ -99,6 +102,14 @@ class Evidence(Place):
         gap = np.abs(self.analytic - self.numeric)
         plainly = (gap > 1e-2 * self.terms) & (gap > 100 * self.by_differences)
         return wrong.any(axis=0) & ~(wrong & plainly).any(axis=0)
+
+    def nearly_right(self):
+        """Are the wrong entries off by no more than a few digits of what may stand inside the function?"""
+        wrong = ~self.right()
+        return bool((np.abs(self.analytic - self.numeric) <= 100 * self.last_digits)[wrong].all())
+
+    def allow_roughness(self, rough):
+        self.allowed += ROUNDING * np.minimum(rough, self.last_digits)
 
     # ---- what to tell the reader
     def kinks_met(self):

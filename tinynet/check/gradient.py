@@ -20,7 +20,7 @@ from tinynet.check.cut import look_at_smaller_arrays
 from tinynet.check.diagnosis import explain, explain_shape
 from tinynet.check.evidence import Evidence, Place
 from tinynet.check.habits import copies, look_at_habits
-from tinynet.check.numeric import Moves, climb, complex_columns, measure, scaled
+from tinynet.check.numeric import Moves, climb, complex_columns, measure, rescaled
 from tinynet.check.pair import floating, pair_of, parameters_of
 from tinynet.check.report import Problem, Report
 
@@ -162,6 +162,8 @@ class Check:
 
     def values(self, grads, usable):
         """Shapes, then dtypes, then values of every usable input; True when all are right."""
+        if not usable:
+            return False
         cells = max(self.pair.arrays[i].size for i in usable) * self.y.size
         if cells > LARGEST:
             raise ValueError(f"{self.pair.name}: a Jacobian of {cells:,} entries is too large to measure; "
@@ -189,9 +191,12 @@ class Check:
         evidence = Evidence(self, i, measured, given)
         if not evidence.right().all():
             if not measured[i].exact:
-                moves = Moves(self.pair.value, self.pair.arrays, i)
+                moves = Moves(self.pair.value, self.pair.arrays, i, self.eps)
                 climb(moves, self.y.ravel(), measured[i], np.flatnonzero(evidence.doubtful()))
-            evidence = Evidence(self, i, measured, given, self.wobble(i, measured[i].exact))
+            wobble = self.wobble(i, measured[i].exact)
+            evidence = Evidence(self, i, measured, given, wobble)
+            if measured[i].exact and evidence.nearly_right():
+                evidence.allow_roughness(self.roughness(i))
         if not evidence.right().all():
             self.wrong(*explain(evidence))
             return
@@ -203,36 +208,57 @@ class Check:
 
     def wobble(self, i, exact=False):
         """(2, K, I): how far rounding moves backward's gradient, and the measured one by complex steps."""
-        def run(arrays, dys, rescale=lambda cache: cache):
-            try:
-                ys, gs = zip(*((y, self.pair.backward(dy, rescale(cache))[i]) for dy in dys
-                               for y, cache in [self.pair.forward(*arrays)]), strict=True)
-            except Exception:       # the copy lies outside forward's domain
-                return None
-            if not np.allclose(ys[0], self.y, rtol=1e-9, atol=1e-9 * np.abs(self.y).max(initial=0.0)):
-                return None         # y jumps between these inputs and their copy
-            analytic = np.stack([np.asarray(g, float).ravel() for g in gs])
-            columns = complex_columns(Moves(self.pair.value, arrays, i), self.y.size) if exact else None
-            numeric = 0 * analytic if columns is None else np.stack([dy.ravel() for dy in dys]) @ columns
-            return np.stack([analytic, numeric])
-
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            here = run(self.pair.arrays, self.upstreams)
-            others = scaled(run, self.pair.arrays, self.upstreams, 2.0 ** (-21 if self.single else -50))
+        unit = 2.0 ** (-21 if self.single else -50)
+        here, *others = self._runs(i, exact, [0, *(k * unit for k in (1, 2, 3, 5, 7, -1, -2))])
+        others = [other for other in others if other is not None]
         if here is None or not others:
             return np.zeros((2, 1, 1))
         spread = np.mean(np.abs(np.stack(others) - here), axis=0)
         return np.where(np.isfinite(spread), spread, 0.0)
 
+    def roughness(self, i):
+        """The same by larger moves: between them a true difference of both changes smoothly, rounding doesn't.
+
+        1 - tanh(x)^2 has few digits at x = 9, and a few units in the last place of x don't change which.
+        """
+        most = np.zeros((1, 1))
+        for unit in (2.0 ** -17, 2.0 ** -10, 2.0 ** -3):
+            runs = self._runs(i, True, [k * unit for k in (-2, -1, 0, 1, 2)])
+            if all(run is not None for run in runs):
+                gaps = [backward_s - measured_s for backward_s, measured_s in runs]
+                most = np.fmax(most, np.abs(np.tensordot([1, -4, 6, -4, 1], gaps, 1)) / np.sqrt(70))
+        return most
+
+    def _runs(self, i, exact, changes):
+        """[(backward's gradient, the measured one)] of inputs, cache and upstreams times 1 + change, or None."""
+        def run(factor):
+            arrays = [rescaled(a, factor) for a in self.pair.arrays]
+            try:
+                ys, gs = zip(*((y, self.pair.backward(dy * factor, rescaled(cache, factor))[i]) for dy in self.upstreams
+                               for y, cache in [self.pair.forward(*arrays)]), strict=True)
+            except Exception:       # the copy lies outside forward's domain
+                return None
+            if abs(factor - 1) < 1e-12 and not np.allclose(ys[0], self.y, rtol=1e-9,
+                                                           atol=1e-9 * np.abs(self.y).max(initial=0.0)):
+                return None         # y jumps between these inputs and their copy
+            analytic = np.stack([np.asarray(g, float).ravel() for g in gs])
+            columns = complex_columns(Moves(self.pair.value, arrays, i), self.y.size) if exact else None
+            dys = np.stack([dy.ravel() for dy in self.upstreams]) * factor
+            return np.stack([analytic, 0 * analytic if columns is None else dys @ columns])
+
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [run(1 + change) for change in changes]
+
     def _measured(self, i):
-        return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic)
+        return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic, self.eps)
 
     def _single(self):
         """Is forward computed in float32?  Then differences tell less, and gradients may be float32."""
         self.single = self.y.size > 0 and (self.y.dtype == np.float32 or (
             bool(np.any(self.y)) and np.array_equal(self.y, self.y.astype(np.float32))
             and self._rounds_to_single()))
+        self.eps = np.finfo(np.float32 if self.single else float).eps
         if self.single:
             self.rtol = max(self.rtol, RTOL_SINGLE)
             self.note("forward computes in float32, so only about 4 digits are compared; keep the dtype of the input")

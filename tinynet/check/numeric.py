@@ -45,8 +45,8 @@ class Measured(NamedTuple):
 class Moves:
     """value(*arrays) -> y as a function of one number of arrays[i]; NaN where forward refuses the number."""
 
-    def __init__(self, value, arrays, i):
-        self.value, self.arrays, self.i, self.x = value, arrays, i, arrays[i]
+    def __init__(self, value, arrays, i, eps=EPS):
+        self.value, self.arrays, self.i, self.x, self.eps = value, arrays, i, arrays[i], eps
         self.refused = ""
 
     def at(self, entry, number, dtype=float):
@@ -63,13 +63,13 @@ class Moves:
         return y if y.size == size and y.dtype.kind != "c" else np.full(size, np.nan)
 
 
-def measure(value, arrays, i, analytic=True):
+def measure(value, arrays, i, analytic=True, eps=EPS):
     """The Jacobian of value(*arrays) -> y for arrays[i], all in float64.
 
-    analytic=False tries no complex steps.  Cost: 4 calls an entry, 5 with complex steps, and about 30
-    more for each entry that needs the ladder.
+    analytic=False tries no complex steps; eps is that of float32 where value computes so.
+    Cost: 4 calls an entry, 5 with complex steps, and about 30 more for each entry that needs the ladder.
     """
-    moves = Moves(value, arrays, i)
+    moves = Moves(value, arrays, i, eps)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         y = np.asarray(value(*arrays), float).ravel()
@@ -122,7 +122,7 @@ def _first_steps(moves, y):
     wide = (values[3] - values[0]) / (points[3] - points[0])
     close = (values[2] - values[1]) / (points[2] - points[1])
     slope, curved = (4 * close - wide) / 3, np.abs(wide - close)
-    rounding = 64 * EPS * (np.abs(y) + 0.01 * np.abs(y).max(initial=0.0))[:, None] / h
+    rounding = 64 * moves.eps * (np.abs(y) + 0.01 * np.abs(y).max(initial=0.0))[:, None] / h
     scale = np.abs(slope) + np.abs(left) + np.abs(right)
     jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
     doubtful = ~(np.abs(jump) <= 1e-6 * scale + rounding).all(axis=0)       # NaN is doubtful, too
@@ -166,8 +166,8 @@ def _ladder(moves, entry, y):
     wide = (values[3] - values[0]) / (points[3] - points[0])[:, None]
     close = (values[2] - values[1]) / (points[2] - points[1])[:, None]
     estimates = np.stack([(4 * close - wide) / 3, 2 * left_half - left, 2 * right_half - right])
-    floor = 2 * EPS * np.abs(y) / h[:, None]
-    (across, left, right), errors = _best(_without_stairs(estimates, changes, floor), floor)
+    floor = 2 * moves.eps * np.abs(y) / h[:, None]
+    (across, left, right), errors = _best(_without_stairs(estimates, changes, floor, h), floor, h)
     one_sided = np.isnan(left) | np.isnan(right)
     left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
     errors = np.where(np.isfinite(errors), errors, np.where(np.isfinite(errors), errors, 0.0).max(axis=0))
@@ -192,19 +192,27 @@ def _rungs(x):
     return largest * 10.0 ** -np.arange(int(np.log10(largest / smallest)) + 1)
 
 
-def _best(estimates, floor):
-    """(value, error) of the rung whose neighbours agree with it best, for each of the estimates."""
+def _best(estimates, floor, h):
+    """(value, error) of the rung whose neighbours agree with it best, for each of the estimates.
+
+    By chance some rungs may agree.  How far the rungs below the best are from it says how noisy y is.
+    """
     gaps = np.abs(np.diff(estimates, axis=1))
     nothing = np.full((len(estimates), 1, estimates.shape[2]), np.nan)
     above, below = np.concatenate([nothing, gaps], axis=1), np.concatenate([gaps, nothing], axis=1)
     both = np.where(np.isnan(above), 10 * below, np.where(np.isnan(below), 10 * above, np.maximum(above, below)))
     error = np.where(np.isnan(both), np.inf, both + floor)
     rung = error.argmin(axis=1)[:, None]
+    off = np.abs(estimates - np.take_along_axis(estimates, rung, axis=1)) * h[:, None]
+    finer = np.arange(len(h))[None, :, None] > rung
+    noise = np.where(finer & np.isfinite(off), off, 0.0).max(axis=1, keepdims=True)
+    error = error + noise / h[:, None]
+    rung = error.argmin(axis=1)[:, None]
     value, error = (np.take_along_axis(a, rung, axis=1)[:, 0] for a in (estimates, error))
     return np.where(np.isinf(error), np.nan, value), error
 
 
-def _without_stairs(estimates, changes, floor):
+def _without_stairs(estimates, changes, floor, h):
     """Drop rungs on which y doesn't change at all, where larger steps show one clear slope.
 
     Such steps are lost in rounding (a forward in float32 is a staircase).  Near the kink of a ReLU nothing
@@ -214,7 +222,7 @@ def _without_stairs(estimates, changes, floor):
     if not still.any():
         return estimates
     moving = np.where(still, np.nan, estimates)
-    (across, left, right), (error, *_) = _best(moving, floor)
+    (across, left, right), (error, *_) = _best(moving, floor, h)
     clear = (error <= 0.05 * np.abs(across)) & (np.abs(right - left) <= 0.1 * np.abs(across))
     return np.where(clear, moving, estimates)
 
@@ -236,22 +244,6 @@ def _no_slope(change, slope, error, loud):
 
 
 # %% What rounding does
-def scaled(run, arrays, dys, unit=2.0 ** -50):
-    """[run(arrays, dys, rescale)] of copies scaled by a few units in the last place: only their rounding differs.
-
-    `rescale` does the same to a cache, because its numbers are rounded, too: 1 - y * y has few digits where y is
-    almost 1.  run gives None for a copy that doesn't count.
-    """
-    found = []
-    for k in (1, 2, 3, 5, 7, -1, -2):
-        factor = 1 + k * unit
-        result = run([rescaled(a, factor) for a in arrays], [dy * factor for dy in dys],
-                     lambda cache, f=factor: rescaled(cache, f))
-        if result is not None:
-            found.append(result)
-    return found
-
-
 def rescaled(x, factor):
     """All floating numbers in an array, or in tuples, lists and dictionaries of arrays, times factor."""
     if isinstance(x, (np.ndarray, np.floating)):

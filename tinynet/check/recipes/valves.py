@@ -63,7 +63,7 @@ class Valves:
         return used
 
     def where(self, spots, condition, a, b):
-        """a where the condition holds, else b.  spots is a name, or several: of all thresholds together, of this one."""
+        """a where the condition holds, else b.  spots: a name, or several (all thresholds together, this one)."""
         spots = (spots,) if isinstance(spots, str) else spots
         for spot in spots:
             self._mistake(spot, "turned", "mask", f"a mask or threshold is on the wrong side: {spot}")
