@@ -51,9 +51,9 @@ class Evidence(Place):
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
         self._judge(measured[i], check.rtol)
-        size = max(check.largest, np.abs(self.y).max(initial=0.0) / (np.abs(self.x).max(initial=0.0) or 1.0))
-        self.last_digits = np.broadcast_to(1e-14 * size * np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None],
-                                           self.analytic.shape)
+        x = np.maximum(np.abs(self.x.ravel()), 1e-8 * np.abs(self.x).max(initial=0.0))
+        touched = np.abs(self.flat_dys * self.y.ravel()) @ (self.jacobian != 0)
+        self.last_digits = 1e-14 * touched / np.where(x > 0, x, 1)      # slopes that y's last digits hardly show
         if wobble is not None:
             self._allow_rounding(wobble, check.largest)
 
@@ -76,13 +76,12 @@ class Evidence(Place):
         most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
         limit = (1e-2 if self.single else LARGEST_WOBBLE) * most
         surely = 2 * ROUNDING * measured_s + SAFETY * self.noise
-        perhaps = 2 * ROUNDING * measured_s.max(axis=1, keepdims=True, initial=0.0) + self.by_differences
-        for rounding, floor in ((surely, 2 * np.finfo(float).eps * largest), (perhaps, 0.0)):
+        for rounding, floor in ((surely, 2 * np.finfo(float).eps * largest), (0.2 * self.last_digits, 0.0)):
             cancels = (np.abs(self.numeric) <= rounding).all(axis=0)
             if cancels.any() and loud.all():
                 pooled = ((own / loud)[:, cancels].mean() + floor) * loud
                 own, limit = np.where(cancels, np.maximum(own, pooled), own), np.where(cancels, np.inf, limit)
-        self.allowed += ROUNDING * np.minimum(own, limit)
+        self.allowed += ROUNDING * np.minimum(own, limit) * self.smooth     # copies may cross a kink
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""

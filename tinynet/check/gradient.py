@@ -275,8 +275,9 @@ class Check:
         """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""
         sizes = np.zeros(self.y.size)
         for m in measured.values():
-            sizes = np.maximum(sizes, np.abs(m.jacobian).max(axis=1, initial=0.0))
-        sizes[sizes <= 1e-11 * sizes.max(initial=0.0)] = np.inf     # of nothing, or of rounding alone
+            sure = np.abs(m.jacobian) * (m.exact | (np.abs(m.jacobian) > 8 * m.error))
+            sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
+        sizes[sizes == 0] = np.inf
         smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)
         if not largest > ROWS_DIFFER * smallest:
             return

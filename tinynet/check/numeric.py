@@ -122,7 +122,7 @@ def _first_steps(moves, y):
     wide = (values[3] - values[0]) / (points[3] - points[0])
     close = (values[2] - values[1]) / (points[2] - points[1])
     slope, curved = (4 * close - wide) / 3, np.abs(wide - close)
-    rounding = 64 * moves.eps * (np.abs(y) + 0.01 * np.abs(y).max(initial=0.0))[:, None] / h
+    rounding = 64 * moves.eps * np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0)) / h
     scale = np.abs(slope) + np.abs(left) + np.abs(right)
     jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
     doubtful = ~(np.abs(jump) <= 1e-6 * scale + rounding).all(axis=0)       # NaN is doubtful, too
