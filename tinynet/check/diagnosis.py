@@ -55,10 +55,11 @@ def explain(evidence):
 
 def _explained(evidence):
     for e in [evidence] if evidence.smooth.any() else evidence.on_each_side():
-        found = next(filter(None, (test(e) for test in (*BEFORE_RECIPES, _recipes, *AFTER_RECIPES))), None)
+        tests = (*BEFORE_RECIPES, _recipes, _in_one_slice, *AFTER_RECIPES)
+        found = next(filter(None, (test(e) for test in tests)), None)
         if found:
             return found
-    return _in_one_slice(evidence)
+    return None
 
 
 def _in_one_slice(e):

@@ -69,6 +69,7 @@ class Check:
 
     def __init__(self, pair, data=(), tolerance=0.0, seed=0):
         self.pair, self.problems, self.notes, self.rtol = pair, [], [], tolerance
+        self.single, self.eps = False, np.finfo(float).eps
         self.largest, self.data = 0.0, {data} if isinstance(data, str) else set(data)
         unknown = self.data - set(pair.names)
         if unknown:

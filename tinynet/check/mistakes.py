@@ -18,8 +18,15 @@ def not_finite(e):
 
 
 def all_zero(e):
-    if (np.abs(e.analytic) <= 1e-12 * e.terms.max(initial=0.0)).all() and (np.abs(e.numeric) > e.allowed).any():
-        return "zero", "all zero"
+    nothing = (np.abs(e.analytic) <= 1e-12 * e.terms.max(initial=0.0))[:, e.smooth].all()
+    return ("zero", "all zero") if nothing and (np.abs(e.numeric) > e.allowed)[:, e.smooth].any() else None
+
+
+def added(e):
+    """Something is added that doesn't depend on the upstream."""
+    gap = (e.analytic - e.numeric)[:, e.smooth]
+    if np.abs(gap[3]).max(initial=0.0) > 0 and (np.abs(gap - gap[3]) <= e.allowed[:, e.smooth]).all():
+        return "zero upstream", "something is added to it that doesn't depend on the upstream gradient"
     return None
 
 
@@ -219,6 +226,6 @@ def term(e):
     return None
 
 
-BEFORE_RECIPES = (not_finite, all_zero, in_single, upstream_ignored, softmax, nonlinear, sign, factor, swapped,
+BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, softmax, sign, factor, swapped,
                   transposed, not_summed, identity, input_for_output)
-AFTER_RECIPES = (mask_of_slopes, mask, skipped, one_of_several, one_output_missing, summed_too_far, term)
+AFTER_RECIPES = (nonlinear, mask_of_slopes, mask, skipped, one_of_several, one_output_missing, summed_too_far, term)

@@ -4,11 +4,11 @@ from itertools import combinations
 
 import numpy as np
 
-from tinynet.check.recipes import graphs, losses, sequences, tasks, units
+from tinynet.check.recipes import graphs, images, losses, sequences, tasks, units
 from tinynet.check.recipes.valves import CLOSED, Valves
 from tinynet.engine import Tensor
 
-RECIPES = {f.__name__: f for topic in (units, losses, sequences, tasks, graphs) for f in topic.RECIPES}
+RECIPES = {f.__name__: f for topic in (units, losses, images, sequences, tasks, graphs) for f in topic.RECIPES}
 
 
 def alternatives(block, inputs, settings, i, dys):
