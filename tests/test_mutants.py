@@ -1,14 +1,12 @@
 """Every planted mistake is rejected, and the right kind is named for at least nine in ten."""
 
-from pathlib import Path
-
 import pytest
 
 from tinynet import cases
 from tinynet.check import KINDS
 from tinynet.check.rates import judge, load_mutants
 
-MUTANTS = load_mutants(Path(__file__).with_name("mutants"))
+MUTANTS = load_mutants()
 
 
 @pytest.fixture(scope="module")

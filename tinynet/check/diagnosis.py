@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from tinynet.check.evidence import FIT
-from tinynet.check.mistakes import AFTER_RECIPES, BEFORE_RECIPES, named_factor
+from tinynet.check.mistakes import AFTER_RECIPES, BEFORE_RECIPES, IN_ONE_SLICE, named_factor
 from tinynet.check.recipes.search import RECIPES, alternatives
 
 KINDS = {
@@ -74,7 +74,7 @@ def _in_one_slice(e):
         part = e.part(here.ravel())
         if part.smooth.sum() < 2:
             continue
-        found = next(filter(None, (test(part) for test in BEFORE_RECIPES)), None)
+        found = next(filter(None, (test(part) for test in IN_ONE_SLICE)), None)
         if found:
             return found[0], f"in the entries {where[0]} along axis {axis} alone: {found[1]}"
     return None

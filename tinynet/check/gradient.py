@@ -21,7 +21,7 @@ from tinynet.check.diagnosis import explain, explain_shape
 from tinynet.check.evidence import Evidence, Place
 from tinynet.check.habits import copies, look_at_habits
 from tinynet.check.numeric import Moves, climb, complex_columns, measure, rescaled
-from tinynet.check.pair import floating, pair_of, parameters_of
+from tinynet.check.pair import NotAnArray, floating, pair_of, parameters_of
 from tinynet.check.report import Problem, Report
 
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
@@ -85,7 +85,11 @@ class Check:
 
     def report(self):
         y_before = self.y.copy()
-        first = self.gradients(self.upstreams[0])
+        try:
+            first = self.gradients(self.upstreams[0])
+        except NotAnArray as error:
+            self.wrong("count", "", str(error))
+            return Report(self.pair.name, self.problems, self.notes)
         kept = copies(first)
         grads = [kept] + [copies(self.gradients(dy)) for dy in self.upstreams[1:]]
         if not all(np.array_equal(g, k, equal_nan=True) for g, k in zip(first, kept, strict=True) if g is not None):
@@ -214,7 +218,8 @@ class Check:
         others = [other for other in others if other is not None]
         if here is None or not others:
             return np.zeros((2, 1, 1))
-        spread = np.mean(np.abs(np.stack(others) - here), axis=0)
+        with np.errstate(all="ignore"):
+            spread = np.mean(np.abs(np.stack(others) - here), axis=0)
         return np.where(np.isfinite(spread), spread, 0.0)
 
     def roughness(self, i):
@@ -223,10 +228,11 @@ class Check:
         1 - tanh(x)^2 has few digits at x = 9, and a few units in the last place of x don't change which.
         """
         most = np.zeros((1, 1))
-        for unit in (2.0 ** -17, 2.0 ** -10, 2.0 ** -3):
+        for unit in 2.0 ** -np.array([17, 10, 6, 4, 3]):
             runs = self._runs(i, True, [k * unit for k in (-2, -1, 0, 1, 2)])
             if all(run is not None for run in runs):
-                gaps = [backward_s - measured_s for backward_s, measured_s in runs]
+                with np.errstate(all="ignore"):
+                    gaps = np.stack([backward_s - measured_s for backward_s, measured_s in runs])
                 most = np.fmax(most, np.abs(np.tensordot([1, -4, 6, -4, 1], gaps, 1)) / np.sqrt(70))
         return most
 

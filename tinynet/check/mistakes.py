@@ -228,4 +228,5 @@ def term(e):
 
 BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, softmax, sign, factor, swapped,
                   transposed, not_summed, identity, input_for_output)
+IN_ONE_SLICE = (all_zero, in_single, sign, factor, input_for_output)
 AFTER_RECIPES = (nonlinear, mask_of_slopes, mask, skipped, one_of_several, one_output_missing, summed_too_far, term)

@@ -105,8 +105,8 @@ class _Form:
         if len(tops) < len(self.inputs):
             return [_array(g) for g in tops]
         flat = []
-        for x, g in zip(self.inputs, tops, strict=False):
-            flat += _aligned(x, g)
+        for name, x, g in zip(self.tops, self.inputs, tops, strict=False):
+            flat += _aligned(name, x, g)
         return flat + [_array(g) for g in tops[len(self.inputs):]]
 
     def _tops(self, returned):
@@ -155,22 +155,35 @@ def _rebuilt(x, rest):
     return type(x)(_rebuilt(v, rest) for v in x) if type(x) in (list, tuple) else [_rebuilt(v, rest) for v in x]
 
 
-def _aligned(x, g):
+def _aligned(name, x, g):
     """The gradients in g for the arrays in x; None where there is none."""
     if not _is_nested(x):
-        return [_array(g)]
+        return [_array(g, name)]
     flat = []
     for key, v in _items(x):
         if isinstance(g, dict):
             found = g.get(key, g.get(f"d{key}"))
         else:
             found = g[key] if isinstance(g, (list, tuple)) and isinstance(key, int) and key < len(g) else None
-        flat += _aligned(v, found)
+        flat += _aligned(f"{name}[{key!r}]", v, found)
     return flat
 
 
-def _array(g):
-    return None if g is None else np.asarray(g)
+class NotAnArray(TypeError):
+    """A gradient that isn't an array of numbers."""
+
+
+def _array(g, name=""):
+    if g is None:
+        return None
+    try:
+        array = np.asarray(g)
+    except ValueError:          # rows of different lengths
+        array = None
+    if array is None or array.dtype.kind not in "biufc":
+        raise NotAnArray(f"what backward returns{f' for {name}' if name else ''} is no array of numbers: return one "
+                         "gradient for each input, in the order of forward")
+    return array
 
 
 def floating(a):
