@@ -5,10 +5,11 @@ import numpy as np
 from tinynet.check.numeric import measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
+BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
 ROUNDING = 16                   # times what copies scaled by a few units in the last place differ by
-LARGEST_WOBBLE = 1e-7           # of the largest gradient: more is no rounding
+LARGEST_WOBBLE = 1e-9           # of the largest gradient: more is no rounding
 FIT = 1e-6                      # how well an explanation must fit
 
 
@@ -51,11 +52,14 @@ class Evidence(Place):
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
         self._judge(measured[i], check.rtol)
-        x = np.maximum(np.abs(self.x.ravel()), 1e-8 * np.abs(self.x).max(initial=0.0))
-        touched = np.abs(self.flat_dys * self.y.ravel()) @ (self.jacobian != 0)
-        self.last_digits = 1e-14 * touched / np.where(x > 0, x, 1)      # slopes that y's last digits hardly show
+        self.last_digits = self._below(1e-14 * np.abs(self.y.ravel()))
         if wobble is not None:
             self._allow_rounding(wobble, check.largest)
+
+    def _below(self, rounding):
+        """(K, I) how large a gradient may be that y hardly shows, where y is rounded by so much."""
+        x = np.maximum(np.abs(self.x.ravel()), 1e-3 * np.abs(self.x).max(initial=0.0))
+        return np.abs(self.flat_dys * rounding) @ (self.jacobian != 0) / np.where(x > 0, x, 1)
 
     def _judge(self, measured, rtol):
         products = [dy[:, None] * self.jacobian for dy in self.flat_dys]    # the terms of each entry's sum
@@ -65,14 +69,19 @@ class Evidence(Place):
         self.by_differences = np.abs(self.flat_dys) @ error
         counts = measured.climbed & (not measured.exact)
         self.noise = np.abs(self.flat_dys) @ np.where(counts, error, 0.0)
-        self.allowed = max(rtol, RTOL_EXACT if measured.exact else RTOL) * self.terms
+        relative = np.full((len(self.dys), 1), max(rtol, RTOL_EXACT if measured.exact else RTOL))
+        relative[BALANCED:] = max(rtol, RTOL)
+        self.allowed = relative * self.terms
         self.allowed += SAFETY * self.noise + np.finfo(float).tiny
 
     def _allow_rounding(self, wobble, largest):
         """Add what rounding does to the gradient.  Where the measured one is rounding and nothing else, because
         its terms cancel, what it does to all such entries is pooled: one of them may be zero by chance."""
-        backward_s, measured_s = np.broadcast_to(wobble, (2, *self.terms.shape))
-        own, loud = backward_s + measured_s, np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None]
+        measured_s, loud = wobble.measured, np.abs(self.flat_dys).max(axis=1, initial=0.0)[:, None]
+        own = wobble.gap + 0 * self.terms
+        self.last_digits = self._below(1e-14 * np.abs(self.y.ravel()) + ROUNDING * wobble.y)
+        if (np.abs(self.numeric) <= 0.2 * self.last_digits).all():
+            self.allowed += 1.01 * np.abs(self.numeric)         # y shows nothing of this input: 0 is right
         most = np.maximum(np.abs(self.analytic).max(axis=1, keepdims=True, initial=0.0), loud * largest)
         limit = (1e-2 if self.single else LARGEST_WOBBLE) * most
         surely = 2 * ROUNDING * measured_s + SAFETY * self.noise

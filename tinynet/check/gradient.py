@@ -12,7 +12,6 @@
           worst entry dx[2]: analytic -2.11121, numeric -4.22241, ratio 0.5
 """
 
-import warnings
 
 import numpy as np
 
@@ -20,9 +19,10 @@ from tinynet.check.cut import look_at_smaller_arrays
 from tinynet.check.diagnosis import explain, explain_shape
 from tinynet.check.evidence import Evidence, Place
 from tinynet.check.habits import copies, look_at_habits
-from tinynet.check.numeric import Moves, climb, complex_columns, measure, rescaled
+from tinynet.check.numeric import Moves, climb, measure
 from tinynet.check.pair import NotAnArray, floating, pair_of, parameters_of
 from tinynet.check.report import Problem, Report
+from tinynet.check.rounding import roughness, wobble
 
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
 RTOL_SINGLE = 1e-4     # for a forward in float32
@@ -198,10 +198,9 @@ class Check:
             if not measured[i].exact:
                 moves = Moves(self.pair.value, self.pair.arrays, i, self.eps)
                 climb(moves, self.y.ravel(), measured[i], np.flatnonzero(evidence.doubtful()))
-            wobble = self.wobble(i, measured[i].exact)
-            evidence = Evidence(self, i, measured, given, wobble)
+            evidence = Evidence(self, i, measured, given, wobble(self, i, measured[i].exact))
             if measured[i].exact and evidence.nearly_right():
-                evidence.allow_roughness(self.roughness(i))
+                evidence.allow_roughness(roughness(self, i))
         if not evidence.right().all():
             self.wrong(*explain(evidence))
             return
@@ -210,52 +209,6 @@ class Check:
         vague = evidence.vague()
         if len(vague) and not self.single:
             self.note(f"measured roughly, because y is rounded or bends sharply: {evidence.listed(vague)}")
-
-    def wobble(self, i, exact=False):
-        """(2, K, I): how far rounding moves backward's gradient, and the measured one by complex steps."""
-        unit = 2.0 ** (-21 if self.single else -50)
-        here, *others = self._runs(i, exact, [0, *(k * unit for k in (1, 2, 3, 5, 7, -1, -2))])
-        others = [other for other in others if other is not None]
-        if here is None or not others:
-            return np.zeros((2, 1, 1))
-        with np.errstate(all="ignore"):
-            spread = np.mean(np.abs(np.stack(others) - here), axis=0)
-        return np.where(np.isfinite(spread), spread, 0.0)
-
-    def roughness(self, i):
-        """The same by larger moves: between them a true difference of both changes smoothly, rounding doesn't.
-
-        1 - tanh(x)^2 has few digits at x = 9, and a few units in the last place of x don't change which.
-        """
-        most = np.zeros((1, 1))
-        for unit in 2.0 ** -np.array([17, 10, 6, 4, 3]):
-            runs = self._runs(i, True, [k * unit for k in (-2, -1, 0, 1, 2)])
-            if all(run is not None for run in runs):
-                with np.errstate(all="ignore"):
-                    gaps = np.stack([backward_s - measured_s for backward_s, measured_s in runs])
-                most = np.fmax(most, np.abs(np.tensordot([1, -4, 6, -4, 1], gaps, 1)) / np.sqrt(70))
-        return most
-
-    def _runs(self, i, exact, changes):
-        """[(backward's gradient, the measured one)] of inputs, cache and upstreams times 1 + change, or None."""
-        def run(factor):
-            arrays = [rescaled(a, factor) for a in self.pair.arrays]
-            try:
-                ys, gs = zip(*((y, self.pair.backward(dy * factor, rescaled(cache, factor))[i]) for dy in self.upstreams
-                               for y, cache in [self.pair.forward(*arrays)]), strict=True)
-            except Exception:       # the copy lies outside forward's domain
-                return None
-            if abs(factor - 1) < 1e-12 and not np.allclose(ys[0], self.y, rtol=1e-9,
-                                                           atol=1e-9 * np.abs(self.y).max(initial=0.0)):
-                return None         # y jumps between these inputs and their copy
-            analytic = np.stack([np.asarray(g, float).ravel() for g in gs])
-            columns = complex_columns(Moves(self.pair.value, arrays, i), self.y.size) if exact else None
-            dys = np.stack([dy.ravel() for dy in self.upstreams]) * factor
-            return np.stack([analytic, 0 * analytic if columns is None else dys @ columns])
-
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return [run(1 + change) for change in changes]
 
     def _measured(self, i):
         return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic, self.eps)
@@ -276,7 +229,8 @@ class Check:
             y = self.pair.value(*(a * (1 + 1e-3 * np.sqrt(2)) if floating(a) else a for a in self.pair.arrays))
         except Exception:
             return False
-        return bool((y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
+        long = np.any(np.frexp(y)[0] * 2 ** 14 % 1)         # not whole numbers or the like, which fit anyway
+        return bool(long and (y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
 
     def _balance(self, grads, measured):
         """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""

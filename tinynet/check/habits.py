@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinynet.check.rounding import wobble
+
 
 def look_at_habits(check):
     """Tell `check` what is wrong: runs that aren't repeatable, a cache that isn't kept, a zero that isn't zero,
@@ -44,7 +46,7 @@ def _same(check, kind, text, one, other, exactly=False):
         slack = 0.0 if exactly else 1e-10 * largest     # of all: one of them may be zero but for rounding
         same = all(_equal(a, b, slack) for a, b in pairs)
         if not same and not exactly:
-            slack += 64 * max((np.max(check.wobble(i), initial=0.0) for i in check.usable), default=0.0)
+            slack += 64 * max((wobble(check, i).gradient.max(initial=0.0) for i in check.usable), default=0.0)
             same = all(_equal(a, b, slack) for a, b in pairs)
     except Exception as error:
         check.wrong(kind, "", f"{text} ({type(error).__name__}: {error})")

@@ -241,15 +241,3 @@ def _no_slope(change, slope, error, loud):
     if not wild.any():
         return None
     return JUMP if (size[-1] > 0.9 * size[-3])[wild].any() else STEEP
-
-
-# %% What rounding does
-def rescaled(x, factor):
-    """All floating numbers in an array, or in tuples, lists and dictionaries of arrays, times factor."""
-    if isinstance(x, (np.ndarray, np.floating)):
-        return (x * x.dtype.type(factor)) if x.dtype.kind == "f" else x
-    if type(x) in (tuple, list):
-        return type(x)(rescaled(v, factor) for v in x)
-    if type(x) is dict:
-        return {k: rescaled(v, factor) for k, v in x.items()}
-    return x
