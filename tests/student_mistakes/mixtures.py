@@ -220,7 +220,7 @@ def identity_path_twice(dy, cache):
     return _residual_backward(dy, cache, skip=2)
 
 
-@mistake("skipped", residual_forward, *BLOCK)
+@mistake("term", residual_forward, *BLOCK)
 def only_the_identity(dy, cache):
     return dy.copy(), *_residual_backward(dy, cache)[1:]
 

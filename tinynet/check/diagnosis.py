@@ -105,14 +105,24 @@ def _of_one_spot(e):
 
 
 def _mistaken(e):
-    for block in [e.block] if e.block in RECIPES else RECIPES:
-        try:
-            full, mistaken = alternatives(block, e.arrays, e.settings, e.i, e.dys)
-        except Exception:       # other arrays or settings than this block takes: whatever NumPy says to that
-            continue
-        if full.size == e.numeric.size and e.fits(e.numeric, full.reshape(e.numeric.shape)):
-            return mistaken
+    """The mistakes of the block that computes the same: that of this name first, then all others, and those again
+    with weights that stand the other way round (x W in place of x W')."""
+    names = [e.block] * (e.block in RECIPES) + [name for name in RECIPES if name != e.block]
+    for turned in _turned(e.arrays):
+        for name in names:
+            try:
+                full, mistaken = alternatives(name, e.arrays, e.settings, e.i, e.dys, turned)
+            except Exception:   # other arrays or settings than this block takes: whatever NumPy says to that
+                continue
+            if full.shape[1:] == e.x.shape and e.fits(e.numeric, full.reshape(e.numeric.shape)):
+                return mistaken
     return ()
+
+
+def _turned(arrays):
+    """No matrix, or all matrices from one on."""
+    matrices = [j for j, a in enumerate(arrays) if a is not None and a.ndim == 2 and a.dtype.kind == "f"]
+    return [set(), *(set(matrices[k:]) for k in range(1, len(matrices)))]
 
 
 # %% Wrong shapes

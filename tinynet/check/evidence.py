@@ -62,9 +62,9 @@ class Evidence(Place):
         return np.abs(self.flat_dys * rounding) @ (self.jacobian != 0) / np.where(x > 0, x, 1)
 
     def _judge(self, measured, rtol):
-        products = [dy[:, None] * self.jacobian for dy in self.flat_dys]    # the terms of each entry's sum
-        self.numeric = np.stack([p.sum(axis=0) for p in products])
-        self.terms = np.stack([np.abs(p).max(axis=0, initial=0.0) for p in products])
+        self.numeric = self.flat_dys @ self.jacobian
+        size = np.abs(self.jacobian)
+        self.terms = np.stack([(np.abs(dy)[:, None] * size).max(axis=0, initial=0.0) for dy in self.flat_dys])
         error = np.where(np.isfinite(measured.error), measured.error, 0.0)  # of unmeasured ones nothing is compared
         self.by_differences = np.abs(self.flat_dys) @ error
         counts = measured.climbed & (not measured.exact)

@@ -19,6 +19,7 @@ import numpy as np
 
 STEP = 1e-3             # the first one, relative to max(1, |entry|)
 COMPLEX_STEP = 1e-30
+AT_ONCE = 500_000        # entries of the Jacobian that are looked at together: 4 MB
 EPS = np.finfo(float).eps
 JUMP, STEEP = "y jumps there", "the slope grows without bound there"
 
@@ -110,13 +111,20 @@ def climb(moves, y, measured, entries):
 # %% One step size
 def _first_steps(moves, y):
     """(slopes, error, which entries are doubtful, the rounding and curvature that differences may show)."""
-    flat = moves.x.ravel()
+    size = moves.x.size
+    most = max(1, AT_ONCE // max(y.size, 1))
+    parts = [_some_first_steps(moves, y, np.arange(i, min(i + most, size))) for i in range(0, max(size, 1), most)]
+    return [np.concatenate(them, axis=-1) for them in zip(*parts, strict=True)]
+
+
+def _some_first_steps(moves, y, entries):
+    flat = moves.x.ravel()[entries]
     h = STEP * np.maximum(1.0, np.abs(flat))
     points = np.stack([flat - h, flat - h / 2, flat + h / 2, flat + h])
     values = np.empty((4, y.size, flat.size))
-    for entry in range(flat.size):
+    for column, entry in enumerate(entries):
         for k in range(4):
-            values[k, :, entry] = moves.real(entry, points[k, entry], y.size)
+            values[k, :, column] = moves.real(entry, points[k, column], y.size)
     values[~np.isfinite(values)] = np.nan
     left, left_half, right_half, right = (values - y[:, None]) / (points - flat)[:, None]
     wide = (values[3] - values[0]) / (points[3] - points[0])

@@ -11,16 +11,17 @@ from tinynet.engine import Tensor
 RECIPES = {f.__name__: f for topic in (units, losses, images, sequences, tasks, graphs) for f in topic.RECIPES}
 
 
-def alternatives(block, inputs, settings, i, dys):
+def alternatives(block, inputs, settings, i, dys, turned=()):
     """(full, an iterator of (paths, kind, sentence, gradients)) for input i by the recipe for `block`.
 
     full       the gradient without a mistake, one for each upstream
     gradients  the same with one mistake, or with several of one sort
     paths      the names of the paths that are closed; () for mistakes of another sort
+    turned     the numbers of inputs that are transposed before they go into the recipe
     """
-    recipe, valves = RECIPES[block], Valves()
-    full = _gradients(recipe, valves, inputs, settings, i, dys)
-    return full, _mistaken(recipe, list(valves.mistakes.values()), inputs, settings, i, dys)
+    recipe, valves, given = RECIPES[block], Valves(), (inputs, settings, i, dys, turned)
+    full = _gradients(recipe, valves, *given)
+    return full, _mistaken(recipe, list(valves.mistakes.values()), *given)
 
 
 def _mistaken(recipe, mistakes, *given):
@@ -52,15 +53,15 @@ def _with(recipe, mistakes, *given):
     return _gradients(recipe, Valves((m.spot, m.how) for m in mistakes), *given)
 
 
-def _gradients(recipe, valves, inputs, settings, i, dys):
+def _gradients(recipe, valves, inputs, settings, i, dys, turned):
     """(K, *shape): the gradient of input i for every upstream."""
-    leaves = [Tensor(a, requires_grad=j == i) if a is not None and a.dtype.kind == "f" else a
+    leaves = [Tensor(a.T if j in turned else a, requires_grad=j == i) if a is not None and a.dtype.kind == "f" else a
               for j, a in enumerate(inputs)]
     y = recipe(valves, *leaves, **settings)
     grads = []
     for dy in dys:
         leaves[i].zero_grad()
         if y.requires_grad:
-            y.backward(dy)
+            y.backward(dy.reshape(y.shape))
         grads.append(np.zeros(leaves[i].shape) if leaves[i].grad is None else leaves[i].grad)
-    return np.stack(grads)
+    return np.stack([g.T if i in turned else g for g in grads])
