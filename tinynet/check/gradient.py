@@ -236,7 +236,8 @@ class Check:
         """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""
         sizes = np.zeros(self.y.size)
         for m in measured.values():
-            sure = np.abs(m.jacobian) * (m.exact | (np.abs(m.jacobian) > 8 * m.error))
+            size = np.abs(m.jacobian)               # of differences, what may be rounding doesn't count
+            sure = size * (m.exact | (size > 8 * m.error) & (size > 1e-12 * self.largest))
             sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
         sizes[sizes == 0] = np.inf
         smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)
