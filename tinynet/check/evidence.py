@@ -127,7 +127,7 @@ class Evidence(Place):
     def vague(self):
         """The entries that passed only because they can't be measured well."""
         size, floor = np.abs(self.numeric), 1e-6 * np.abs(self.numeric).max(axis=1, initial=0.0, keepdims=True)
-        return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor))[:, self.smooth].any(axis=0))
+        return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor) & self.smooth).any(axis=0))
 
     def worst(self):
         excess = np.where(self.right(), -1.0, np.abs(self.analytic - self.numeric)
