@@ -225,6 +225,12 @@ def test_lists_of_arrays():
     assert "what backward returns for x is no array of numbers" in str(swapped)
 
 
+def test_one_tuple_of_arrays():
+    pair = np.ones(3), np.full(3, 2.0)
+    for backward in (lambda d, p: (d * p[1], d * p[0]), lambda d, p: [[d * p[1], d * p[0]]]):
+        assert gradcheck(lambda p: (p[0] * p[1], p), backward, pair).ok
+
+
 def test_gradients_in_a_dictionary_by_name():
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(4, 3)), rng.normal(size=(3, 2))

@@ -5,6 +5,7 @@ import numpy as np
 from tinynet.check.numeric import measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
+SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these
 BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error

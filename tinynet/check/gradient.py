@@ -17,7 +17,7 @@ import numpy as np
 
 from tinynet.check.cut import look_at_smaller_arrays
 from tinynet.check.diagnosis import explain, explain_shape
-from tinynet.check.evidence import Evidence, Place
+from tinynet.check.evidence import LARGE, SMALL, Evidence, Place
 from tinynet.check.habits import copies, look_at_habits
 from tinynet.check.numeric import Moves, climb, measure
 from tinynet.check.pair import NotAnArray, floating, pair_of, parameters_of
@@ -81,7 +81,7 @@ class Check:
                              "e.g. np.stack([y.real, y.imag])")
         rng = np.random.default_rng(seed)
         one, two, three = (np.asarray(rng.normal(size=self.y.shape)) for _ in range(3))
-        self.upstreams = [one, two, three, 1e-3 * one, 1e3 * one]
+        self.upstreams = [one, two, three, SMALL * one, LARGE * one]
 
     def report(self):
         y_before = self.y.copy()

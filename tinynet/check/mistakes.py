@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tinynet.check.evidence import FIT
+from tinynet.check.evidence import FIT, LARGE, SMALL
 from tinynet.check.slopes import input_for_output, mask, mask_of_slopes, skipped, softmax
 
 
@@ -54,17 +54,16 @@ def upstream_ignored(e):
 
 
 def nonlinear(e):
-    """The fourth and the fifth upstream are the first times 1e-3 and 1e3."""
     a = e.analytic[:, e.smooth]
-    small, large = 1e-3 * a[0], 1e3 * a[0]
+    small, large = SMALL * a[0], LARGE * a[0]
     far = max(_distance(a[3], small), _distance(a[4], large))
     if far < 1e-5:
         return None
     right = [bool(row[e.smooth].all()) for row in e.right()]
     where = " (right for a small one)" if right[3] and not right[4] else \
             " (right for a large one)" if right[4] and not right[3] else ""
-    return "nonlinear", ("backward isn't linear in the upstream gradient: 1000 times the upstream doesn't give 1000 "
-                         f"times the gradient{where}; don't clip, round or add anything to it")
+    return "nonlinear", ("backward isn't linear in the upstream gradient: a million times the upstream doesn't give a "
+                         f"million times the gradient{where}; don't clip, round or add anything to it")
 
 
 def _distance(a, b):

@@ -113,10 +113,10 @@ class _Form:
         """One gradient for each input."""
         if isinstance(returned, dict) and not (len(self.inputs) == 1 and isinstance(self.inputs[0], dict)):
             return [returned.get(f"d{name}", returned.get(name)) for name in self.tops]
-        if isinstance(returned, list) and len(self.inputs) == 1:
-            x = self.inputs[0]
-            if _is_nested(x):
-                return returned if len(returned) == 1 and _is_nested(returned[0]) else [returned]
+        x = self.inputs[0] if len(self.inputs) == 1 else None
+        if _is_nested(x) and isinstance(returned, (tuple, list)):
+            return list(returned) if len(returned) == 1 and _is_nested(returned[0]) else [returned]
+        if isinstance(returned, list) and x is not None:
             return [returned] if _shape(returned) == np.shape(self.arrays[0]) else returned
         return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
