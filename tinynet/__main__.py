@@ -12,7 +12,7 @@ def main(arguments=None):
     check.add_argument("file")
     rates = commands.add_parser("rates", help="how many planted mistakes are caught and named, how many right "
                                               "backwards are rejected")
-    rates.add_argument("--draws", type=int, default=2000, help="random right backwards to check (default 2000)")
+    rates.add_argument("--draws", type=int, default=10_000, help="random right backwards to check (default 10000)")
     given = parser.parse_args(arguments)
     if given.command == "check":
         from tinynet.check.student import check_file
