@@ -15,7 +15,7 @@ def main(arguments=None):
     rates.add_argument("--draws", type=int, default=2000, help="random right backwards to check (default 2000)")
     given = parser.parse_args(arguments)
     if given.command == "check":
-        from tinynet.check.student import check_file
+        from tinynet.exercises.student import check_file
         return check_file(given.file)
     from tinynet.check.rates import print_rates
     return print_rates(given.draws)

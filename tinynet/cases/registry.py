@@ -11,6 +11,7 @@ A case is a function of a random generator and of axis letters; `draw` gives eac
 
 import inspect
 from collections.abc import Callable
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,15 @@ def draw(case, rng, **given):
     made = case.make(rng, **sizes)
     arrays, settings = made if isinstance(made[-1], dict) else (made, {})
     return case.op, tuple(arrays), settings
+
+
+SIZES, SIZES_OF_MANY = (3, 5, 2, 4), (2, 3, 5, 4, 7, 6, 8, 9)   # first axes (batch, heads) small among many
+
+
+def distinct(case):
+    """Sizes for the axis letters of a case that differ from each other: then a mistake has one explanation."""
+    sizes = SIZES if len(case.letters) <= len(SIZES) else SIZES_OF_MANY
+    return dict(zip(case.letters, cycle(sizes), strict=False))
 
 
 def normal(rng, size):

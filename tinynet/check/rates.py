@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import cases
+from tinynet.cases import distinct
 from tinynet.check.gradient import gradcheck
-from tinynet.check.student import distinct
 
 MUTANTS = Path(__file__).resolve().parents[2] / "tests" / "mutants"
 
