@@ -78,7 +78,7 @@ class Block:
         self.forward, self.backward = self.form.pair(student, name)
         if "forward" not in self.halves:
             self.forward.__signature__ = inspect.signature(self.form.op.forward)
-        self.notes, self.tried, self.passed_over = {}, set(), {}
+        self.notes, self.tried, self.passed_over, self.general = {}, set(), {}, True
 
     def verdict(self):
         stubs_left = [half for half in self.halves if not_written(self.student.source.function(f"{self.name}_{half}"))]
@@ -110,6 +110,7 @@ class Block:
         """A verdict for code written for the slide's own sizes: two tasks, say.  None if it's wrong there, too."""
         if not self.form.only or self.only or self.student.sandbox.why_gone:
             return None
+        self.general = False
         found = Block(self.student, self.name, self.form.only).verdict()
         sizes = ", ".join(f"{letter} = {n}" for letter, n in self.form.only.items())
         note = f"note: it is right for {sizes} alone, the slide's case; try to write it for any number"
@@ -241,26 +242,34 @@ class Block:
         except Raised as error:
             self.notes["float32"] = f"note: in float32 {self._in_words(error, case, '')}"
 
-    # ---- words
     def _in_words(self, error, case, here):
         """The exception that the student's code raised, as Wrong or NotWritten."""
-        what = error.what
-        function = what["function"] if what["function"] not in ("", "<module>") else ""
-        half = self.student.last
-        if what["kind"] == "NotImplementedError":
-            return NotWritten(half)
-        if what["kind"] == "Form" and what["text"] == "returns nothing":
-            return Wrong(f"{half} returns nothing: is its `return` missing?{here}")
-        if what["kind"] == "Form":
-            return Wrong(f"{half} {what['text']}{here}")
-        place = self.student.source.where(what["label"], what["line"])
-        start = f"{place}, in {function}: " if function else f"{place}: " if what["line"] else ""
-        said = f"{what['kind']}: {what['text'].partition(chr(10))[0]}"
-        if re.match(rf"{self.name}_\w+\(\) (takes|missing|got)", what["text"]):
-            return Wrong(f"{what['text']}: write {self.name}_{half}({_call(half, case)}), as {described.agreed(case)}")
-        if re.search(r"shape|dimension|broadcast|mismatch|axis|axes|subscript|size|unpack|index", said, re.IGNORECASE):
-            return Wrong(f"{start}the shapes don't fit: {described.agreed(case)} (NumPy says {said}){here}")
-        return Wrong(f"{start}{said}{here}")
+        if not_yet(error):
+            return NotWritten(self.student.last)
+        return Wrong(sentence(error, self.student, self.name, case) + here)
+
+
+# %% Words
+def not_yet(error):
+    return error.what["kind"] == "NotImplementedError"
+
+
+def sentence(error, student, name, case):
+    """An exception of the student's code: where it was raised, and what was agreed on; never NumPy's words alone."""
+    what, half = error.what, student.last
+    if not_yet(error):
+        return f"{half}: {NOT_WRITTEN}"
+    if what["kind"] == "Form":
+        asked = ": is its `return` missing?" if what["text"] == "returns nothing" else ""
+        return f"{half} {what['text']}{asked}"
+    inside = f", in {what['function']}" if what["function"] not in ("", "<module>") else ""
+    start = f"{student.source.where(what['label'], what['line'])}{inside}: " if what["line"] else ""
+    said = f"{what['kind']}: {what['text'].partition(chr(10))[0]}"
+    if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
+        return f"{what['text']}: write {name}_{half}({_call(half, case)}); {described.agreed(case)}"
+    if re.search(r"shape|dimension|broadcast|mismatch|axis|axes|subscript|size|unpack|index", said, re.IGNORECASE):
+        return f"{start}the shapes don't fit: {described.agreed(case)} (NumPy says {said})"
+    return f"{start}{said}"
 
 
 def numerical(name, student):
@@ -314,7 +323,7 @@ def check_file(path, out=print, limits=LIMITS):
         out(str(error))
         return 2
     except (Raised, Gone) as error:
-        out(_does_not_run(source, error))
+        out(does_not_run(source, error))
         return 2
     try:
         return _check(student, out)
@@ -358,7 +367,7 @@ def unlocked(what):
             "Linux, WSL2 or a virtual machine")
 
 
-def _does_not_run(source, error):
+def does_not_run(source, error):
     if isinstance(error, Gone):
         return f"{source.path}: the file doesn't run: {error}"
     what = error.what

@@ -130,7 +130,12 @@ def _imported(tree):
 
 # %% A submission
 class Submission:
-    """A student's work: `student` is the name of the file or folder.  Raises Unreadable for what isn't there."""
+    """A student's work.
+
+    student     the name of the file or folder
+    sources     [Source]
+    unreadable  what can't be read, and why
+    """
 
     def __init__(self, path, student=None):
         self.path = Path(path)
@@ -141,7 +146,7 @@ class Submission:
             paths = sorted(p for kind in ("*.py", "*.ipynb") for p in self.path.rglob(kind)
                            if not any(part.startswith(".") for part in p.relative_to(self.path).parts))
             if not paths:
-                raise Unreadable(f"can't read {self.path}: the folder holds no .py and no .ipynb file")
+                self.unreadable.append(f"can't read {self.path}: the folder holds no .py and no .ipynb file")
         for each in paths:
             try:
                 self.sources.append(read(each))
