@@ -97,15 +97,16 @@ def citation_pair(dataset, near=False):
     import tinynet as tn
     from tinynet import optim
     from tinynet.blocks.losses.cross_entropy import cross_entropy
-    from tinynet.data import citation
+    from tinynet.data.citation import citation
     from tinynet.models.graphs.gat import GAT
+    from tinynet.neighbourhoods import receptive_field
 
     data, pubmed = citation(dataset), dataset == "pubmed"
     x, graph, out_heads = data.features.normalised(), data.graph.with_self_loops(), 8 if pubmed else 1
     known = data.train
     net = GAT(x.shape[1], data.classes, out_heads=out_heads, rng=0)
     if near:
-        field, graph = graph.receptive_field(known, net.hops)
+        field, graph = receptive_field(graph, known, net.hops)
         x, known = x.take(field), np.unique(known, return_inverse=True)[1]
     labels = data.labels[data.train]
     adam = optim.Adam(net.parameters(), lr=0.005, l2=0.0005)
@@ -193,7 +194,7 @@ def ppi_pair():
     import torch
     import torch.nn.functional as F
 
-    from tinynet.data import ppi_structure
+    from tinynet.data.ppi import ppi_structure
 
     graph, x, targets = made_up(ppi_structure()["train"][0].with_self_loops(), np.random.default_rng(0))
     net, step = ppi_trainer()
@@ -230,7 +231,7 @@ def ppi_share():
 
 def ppi_epoch():
     """An epoch over the 20 training graphs, two a step as in the paper's recipe."""
-    from tinynet.data import ppi_structure
+    from tinynet.data.ppi import ppi_structure
     from tinynet.graph import Graph
 
     rng, graphs = np.random.default_rng(0), ppi_structure()["train"]
@@ -269,7 +270,7 @@ def layer_step(library, edges):
     x, dy = (rng.normal(size=(nodes, 64)).astype(np.float32) for _ in "xy")
     graph = Graph.from_edges(pairs, nodes)          # no edge twice, for both
     if library == "tinynet":
-        from tinynet.blocks.graphs.graph_attention import GraphAttention
+        from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
 
         layer = GraphAttention(64, 8, heads=8, rng=0)
 

@@ -18,7 +18,7 @@ import tinynet as tn
 from lessons import lesson
 from tinynet import plot
 from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
-from tinynet.data import digits
+from tinynet.data.digits import digits
 
 rng = np.random.default_rng(lesson.seed)
 X, y, *_ = digits(lesson.seed)

@@ -25,7 +25,7 @@ from tinynet.blocks.units.residual import (
     residual_terms,
 )
 from tinynet.check import gradcheck
-from tinynet.data import digits
+from tinynet.data.digits import digits
 from tinynet.models.images.plain_and_residual import PlainNet, ResidualNet
 from tinynet.optim import SGD
 from tinynet.train import evaluate, fit

@@ -19,7 +19,7 @@ from tinynet import optim, plot
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch, cross_stitch_backward, cross_stitch_forward
 from tinynet.check import gradcheck
-from tinynet.data import digits
+from tinynet.data.digits import digits
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
 
 rng = np.random.default_rng(lesson.seed)

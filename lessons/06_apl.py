@@ -21,7 +21,7 @@ from tinynet.blocks.units.activations import LeakyReLU, ReLU, leaky_relu_forward
 from tinynet.blocks.units.apl import APL, apl, apl_backward, apl_forward
 from tinynet.blocks.units.linear import Linear
 from tinynet.check import gradcheck
-from tinynet.data import digits
+from tinynet.data.digits import digits
 
 images = digits(lesson.seed)
 x = np.linspace(-3, 3, 601)

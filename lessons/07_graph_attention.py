@@ -17,13 +17,16 @@ from sklearn.manifold import TSNE
 import tinynet as tn
 from lessons import lesson
 from tinynet import optim, plot
-from tinynet.blocks.graphs.graph_attention import GraphAttention, graph_attention
+from tinynet.blocks.graphs.graph_attention import graph_attention
+from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
 from tinynet.blocks.units.activations import elu
 from tinynet.check import gradcheck
-from tinynet.data import citation, generated_citation, karate_club
+from tinynet.data.citation import citation
+from tinynet.data.generated import generated_citation
+from tinynet.data.karate import karate_club
 from tinynet.graph import Graph
 from tinynet.models.graphs.gat import GAT
-from tinynet.train_nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import Patience, fit_nodes, measure
 
 
 def compare(label, ours, by_hand):

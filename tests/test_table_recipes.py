@@ -7,10 +7,11 @@ import pytest
 
 from lessons.tables import inductive, transductive
 from tinynet.backend import DEFAULT_BACKEND
-from tinynet.data import PPI, LabelledGraph, generated_citation
+from tinynet.data.generated import generated_citation
+from tinynet.data.ppi import PPI, LabelledGraph
 from tinynet.graph import Graph
 from tinynet.models.graphs.gcn import GCN
-from tinynet.train_nodes import Patience
+from tinynet.train.nodes import Patience
 
 pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "plain", reason="whole trainings take the dense specification long")
 

@@ -1,4 +1,4 @@
-"""Graphs and sparse matrices as the blocks read them: for every row the list of the places that hold something.
+"""Graphs as the blocks read them: for every node the list of its neighbours.
 
     >>> from tinynet.graph import Graph
     >>> path = Graph.from_edges([(0, 1), (1, 2)], nodes=4).undirected()
@@ -12,36 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from tinynet.shapes import ShapeError
-
-
-class Rows:
-    """Which places (row, indices[k]) of a matrix of this shape hold something: k from indptr[row] up to
-    indptr[row+1] (compressed sparse rows, CSR).
-    """
-
-    def __init__(self, indptr, indices, shape):
-        self.indptr, self.indices, self.shape = indptr, indices, shape
-
-    @cached_property
-    def rows(self):
-        """(K) the row of each place."""
-        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
-
-    @cached_property
-    def transposed(self):
-        """(indptr, rows, order) by column: the rows that hold something in it, and where these places stand here."""
-        order = np.argsort(self.indices, kind="stable")
-        return _pointers(self.indices, self.shape[1]), self.rows[order], order
-
-    def spread(self, values):
-        """Numbers on the places (K, ...) as a full matrix (N, D, ...), 0 elsewhere."""
-        full = np.zeros((*self.shape, *values.shape[1:]), values.dtype)
-        full[self.rows, self.indices] = values
-        return full
-
-
-def _pointers(rows, count):
-    return np.append(0, np.cumsum(np.bincount(rows, minlength=count)))
+from tinynet.sparse import Rows, SparseRows, kind, must_be_sound_scipy, numbers, pointers
 
 
 def _checked_count(nodes):
@@ -56,27 +27,10 @@ def _nodes_there(nodes):
     return f"there are only the nodes 0..{nodes - 1}" if nodes else "there are no nodes"
 
 
-def _numbers(block, what, given):
-    """The numbers of nodes or rows as an array (B), in the name of `block`."""
-    given = np.asarray(given)
-    given = given.astype(np.int64) if given.size == 0 else given
-    if given.ndim != 1:
-        raise ShapeError(f"{block}: the {what}s have shape {given.shape}, but must be (B), a number each; flatten them")
-    if given.dtype.kind not in "iu":
-        raise TypeError(f"{block}: the {what}s hold {given.dtype}, but {what} numbers are integers; convert them, e.g. "
-                        "a mask with np.flatnonzero(mask)")
-    return given
-
-
-def _kind(thing):
-    """What it is, and whose: there is more than one Graph."""
-    return f"{type(thing).__module__}.{type(thing).__name__}".removeprefix("builtins.")
-
-
 def must_be_graph(block, graph):
     """Raises TypeError, in the name of `block`, for what isn't a Graph."""
     if not isinstance(graph, Graph):
-        raise TypeError(f"{block}: graph is a {_kind(graph)}; make one with Graph.from_edges, from_scipy or "
+        raise TypeError(f"{block}: graph is a {kind(graph)}; make one with Graph.from_edges, from_scipy or "
                         "from_networkx")
 
 
@@ -88,24 +42,12 @@ def must_fit(block, named, x, graph, d_in=None):
     """
     must_be_graph(block, graph)
     if not hasattr(x, "shape") or hasattr(x, "tocsr"):
-        raise TypeError(f"{block}: {named} is a {_kind(x)}; give an array, or SparseRows.from_scipy(x)")
+        raise TypeError(f"{block}: {named} is a {kind(x)}; give an array, or SparseRows.from_scipy(x)")
     if x.shape[0] != graph.nodes:
         raise ShapeError(f"{block}: {named} = {x.shape} and a graph of {graph.nodes} nodes: N is {x.shape[0]} and "
                          f"{graph.nodes}; give one row of features a node")
     if d_in is not None and x.shape[1:] != (d_in,):
         raise ShapeError(f"{block}: {named} = {x.shape} and a net for d_in = {d_in}; make them equal")
-
-
-def _must_be_sound_scipy(block, matrix):
-    if not hasattr(matrix, "tocsr"):
-        raise TypeError(f"{block}: this is a {_kind(matrix)} and no scipy.sparse matrix; make one, or use from_dense "
-                        "for features and from_edges for a graph")
-    if hasattr(matrix, "check_format"):         # scipy looks only when it is asked to, and changes the matrix then
-        try:
-            matrix.copy().check_format(full_check=True)
-        except ValueError as error:
-            raise ValueError(f"{block}: the scipy.sparse matrix {matrix.shape} is damaged, its {error}; correct its "
-                             "indices and indptr") from None
 
 
 class Graph(Rows):
@@ -148,7 +90,7 @@ class Graph(Rows):
             raise ValueError(f"graph: edge {wrong[0]} is ({i}, {j}), but {_nodes_there(nodes)}; correct the edge or "
                              "give more nodes")
         rows, columns = np.divmod(np.unique(edges.astype(np.int64) @ (nodes, 1)), max(nodes, 1))
-        return cls(_pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
+        return cls(pointers(rows, nodes), columns.astype(np.int32), (nodes, nodes))
 
     @classmethod
     def from_scipy(cls, matrix):
@@ -157,7 +99,7 @@ class Graph(Rows):
         Raises TypeError for another kind of matrix, ShapeError for one that isn't square, ValueError for indices that
         point outside of it.
         """
-        _must_be_sound_scipy("graph", matrix)
+        must_be_sound_scipy("graph", matrix)
         if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ShapeError(f"graph: the matrix has shape {matrix.shape}, but one row and one column a node make "
                              "it square")
@@ -171,7 +113,7 @@ class Graph(Rows):
         Raises TypeError for what isn't one.
         """
         if not hasattr(graph, "is_directed"):
-            raise TypeError(f"graph: this is a {_kind(graph)} and no networkx graph; make one, or use Graph.from_edges")
+            raise TypeError(f"graph: this is a {kind(graph)} and no networkx graph; make one, or use Graph.from_edges")
         number = {node: i for i, node in enumerate(graph)}
         both = () if graph.is_directed() else ((v, u) for u, v in graph.edges())
         return cls.from_edges([(number[u], number[v]) for u, v in (*graph.edges(), *both)], len(number))
@@ -193,56 +135,13 @@ class Graph(Rows):
         i, = self.checked_nodes([i])
         return self.indices[self.indptr[i]:self.indptr[i + 1]]
 
-    def sample(self, nodes, count, rng):
-        """(B, count) neighbours of these nodes (B), drawn evenly and with replacement; -1 where a node has none.
-
-        count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
-        rng     a seed or np.random.Generator
-
-        Raises ValueError for a count below 1, and what `checked_nodes` raises.
-        """
-        nodes, rng = self.checked_nodes(nodes), np.random.default_rng(rng)
-        if count is not None and count < 1:
-            raise ValueError(f"graph: {count} neighbours can't be drawn; draw at least 1, or None for all")
-        degrees = np.diff(self.indptr)[nodes][:, None]
-        if count is None:
-            keys = rng.random((len(nodes), degrees.max(initial=1)))
-            place = np.where(np.arange(keys.shape[1]) < degrees, keys, 1).argsort(axis=1)       # keys are below 1
-        else:
-            place = rng.integers(np.maximum(degrees, 1), size=(len(nodes), count))
-        where = np.where(place < degrees, self.indptr[nodes][:, None] + place, -1)
-        return np.append(self.indices, np.int32(-1))[where]
-
-    def receptive_field(self, nodes, hops):
-        """(field, graph): the given nodes (B), sorted and each once, then the nodes that these look at, and so on,
-        `hops` edges far; and the graph on this field, in which all but the outermost keep their neighbours.
-
-        This is all that a net of `hops` layers, each of which looks one edge far, has to know to answer for the nodes.
-        `inner` of the graph is what remains for its second layer, and so on; the given nodes come first in each.
-
-        Raises ValueError for hops below 0, and what `checked_nodes` raises.
-        """
-        if hops < 0:
-            raise ValueError(f"graph: {hops} hops lead nowhere; give 0 or more")
-        field = np.unique(self.checked_nodes(nodes)).astype(np.int64)
-        graph, number = _Innermost.from_edges([], len(field)), np.full(self.nodes, -1)       # -1: not reached
-        number[field] = np.arange(len(field))
-        for _ in range(hops):
-            reached = number[self.rows] >= 0
-            i, j = self.rows[reached], self.indices[reached]
-            field = np.append(field, np.unique(j[number[j] < 0]))
-            number[field] = np.arange(len(field))
-            inner, graph = graph, Graph.from_edges(np.stack([number[i], number[j]], axis=1), len(field))
-            graph._inner = inner
-        return field, graph
-
     def checked_nodes(self, nodes):
         """Nodes as an array (B).
 
         Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a node that
         isn't there.
         """
-        nodes = _numbers("graph", "node", nodes)
+        nodes = numbers("graph", "node", nodes)
         wrong = nodes[(nodes < 0) | (nodes >= self.nodes)]
         if len(wrong):
             raise ValueError(f"graph: there is no node {wrong[0]}, {_nodes_there(self.nodes)}; correct the numbers or "
@@ -273,79 +172,3 @@ class Graph(Rows):
 
     def __repr__(self):
         return f"Graph({self.nodes} nodes, {len(self.indices)} edges)"
-
-
-class _Innermost(Graph):
-    """The nodes that a receptive field is for: what comes out of the last layer."""
-
-    @property
-    def inner(self):
-        raise ValueError("graph: the net looks further than the hops that this receptive field was made for; give more "
-                         "hops")
-
-
-class SparseRows(Rows):
-    """A matrix (N, D) of mostly zeros: the K numbers values[k] on the places of its rows.
-
-    from_dense and from_scipy make what is right; the arrays given here are taken as they are, no place twice.
-    """
-
-    def __init__(self, indptr, indices, values, shape):
-        super().__init__(indptr, indices, shape)
-        self.values = values
-
-    @classmethod
-    def from_dense(cls, matrix):
-        """The numbers of an array (N, D) that aren't 0; raises ShapeError for other than two axes."""
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2:
-            raise ShapeError(f"SparseRows: the matrix has shape {matrix.shape}, but needs two axes (N D)")
-        rows, columns = np.nonzero(matrix)
-        return cls(_pointers(rows, len(matrix)), columns, matrix[rows, columns], matrix.shape)
-
-    @classmethod
-    def from_scipy(cls, matrix):
-        """A scipy.sparse matrix (N, D); numbers that it holds at the same place are added.
-
-        Raises TypeError for another kind of matrix, ShapeError for other than two axes, ValueError for indices that
-        point outside of it.
-        """
-        _must_be_sound_scipy("SparseRows", matrix)
-        if len(matrix.shape) != 2:
-            raise ShapeError(f"SparseRows: the matrix has shape {matrix.shape}, but needs two axes (N D)")
-        rows = matrix.tocsr(copy=True)
-        rows.sum_duplicates()
-        return cls(rows.indptr.astype(np.int64), rows.indices, rows.data, rows.shape)
-
-    def take(self, rows):
-        """The rows of these numbers; -1 stands for a row of zeros.
-
-        Raises ShapeError unless they are (B), TypeError unless they are whole numbers and ValueError for a row that
-        isn't there.
-        """
-        rows = _numbers("SparseRows", "row", rows)
-        wrong = rows[(rows < -1) | (rows >= self.shape[0])]
-        if len(wrong):
-            raise ValueError(f"SparseRows: there is no row {wrong[0]} among {self.shape[0]}; count from 0, or give -1 "
-                             "for a row of zeros")
-        counts = np.append(np.diff(self.indptr), 0)[rows]
-        first = np.append(self.indptr[:-1], 0)[rows]
-        indptr = np.append(0, np.cumsum(counts))
-        where = np.arange(indptr[-1]) + np.repeat(first - indptr[:-1], counts)
-        return SparseRows(indptr, self.indices[where], self.values[where], (len(rows), self.shape[1]))
-
-    def then(self, other):
-        """These rows and under them those of `other`."""
-        return SparseRows(np.append(self.indptr, self.indptr[-1] + other.indptr[1:]),
-                          np.append(self.indices, other.indices), np.append(self.values, other.values),
-                          (self.shape[0] + other.shape[0], self.shape[1]))
-
-    def normalised(self):
-        """Each row divided by its sum; a row of zeros stays."""
-        sums = np.bincount(self.rows, self.values, self.shape[0])
-        values = self.values / np.where(sums == 0, 1, sums)[self.rows]
-        return SparseRows(self.indptr, self.indices, values.astype(np.result_type(self.values, np.float32)), self.shape)
-
-    def dense(self):
-        """(N, D)"""
-        return self.spread(self.values)

@@ -17,14 +17,14 @@ from lessons.tables.report import Table
 from tinynet import optim, train
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
-from tinynet.data import citation, ppi
-from tinynet.data.ppi import ppi_folder
+from tinynet.data.citation import citation
+from tinynet.data.ppi import ppi, ppi_folder
 from tinynet.engine import no_grad
 from tinynet.graph import Graph
 from tinynet.models.graphs.gat import GAT, InductiveGAT
 from tinynet.models.graphs.gcn import MLP
 from tinynet.models.graphs.graph_sage_net import GraphSAGE, GraphSAGEStar
-from tinynet.train_nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import Patience, fit_nodes, measure
 
 PIECES = 24
 

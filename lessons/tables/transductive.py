@@ -12,11 +12,11 @@ from functools import lru_cache, partial
 from lessons.tables.report import Table
 from tinynet import optim
 from tinynet.blocks.units.activations import elu, relu
-from tinynet.data import citation
+from tinynet.data.citation import citation
 from tinynet.models.graphs.gat import GAT
 from tinynet.models.graphs.gcn import GCN, MLP, ChebyshevNet
 from tinynet.models.graphs.label_propagation import label_propagation
-from tinynet.train_nodes import Patience, Window, fit_nodes, measure
+from tinynet.train.nodes import Patience, Window, fit_nodes, measure
 
 
 # %% All papers are seen, few labels are known

@@ -12,11 +12,13 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from tinynet import checkpoint
-from tinynet.data import citation as load
+from tinynet import npz
 from tinynet.data import files
-from tinynet.data.citation import COUNTS, PARTS, SHA256, _Csr, admitted
-from tinynet.graph import SparseRows
+from tinynet.data.citation import COUNTS, PARTS, SHA256
+from tinynet.data.citation import citation as load
+from tinynet.data.pickles import ARRAYS, GRAPHS, Csr, admitted
+from tinynet.neighbourhoods import receptive_field
+from tinynet.sparse import SparseRows
 
 MODULE = sys.modules["tinynet.data.citation"]       # whose name in tinynet.data is the function's
 
@@ -35,12 +37,12 @@ class Old:
 
 def old_pickle(thing):
     data = pickle.dumps(thing, protocol=2)
-    return data.replace(b"numpy._core.", b"numpy.core.").replace(b"tinynet.data.citation\n_Csr",
+    return data.replace(b"numpy._core.", b"numpy.core.").replace(b"tinynet.data.pickles\nCsr",
                                                                  b"scipy.sparse.csr\ncsr_matrix")
 
 
 def old_csr(dense):
-    matrix, rows = _Csr(), SparseRows.from_dense(dense)
+    matrix, rows = Csr(), SparseRows.from_dense(dense)
     matrix.indptr, matrix.indices = Old(rows.indptr.astype(np.int32)), Old(rows.indices.astype(np.int32))
     matrix.data, matrix._shape = Old(rows.values.astype(np.float32)), rows.shape
     return matrix
@@ -132,7 +134,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_not_run(folder, monkeypatch
 @pytest.mark.parametrize("data", [b"", b"no pickle", old_pickle({1: [2, 3]})[:-3], b"cos\nsystem\n."])
 def test_damaged_bytes(data):
     with pytest.raises(ValueError, match=r"citation: ind\.cora\.x can't be read and was not run"):
-        admitted(data, "ind.cora.x")
+        admitted("citation", data, "ind.cora.x", ARRAYS | GRAPHS, "the publisher")
 
 
 def test_missing_files_folders_and_names(folder, monkeypatch):
@@ -179,18 +181,18 @@ def test_a_damaged_cache_is_made_anew(folder, cache, damage):
     first, whole = load("cora", folder), cache.read_bytes()
     cache.write_bytes(damage(whole))
     same(load("cora", folder), first)
-    assert len(checkpoint.load(cache)[0]) == 11
+    assert len(npz.load(cache)[0]) == 11
 
 
 def test_a_cache_of_other_files_or_of_another_layout_is_not_believed(folder, cache, monkeypatch):
     load("cora", folder)
     monkeypatch.setattr(MODULE, "LAYOUT", 2)
     load("cora", folder)
-    assert checkpoint.load(cache)[1]["layout"] == 2
+    assert npz.load(cache)[1]["layout"] == 2
     (folder / "ind.cora.y").write_bytes(old_pickle(Old(np.eye(2, dtype=np.int32)[:1])))
     publish(folder, monkeypatch)
     assert load("cora", folder).train.tolist() == [0]
-    assert list(checkpoint.load(cache)[1]["files"].values()) == SHA256["cora"].split()
+    assert list(npz.load(cache)[1]["files"].values()) == SHA256["cora"].split()
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(folder, tmp_path, monkeypatch):
@@ -279,5 +281,5 @@ def test_the_published_counts(name, shape, values, edges, isolated, unlabelled, 
     assert np.bincount(papers.labels[papers.test]).tolist() == test_classes
     assert np.bincount(papers.labels[papers.train]).tolist() == [20] * papers.classes
     assert (len(papers.val), len(papers.test), papers.classes) == (500, 1000, len(test_classes))
-    assert len(papers.graph.receptive_field(papers.train, hops=2)[0]) == field
+    assert len(receptive_field(papers.graph, papers.train, hops=2)[0]) == field
     same(load(name), papers)            # from the cache

@@ -4,15 +4,17 @@ import sys
 import numpy as np
 import pytest
 
-from tinynet import data, optim
+from tinynet import optim
 from tinynet.blocks.losses.cross_entropy import cross_entropy
-from tinynet.data.digits import _table
+from tinynet.data.digits import _table, digits
+from tinynet.data.generated import generated_citation
+from tinynet.data.karate import karate_club
 from tinynet.graph import Graph
 from tinynet.models.graphs.gcn import GCN, MLP
 
 
 def test_digits_have_the_promised_shapes_types_and_range():
-    X_train, y_train, X_test, y_test = data.digits()
+    X_train, y_train, X_test, y_test = digits()
     assert X_train.shape == (1297, 64)
     assert X_test.shape == (500, 64)
     assert (y_train.shape, y_test.shape) == ((1297,), (500,))
@@ -23,7 +25,7 @@ def test_digits_have_the_promised_shapes_types_and_range():
 
 
 def test_every_scanned_digit_is_there_once():
-    split, other = data.digits(seed=3), data.digits(seed=4)
+    split, other = digits(seed=3), digits(seed=4)
     y = np.concatenate([split.y_train, split.y_test])
     assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]     # scikit-learn's manual
     np.testing.assert_array_equal(_sorted_rows(split), _sorted_rows(other))
@@ -36,18 +38,18 @@ def _sorted_rows(split):
 
 
 def test_the_seed_decides_the_split():
-    first, same, other = data.digits(1), data.digits(1), data.digits(2)
+    first, same, other = digits(1), digits(1), digits(2)
     np.testing.assert_array_equal(first.X_test, same.X_test)
     assert not np.array_equal(first.y_test, other.y_test)
 
 
 def test_what_a_caller_does_to_the_arrays_stays_with_the_caller():
-    data.digits().X_train[:] = 7
-    assert data.digits().X_train.max() == 1
+    digits().X_train[:] = 7
+    assert digits().X_train.max() == 1
 
 
 def test_scikit_learn_is_read_but_not_imported():
-    code = "import sys, tinynet.data as d; d.digits(); assert 'sklearn' not in sys.modules"
+    code = "import sys, tinynet.data.digits as d; d.digits(); assert 'sklearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -55,12 +57,12 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     _table.cache_clear()
     monkeypatch.setitem(_table.__wrapped__.__globals__, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "tinynet\[lessons\]"'):
-        data.digits()
+        digits()
 
 
 # %% The karate club
 def test_the_karate_club_is_zacharys():
-    club = data.karate_club()
+    club = karate_club()
     assert (club.graph.nodes, len(club.graph.indices)) == (34, 2 * 78)
     assert club.factions.dtype == np.int64
     theirs = pytest.importorskip("networkx").karate_club_graph()
@@ -71,7 +73,7 @@ def test_the_karate_club_is_zacharys():
 # %% The generated citation graph
 @pytest.mark.parametrize(("seed", "nodes", "classes", "words"), [(0, 600, 4, 300), (1, 2000, 7, 500), (2, 51, 2, 2)])
 def test_generated_citations_have_the_form_of_the_published_ones(seed, nodes, classes, words):
-    papers, again = (data.generated_citation(seed, nodes, classes, words) for _ in range(2))
+    papers, again = (generated_citation(seed, nodes, classes, words) for _ in range(2))
     np.testing.assert_array_equal(papers.features.dense(), again.features.dense())
     np.testing.assert_array_equal(papers.graph.edges, again.graph.edges)
     assert (papers.features.shape, papers.features.values.dtype) == ((nodes, words), np.float32)
@@ -82,7 +84,7 @@ def test_generated_citations_have_the_form_of_the_published_ones(seed, nodes, cl
 
 
 def test_generated_papers_cite_their_own_subject_and_a_few_famous_ones():
-    papers = data.generated_citation()
+    papers = generated_citation()
     degrees = np.diff(papers.graph.indptr)
     assert 3.5 < degrees.mean() < 4.5
     assert degrees.max() > 8 * degrees.mean()
@@ -90,7 +92,7 @@ def test_generated_papers_cite_their_own_subject_and_a_few_famous_ones():
 
 
 def test_the_generated_citations_help():
-    papers = data.generated_citation()
+    papers = generated_citation()
     x = papers.features.normalised()
     right = {}
     for net in GCN(300, 4, rng=0), MLP(300, 4, rng=0):
@@ -108,4 +110,4 @@ def test_the_generated_citations_help():
 @pytest.mark.parametrize("sizes", [dict(classes=1), dict(words=3), dict(nodes=100)])
 def test_generated_sizes_that_cannot_be(sizes):
     with pytest.raises(ValueError, match=r"generated_citation: .* don't do; give 2 classes or more, a word for each"):
-        data.generated_citation(**sizes)
+        generated_citation(**sizes)

@@ -6,8 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from tinynet.data import ppi, ppi_structure
-from tinynet.data.ppi import GRAPHS, STRUCTURE
+from tinynet.data.ppi import GRAPHS, STRUCTURE, ppi, ppi_structure
 
 HERE = pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with ppi_structure/")
 

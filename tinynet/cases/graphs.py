@@ -4,9 +4,11 @@ import numpy as np
 
 from tinynet.blocks.graphs import dropout_matmul as _dropout_matmul
 from tinynet.blocks.graphs import graph_attention as _graph_attention
+from tinynet.blocks.graphs import half_scores as _half_scores
 from tinynet.blocks.graphs import sparse_matmul as _sparse_matmul
 from tinynet.cases.registry import case
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
+from tinynet.sparse import SparseRows
 
 
 def _graph_and_scores(rng, N, M, F):
@@ -17,7 +19,7 @@ def _graph_and_scores(rng, N, M, F):
     return Graph.from_edges(edges, N), arrays
 
 
-@case(_graph_attention.half_scores)
+@case(_half_scores.half_scores)
 def half_scores(rng, N, M, F):
     return rng.normal(size=(N, M, F)), rng.normal(size=(2, M, F)), rng.normal(size=(2, M))
 

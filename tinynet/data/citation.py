@@ -4,17 +4,14 @@ Papers, the citations between them, and a subject each (Sen et al. 2008).  The p
 class to learn from, 500 for validation and 1,000 to test on (Yang et al. 2016, arXiv:1603.08861).
 """
 
-import pickle
-from collections import defaultdict
-from contextlib import suppress
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 
-from tinynet import checkpoint
 from tinynet.data import files
-from tinynet.graph import Graph, SparseRows
+from tinynet.data.pickles import ARRAYS, GRAPHS, admitted
+from tinynet.graph import Graph
+from tinynet.sparse import SparseRows
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
 SOURCE = "https://github.com/kimiyoung/planetoid, folder data"
@@ -88,87 +85,43 @@ def citation(name, root=None):
     hashes = {f"ind.{name}.{part}": sha256 for part, sha256 in zip(PARTS, SHA256[name].split(), strict=True)}
     folder = files.find_folder("citation", hashes, "planetoid", root, SOURCE)
     raw = folder and files.published("citation", folder, hashes, SOURCE)
-    kept = files.cache_folder() / f"{name}.npz"
-    papers = _kept(kept, hashes)
-    if papers is None:
+
+    def read():
         papers = _converted(raw or files.download("citation", ADDRESS, hashes, SOURCE))
         counted = len(papers.labels), len(papers.features.values), len(papers.graph.indices)
         if counted != COUNTS[name]:
             raise ValueError(f"citation: {name} came out as {counted} papers, numbers and edges, but must be "
                              f"{COUNTS[name]}; take the files from {SOURCE}")
-        _keep(kept, hashes, papers)
-    return papers
+        return _arrays(papers)
+
+    return _citation(files.kept(name, hashes, LAYOUT, read))
 
 
-# %% The cache: arrays without pickles, and the SHA-256 of the files that they were read from
+# %% The cache
 LAYOUT = 1      # raise it when _converted changes, so that what older versions kept isn't believed
 PLAIN = ("labels", "train", "val", "test")
 
 
-def _keep(path, hashes, papers):
+def _arrays(papers):
     x, graph = papers.features, papers.graph
-    arrays = {name: getattr(papers, name) for name in PLAIN} | {
+    return {name: getattr(papers, name) for name in PLAIN} | {
         "values": x.values, "indices": x.indices, "indptr": x.indptr, "words": x.shape[1],
         "graph_indices": graph.indices, "graph_indptr": graph.indptr, "classes": papers.classes}
-    with suppress(checkpoint.CheckpointError):          # a cache that can't be written is done without
-        checkpoint.prepare(path)
-        checkpoint.save(path, arrays, {"layout": LAYOUT, "files": hashes})
 
 
-def _kept(path, hashes):
-    """The Citation that was kept; None where there is none, or it is damaged, or of other files."""
-    try:
-        a, notes = checkpoint.load(path)
-    except checkpoint.CheckpointError:
-        return None
-    if (notes.get("layout"), notes.get("files")) != (LAYOUT, hashes):
-        return None
+def _citation(a):
     nodes = len(a["labels"])
     return Citation(features=SparseRows(a["indptr"], a["indices"], a["values"], (nodes, int(a["words"]))),
                     graph=Graph(a["graph_indptr"], a["graph_indices"], (nodes, nodes)),
                     classes=int(a["classes"]), **{name: a[name] for name in PLAIN})
 
 
-# %% The files are pickles of Python 2, and a pickle may call anything: ours may name six things and no more
-class _Csr:
-    """What becomes of a scipy.sparse matrix: indptr, indices, data and _shape."""
-
-
-ADMITTED = {
-    ("scipy.sparse.csr", "csr_matrix"): _Csr,
-    ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "defaultdict"): defaultdict,
-    ("__builtin__", "list"): list,
-}
-
-
-class _Admitting(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which these files don't need")
-        return ADMITTED[module, name]
-
-
-def admitted(data, name):
-    """Unpickle bytes that name nothing but arrays, sparse matrices and dictionaries of lists.
-
-    Raises ValueError, having run nothing, for bytes that name anything else or are cut short.
-    """
-    try:
-        return _Admitting(BytesIO(data), encoding="latin1").load()
-    except Exception as error:      # what damaged pickles raise is any of a dozen kinds
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"citation: {name} can't be read and was not run: {why}; "
-                         f"get it again from {SOURCE}") from error
-
-
 # %% From eight parts to one graph
 def _converted(raw):
     """Test paper test[k] is row k of tx and ty; the test papers come after the rows of allx."""
     *pickles, (_, listed) = raw.items()
-    part = {name.rpartition(".")[2]: admitted(data, name) for name, data in pickles}
+    part = {name.rpartition(".")[2]: admitted("citation", data, name, ARRAYS | GRAPHS, SOURCE)
+            for name, data in pickles}
     test, known, first = np.array(listed.split(), np.int64), part["ally"], len(part["ally"])
     nodes = max(part["graph"]) + 1
     labels = np.full(nodes, -1, np.int64)

@@ -1,9 +1,16 @@
-"""Where a loader finds its files: in a folder of the user's, else where they are published; and the user's cache."""
+"""Where a loader finds its files: in a folder of the user's, else where they are published; and the cache of what was
+converted once.
+"""
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from tinynet import npz
 
 
 def find_folder(who, names, subfolder, root, source):
@@ -68,3 +75,25 @@ def cache_folder():
     except ModuleNotFoundError:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tinynet")
     return Path(pooch.os_cache("tinynet"))
+
+
+def kept(name, hashes, layout, make):
+    """The arrays {name: array} that `make()` returns, read from the user's cache after the first time.
+
+    name    of the file in the cache, without .npz
+    hashes  {file: SHA-256} of what make() reads: a cache of other files isn't believed
+    layout  a whole number that is raised when make() changes, so that what older versions kept isn't believed
+
+    A cache that is damaged is made anew; one that can't be written is done without.
+    """
+    path = cache_folder() / f"{name}.npz"
+    notes = {"layout": layout, "files": hashes}
+    with suppress(npz.CheckpointError):
+        arrays, found = npz.load(path, what="cache")
+        if {key: found.get(key) for key in notes} == notes:
+            return arrays
+    arrays = make()
+    with suppress(npz.CheckpointError):
+        npz.prepare(path, what="cache")
+        npz.save(path, arrays, notes, what="cache")
+    return {key: np.asarray(array) for key, array in arrays.items()}

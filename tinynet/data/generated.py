@@ -7,7 +7,8 @@ neither the words nor the citations alone tell the subject well.
 import numpy as np
 
 from tinynet.data.citation import Citation
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
+from tinynet.sparse import SparseRows
 
 PER_CLASS = 20      # labelled papers of a class, as in the public split
 WITHIN = 0.8        # the chance of a citation to stay within its subject

@@ -8,8 +8,10 @@ import pytest
 
 from tinynet.blocks.graphs.graph_attention import graph_attention
 from tinynet.blocks.graphs.graph_convolution import GraphConvolution
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
+from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError
+from tinynet.sparse import SparseRows
 
 TWINS = pytest.mark.parametrize(("forward", "backward"), [(graph_attention.forward, graph_attention.backward),
                                                       graph_attention.fast], ids=["numpy", "loops"])
@@ -53,7 +55,7 @@ def test_no_edges_and_no_nodes():
 
 def test_the_receptive_field_by_hand():
     graph = Graph.from_edges([(0, 1), (1, 2), (2, 3), (4, 0), (5, 1), (1, 1)], nodes=7)
-    field, near = graph.receptive_field([5, 0], hops=2)
+    field, near = receptive_field(graph, [5, 0], hops=2)
     assert field.tolist() == [0, 5, 1, 2]
     assert [(field[i], field[j]) for i, j in near.edges] == [(0, 1), (5, 1), (1, 1), (1, 2)]       # none into node 2
     assert [(field[i], field[j]) for i, j in near.inner.edges] == [(0, 1), (5, 1)]
@@ -61,14 +63,14 @@ def test_the_receptive_field_by_hand():
     assert graph.inner is graph
     with pytest.raises(ValueError, match="graph: the net looks further than the hops that this receptive field was"):
         _ = near.inner.inner.inner
-    assert graph.receptive_field(np.array([5, 0, 5], np.uint64), hops=2)[0].tolist() == [0, 5, 1, 2]
+    assert receptive_field(graph, np.array([5, 0, 5], np.uint64), hops=2)[0].tolist() == [0, 5, 1, 2]
     for nodes, hops, found, edges in (([2], 0, [2], 0), ([6], 3, [6], 0), ([], 2, [], 0), ([2, 2], 1, [2, 3], 1)):
-        field, near = graph.receptive_field(nodes, hops)
+        field, near = receptive_field(graph, nodes, hops)
         assert (field.tolist(), len(near.edges)) == (found, edges)
-    with pytest.raises(ValueError, match="graph: -1 hops lead nowhere; give 0 or more"):
-        graph.receptive_field([0], -1)
+    with pytest.raises(ValueError, match="receptive_field: hops is -1; it must be 0 or more"):
+        receptive_field(graph, [0], -1)
     with pytest.raises(ValueError, match="graph: there is no node 7"):
-        graph.receptive_field([7], 1)
+        receptive_field(graph, [7], 1)
 
 
 def test_scipy_matrices():

@@ -6,10 +6,11 @@ import pytest
 from tinynet.blocks.graphs.graph_convolution import ChebyshevConvolution, GraphConvolution, renormalised
 from tinynet.blocks.graphs.sparse_matmul import times
 from tinynet.engine import Tensor
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
 from tinynet.models.graphs.gcn import GCN, MLP, ChebyshevNet
 from tinynet.models.graphs.label_propagation import label_propagation
 from tinynet.shapes import ShapeError
+from tinynet.sparse import SparseRows
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.lstm import lstm_forward
 from tinynet.check import gradcheck
 from tinynet.engine import Tensor
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
 from tinynet.models.graphs.graph_sage_net import GraphSAGE, GraphSAGEStar
+from tinynet.neighbourhoods import sample
 from tinynet.shapes import ShapeError
+from tinynet.sparse import SparseRows
 
 EACH = pytest.mark.parametrize("aggregator", AGGREGATORS)
 
@@ -37,7 +39,7 @@ def two_rings():
 
 # %% The sampler
 def test_samples_are_neighbours_drawn_evenly(graph):
-    drawn = graph.sample([0, 4, 1], 30_000, rng=0)
+    drawn = sample(graph, [0, 4, 1], 30_000, rng=0)
     assert drawn.shape == (3, 30_000)
     values, counts = np.unique(drawn[0], return_counts=True)
     assert values.tolist() == [1, 2, 3]
@@ -47,30 +49,30 @@ def test_samples_are_neighbours_drawn_evenly(graph):
 
 
 def test_draws_do_not_depend_on_each_other(graph):
-    first, second = graph.sample(np.zeros(30_000, int), 2, rng=0).T
+    first, second = sample(graph, np.zeros(30_000, int), 2, rng=0).T
     pairs = np.bincount(3 * (first - 1) + second - 1, minlength=9)
     np.testing.assert_allclose(pairs, 30_000 / 9, atol=4 * np.sqrt(30_000 * 8 / 81))
 
 
 def test_a_seed_gives_the_same_sample_and_a_generator_goes_on(graph, rng):
-    np.testing.assert_array_equal(graph.sample([0, 0, 1], 20, 7), graph.sample([0, 0, 1], 20, 7))
-    assert (graph.sample([0], 20, rng) != graph.sample([0], 20, rng)).any()
+    np.testing.assert_array_equal(sample(graph, [0, 0, 1], 20, 7), sample(graph, [0, 0, 1], 20, 7))
+    assert (sample(graph, [0], 20, rng) != sample(graph, [0], 20, rng)).any()
 
 
 def test_all_neighbours_come_once_in_random_order_before_the_empty_places(graph, rng):
-    drawn = graph.sample([0, 4, 1, 0], None, rng)
+    drawn = sample(graph, [0, 4, 1, 0], None, rng)
     assert drawn.shape == (4, 3)
     assert sorted(drawn[0]) == sorted(drawn[3]) == [1, 2, 3]
     assert drawn[1:3].tolist() == [[-1, -1, -1], [0, -1, -1]]
-    orders = {tuple(graph.sample([0], None, rng)[0].tolist()) for _ in range(100)}
+    orders = {tuple(sample(graph, [0], None, rng)[0].tolist()) for _ in range(100)}
     assert len(orders) == 6
 
 
 def test_samples_of_no_nodes_and_of_a_graph_without_edges(graph):
-    assert graph.sample([], 4, 0).shape == (0, 4)
-    assert graph.sample([], None, 0).shape == (0, 1)
-    assert Graph.from_edges([], 3).sample([0, 2], 2, 0).tolist() == [[-1, -1], [-1, -1]]
-    assert Graph.from_edges([], 3).sample([0, 2], None, 0).tolist() == [[-1], [-1]]
+    assert sample(graph, [], 4, 0).shape == (0, 4)
+    assert sample(graph, [], None, 0).shape == (0, 1)
+    assert sample(Graph.from_edges([], 3), [0, 2], 2, 0).tolist() == [[-1, -1], [-1, -1]]
+    assert sample(Graph.from_edges([], 3), [0, 2], None, 0).tolist() == [[-1], [-1]]
 
 
 @pytest.mark.parametrize(("nodes", "count", "error", "message"), [
@@ -83,7 +85,7 @@ def test_samples_of_no_nodes_and_of_a_graph_without_edges(graph):
 ])
 def test_bad_nodes(graph, nodes, count, error, message):
     with pytest.raises(error) as raised:
-        graph.sample(nodes, count, 0)
+        sample(graph, nodes, count, 0)
     assert str(raised.value).startswith(message)
 
 

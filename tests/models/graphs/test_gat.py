@@ -6,14 +6,15 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.graphs.dropout_matmul import dropout_matmul
-from tinynet.blocks.graphs.graph_attention import GraphAttention
+from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.check import gradcheck
-from tinynet.graph import Graph, SparseRows
+from tinynet.graph import Graph
 from tinynet.masks import draw_mask
 from tinynet.models.graphs.gat import GAT, InductiveGAT
 from tinynet.shapes import ShapeError
+from tinynet.sparse import SparseRows
 
 
 @pytest.fixture

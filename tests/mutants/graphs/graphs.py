@@ -3,7 +3,8 @@
 import numpy as np
 
 from tinynet.blocks.graphs.dropout_matmul import dropout_matmul_backward
-from tinynet.blocks.graphs.graph_attention import graph_attention_backward, half_scores_backward
+from tinynet.blocks.graphs.graph_attention import graph_attention_backward
+from tinynet.blocks.graphs.half_scores import half_scores_backward
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul_backward
 
 from ..registry import mutant

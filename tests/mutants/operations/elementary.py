@@ -53,7 +53,7 @@ def product_without_upstream(dy, cache):
 
 @mutant("divide_same", "sign")
 def quotient_rule_without_minus(dy, cache):
-    da, db = ops.divide_backward(dy, cache)
+    da, db = ops.divide.backward(dy, cache)
     return da, -db
 
 
@@ -77,18 +77,18 @@ def both_win(dy, cache):
 @mutant("minimum_right", "mask")
 def larger_one_wins(dy, cache):
     a, b = cache
-    return dy * (a > b), ops.minimum_backward(dy, cache)[1]
+    return dy * (a > b), ops.minimum.backward(dy, cache)[1]
 
 
 @mutant("where", "swapped")
 def branches_exchanged(dy, cache):
-    _, da, db = ops.where_backward(dy, cache)
+    _, da, db = ops.where.backward(dy, cache)
     return None, db, da
 
 
 @mutant("where", "count")
 def forgets_the_condition(dy, cache):
-    _, da, db = ops.where_backward(dy, cache)
+    _, da, db = ops.where.backward(dy, cache)
     return da, db
 
 
@@ -105,7 +105,7 @@ def exponent_forgotten(dy, cache):
 
 @mutant("power_2", "factor")
 def half_a_square(dy, cache):
-    return ops.power_backward(dy, cache) / 2
+    return ops.power.backward(dy, cache) / 2
 
 
 @mutant("exp", "upstream ignored")
@@ -140,20 +140,20 @@ def points_the_other_way(dy, x):
 
 @mutant("matmul_matrices", "transposed")
 def transposes_both_gradients(dy, cache):
-    da, db = ops.matmul_backward(dy, cache)
+    da, db = ops.matmul.backward(dy, cache)
     return da.T, db.T
 
 
 @mutant("matmul_matrices", "shape")
 def flattens_both_gradients(dy, cache):
-    da, db = ops.matmul_backward(dy, cache)
+    da, db = ops.matmul.backward(dy, cache)
     return da.ravel(), db.ravel()
 
 
 @mutant("matmul_shared_right", "not summed")
 def shared_matrix_keeps_the_batch_axis(dy, cache):
     a, _ = cache
-    return ops.matmul_backward(dy, cache)[0], np.swapaxes(a, -1, -2) @ dy
+    return ops.matmul.backward(dy, cache)[0], np.swapaxes(a, -1, -2) @ dy
 
 
 @mutant("sum_first", "mask")
@@ -165,17 +165,17 @@ def only_the_first_row_is_told(dy, cache):
 
 @mutant("sum_all", "factor")
 def a_mean_instead_of_a_sum(dy, cache):
-    return ops.sum_backward(dy, cache) / np.prod(cache[0])
+    return ops.sum.backward(dy, cache) / np.prod(cache[0])
 
 
 @mutant("mean_last", "factor")
 def a_sum_instead_of_a_mean(dy, cache):
-    return ops.mean_backward(dy, cache) * cache[-1]
+    return ops.mean.backward(dy, cache) * cache[-1]
 
 
 @mutant("mean_all", "upstream ignored")
 def share_of_one(dy, cache):
-    return ops.mean_backward(np.ones_like(dy), cache)
+    return ops.mean.backward(np.ones_like(dy), cache)
 
 
 @mutant("max_last", "mask")
@@ -201,7 +201,7 @@ def repeated_axis_kept(dy, shape):
 
 @mutant("broadcast_to_new_axis", "factor")
 def repeated_axis_averaged(dy, shape):
-    right = ops.broadcast_to_backward(dy, shape)
+    right = ops.broadcast_to.backward(dy, shape)
     return right * right.size / dy.size
 
 
@@ -215,18 +215,18 @@ def the_last_one_counts(dy, cache):
 
 @mutant("concatenate", "swapped")
 def pieces_in_reverse(dy, cache):
-    grads = ops.concatenate_backward(dy, cache)
+    grads = ops.concatenate.backward(dy, cache)
     return grads[::-1]
 
 
 @mutant("stack", "swapped")
 def stacked_pieces_in_reverse(dy, axis):
-    return ops.stack_backward(dy, axis)[::-1]
+    return ops.stack.backward(dy, axis)[::-1]
 
 
 @mutant("sum_all", "dtype")
 def single_precision_gradient(dy, cache):
-    return ops.sum_backward(dy, cache).astype(np.float32)
+    return ops.sum.backward(dy, cache).astype(np.float32)
 
 
 @mutant("multiply_same", "changed")

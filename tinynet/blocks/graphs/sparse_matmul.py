@@ -16,10 +16,10 @@ import numpy as np
 
 from tinynet.blocks.units.dropout import apply_mask, dropout
 from tinynet.engine import Op
-from tinynet.graph import SparseRows
 from tinynet.jit import PARTS, contiguous, floating, parallel_jit, prange
 from tinynet.masks import bits_and_scale, module_mask, must_be_mask
 from tinynet.shapes import ShapeError, sizes
+from tinynet.sparse import SparseRows
 
 
 def _checked(W, mask, x):

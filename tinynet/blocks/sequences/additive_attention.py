@@ -24,7 +24,8 @@ Bahdanau et al. 2015, arXiv:1409.0473.   Lesson: 04_attention
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.sequences.attention import check_mask, forbidden, masked_softmax
+from tinynet.blocks.sequences.masking import check_mask, forbidden
+from tinynet.blocks.units.softmax import masked_softmax
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 

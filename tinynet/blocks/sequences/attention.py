@@ -25,6 +25,8 @@ import math
 import numpy as np
 
 from tinynet import nn, threads
+from tinynet.blocks.sequences.masking import check_mask, forbidden
+from tinynet.blocks.units.softmax import masked_softmax
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -37,43 +39,6 @@ def _checked(Q, K, V, mask, scale):
                          "broadcast them to the same batch and heads first")
     check_mask("attention", mask, (*Q.shape[:-2], M, N))
     return 1 / max(d, 1) ** 0.5 if scale is None else float(scale)
-
-
-def check_mask(block, mask, shape):
-    """Raises TypeError unless the mask is boolean, ShapeError unless it broadcasts to `shape` (..., M, N)."""
-    if mask is None:
-        return
-    if mask.dtype != bool:
-        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a query may attend to a key")
-    try:
-        np.broadcast_to(mask, shape)
-    except ValueError:
-        raise ShapeError(f"{block}: mask has shape {mask.shape}, which doesn't broadcast to queries and keys "
-                         f"(..., M, N) = {shape}; add axes of size 1 where it is to be repeated") from None
-
-
-def forbidden(mask, causal, M, N):
-    """Where a query may not look, broadcastable to (..., M, N); None where it may look everywhere."""
-    if mask is None and not causal:
-        return None
-    if mask is None:
-        return ~np.tri(M, N, dtype=bool)
-    return ~(mask & np.tri(M, N, dtype=bool)) if causal else ~mask
-
-
-def masked_softmax(S, hidden=None):
-    """Softmax over the last axis in which entries with hidden=True don't take part; changes S to the result.
-
-    A row without any entry left (or of -inf alone) is zero, not NaN.
-    """
-    if hidden is not None:
-        np.copyto(S, -np.inf, where=hidden)
-    top = S.max(axis=-1, keepdims=True, initial=-np.inf)
-    S -= np.where(top == -np.inf, 0, top)       # the largest becomes 0: exp can't overflow
-    np.exp(S, out=S)
-    total = S.sum(axis=-1, keepdims=True)
-    S /= np.where(total == 0, 1, total)
-    return S
 
 
 # %% 1. The mathematics

@@ -50,6 +50,21 @@ def part_of(a, s):
     return np.where(s == 0, s.dtype.type(0), a / (s + (s == 0)))
 
 
+def masked_softmax(S, hidden=None):
+    """Softmax over the last axis in which entries with hidden=True don't take part; changes S to the result.
+
+    A row without any entry left (or of -inf alone) is zero, not NaN.
+    """
+    if hidden is not None:
+        np.copyto(S, -np.inf, where=hidden)
+    top = S.max(axis=-1, keepdims=True, initial=-np.inf)
+    S -= np.where(top == -np.inf, 0, top)       # the largest becomes 0: exp can't overflow
+    np.exp(S, out=S)
+    total = S.sum(axis=-1, keepdims=True)
+    S /= np.where(total == 0, 1, total)
+    return S
+
+
 def softmax_forward(x, axis=-1):
     """Weights y >= 0 of x's shape that sum to 1 along `axis` (shi 2.3)."""
     x = _classes_last(x, axis)

@@ -14,7 +14,7 @@ graph itself; on a receptive field each layer needs fewer nodes, and the logits 
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.graphs.graph_attention import GraphAttention
+from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
 from tinynet.blocks.units.activations import elu
 
 

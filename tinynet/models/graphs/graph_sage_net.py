@@ -17,7 +17,9 @@ from tinynet import nn, ops
 from tinynet.blocks.graphs.graph_sage import AGGREGATORS, normalised
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear
-from tinynet.graph import SparseRows, must_fit
+from tinynet.graph import must_fit
+from tinynet.neighbourhoods import sample
+from tinynet.sparse import SparseRows
 
 
 class GraphSAGE(nn.Module):
@@ -66,7 +68,7 @@ class GraphSAGE(nn.Module):
         """
         needed, layers = nodes, []
         for count in reversed(self.samples):
-            sampled = graph.sample(needed, count, self.rng)
+            sampled = sample(graph, needed, count, self.rng)
             nodes, needed = needed, np.union1d(needed, sampled[sampled >= 0]).astype(np.int64)
             found = np.where(sampled < 0, -1, np.searchsorted(needed, sampled))
             layers.insert(0, (np.searchsorted(needed, nodes), found))

@@ -23,8 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet import checkpoint as files
-from tinynet import nn
+from tinynet import nn, npz
 from tinynet.engine import Tensor, no_grad
 from tinynet.optim import Schedule, clip_grad_norm
 
@@ -84,11 +83,6 @@ def evaluate(model, loss, data, metrics=None, batch_size=256):
             for name, function in functions.items():
                 sums[name] += float(function(model, *batch)) * len(batch[0])
     return {name: total / len(data[0]) for name, total in sums.items()}
-
-
-def accuracy(model, X, y):
-    """A metric: the share of rows whose largest output is at the right class."""
-    return float((model(X).data.argmax(-1) == y).mean())
 
 
 class History(dict):
@@ -160,7 +154,7 @@ class _Run:
         if self.patience is not None and self.history.best_epoch == self.epoch:
             self.best = self.model.state_dict()
         if self.path:
-            files.save(self.path, *self.state())
+            npz.save(self.path, *self.state())
 
     @contextmanager
     def tidy_end(self):
@@ -197,20 +191,20 @@ class _Run:
     def open(self, path):
         """Make sure that `path` can be written, and go on from it if it is there."""
         self.path = path.resolve()
-        files.prepare(path)
+        npz.prepare(path)
         known = {id(p) for p in self.model.parameters()}
         if any(id(p) not in known for p in self.optimizer.params):
             raise ValueError("fit: the optimiser trains parameters outside the model, which no checkpoint would hold; "
                              "make one module that holds them all")
         try:
             if path.exists():
-                self.restore(*files.load(path, self.check))
-        except files.CheckpointError:
+                self.restore(*npz.load(path, self.check))
+        except npz.CheckpointError:
             raise
         except ValueError as error:
-            raise files.CheckpointError(f"checkpoint {path}: {error}") from error
+            raise npz.CheckpointError(f"checkpoint {path}: {error}") from error
         except Exception as error:
-            raise files.CheckpointError(f"checkpoint {path}: its notes are damaged ({error!r}); "
+            raise npz.CheckpointError(f"checkpoint {path}: its notes are damaged ({error!r}); "
                                         "move it away or name another file to start anew") from error
 
     def check(self, notes, claims):

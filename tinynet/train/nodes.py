@@ -9,7 +9,7 @@ neither loss nor gradients, but for rounding, and draws dropout for fewer entrie
     >>> from tinynet import optim
     >>> from tinynet.graph import Graph
     >>> from tinynet.models.graphs.gcn import GCN
-    >>> from tinynet.train_nodes import Window, fit_nodes
+    >>> from tinynet.train.nodes import Window, fit_nodes
     >>> two_paths = Graph.from_edges([(0, 1), (1, 2), (3, 4), (4, 5)], nodes=6).undirected()
     >>> net = GCN(d_in=6, classes=2, p=0.0, rng=0)
     >>> adam = optim.Adam(net.parameters(), lr=0.1)
@@ -25,9 +25,11 @@ import numpy as np
 
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.engine import Tensor, no_grad
-from tinynet.graph import Graph, SparseRows, must_fit
+from tinynet.graph import Graph, must_fit
+from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError
-from tinynet.train import History
+from tinynet.sparse import SparseRows
+from tinynet.train.loop import History
 
 
 class Patience:
@@ -132,7 +134,7 @@ def _part(net, x, graph, labels, nodes):
     hops = getattr(net, "hops", None)
     if hops is None or isinstance(x, Tensor):       # of a tensor that learns rows would have to be taken in each step
         return _Part(x, graph, nodes, labels[nodes])
-    field, near = graph.receptive_field(nodes, hops)
+    field, near = receptive_field(graph, nodes, hops)
     x = x.take(field) if isinstance(x, SparseRows) else x[field]
     _, rows = np.unique(nodes, return_inverse=True)         # sorted and each once, as they stand in the field
     return _Part(x, near, rows, labels[nodes])

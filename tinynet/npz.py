@@ -1,4 +1,4 @@
-"""Checkpoint files: named arrays and notes in one .npz that holds no pickles.
+"""Named arrays and notes in one .npz that holds no pickles: the files of checkpoints and of cached data.
 
 The file is a plain zip: `tinynet.json` with the notes and one uncompressed `NAME.npy` an array, so
 that `np.load(path)` opens it too.  It is written beside its place, forced to the disk and then
@@ -24,12 +24,14 @@ AT_ONCE = 2 ** 26       # the most bytes of directory, notes or header: far abov
 
 
 class CheckpointError(ValueError):
-    """A file that can't be written, or that is no checkpoint for what it is to be loaded into."""
+    """A file that can't be written, or that isn't what it is to be loaded as."""
 
 
 # %% Writing
-def save(path, arrays, notes):
+def save(path, arrays, notes, what="checkpoint"):
     """Replace the file at `path` by one with `arrays` (by name) and `notes` (what JSON can hold).
+
+    what  the word for the file in errors
 
     Returns when the data is on the disk.  Raises CheckpointError when it can't be written; the
     old file is untouched then.
@@ -49,11 +51,11 @@ def save(path, arrays, notes):
         _sync_folder(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"checkpoint {path}: it can't be written ({error.strerror}); "
+        raise CheckpointError(f"{what} {path}: it can't be written ({error.strerror}); "
                               "make room there or choose another folder") from error
 
 
-def prepare(path):
+def prepare(path, what="checkpoint"):
     """Make sure before any work that `path` can be written; makes its folder where there is none."""
     path = Path(path).resolve()
     try:
@@ -63,7 +65,7 @@ def prepare(path):
         _part(path).touch()
         _part(path).unlink()
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path}: it can't be written ({error.strerror}); "
+        raise CheckpointError(f"{what} {path}: it can't be written ({error.strerror}); "
                               "choose a file in a folder that you may write to") from error
 
 
@@ -83,7 +85,7 @@ def _sync_folder(folder):
 
 
 # %% Reading
-def load(path, check=None):
+def load(path, check=None, what="checkpoint"):
     """(arrays by name, notes) of the file at `path`.
 
     check  check(notes, {name: (shape, dtype)}) is called before any array is read, and may raise
@@ -91,7 +93,7 @@ def load(path, check=None):
 
     Raises CheckpointError when the file is truncated, foreign, damaged, or claims more than it holds.
     """
-    with _told(path), _Careful(path) as file, zipfile.ZipFile(file) as archive:
+    with _told(path, what), _Careful(path) as file, zipfile.ZipFile(file) as archive:
         entries = _entries(archive, os.path.getsize(path))
         notes = json.loads(archive.read(NOTES))
         if not isinstance(notes, dict) or notes.get("format") != FORMAT:
@@ -99,7 +101,7 @@ def load(path, check=None):
         claims = {name: _claim(archive, name, entry) for name, entry in entries.items()}
     if check:
         check(notes, claims)
-    with _told(path), _Careful(path) as file, zipfile.ZipFile(file) as archive:
+    with _told(path, what), _Careful(path) as file, zipfile.ZipFile(file) as archive:
         return {name: _read(archive, entry) for name, entry in entries.items()}, notes
 
 
@@ -118,14 +120,14 @@ class _Careful(io.BufferedReader):
 
 
 @contextmanager
-def _told(path):
+def _told(path, what):
     """Whatever goes wrong inside is told in one sentence with the file's name."""
     try:
         yield
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path}: it can't be read ({error.strerror})") from error
+        raise CheckpointError(f"{what} {path}: it can't be read ({error.strerror})") from error
     except Exception as error:              # what hostile bytes can raise has no end
-        raise CheckpointError(f"checkpoint {path}: it is truncated, damaged or no file of tinynet's ({_words(error)}); "
+        raise CheckpointError(f"{what} {path}: it is truncated, damaged or no file of tinynet's ({_words(error)}); "
                               "move it away or name another file to start anew") from error
 
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from tinynet import nn, optim
-from tinynet.blocks.graphs.graph_attention import GraphAttention
-from tinynet.graph import Graph, SparseRows
+from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
+from tinynet.graph import Graph
 from tinynet.models.graphs.gat import GAT, InductiveGAT
 from tinynet.models.graphs.gcn import GCN, MLP
+from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError
-from tinynet.train_nodes import Patience, Window, fit_nodes, measure
+from tinynet.sparse import SparseRows
+from tinynet.train.nodes import Patience, Window, fit_nodes, measure
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_receptive_field_gives_the_loss_and_the_gradients_of_the_whole_graph
     full, labels, nodes = rng.random((60, 5)), rng.integers(0, 3, 60), np.array([7, 3, 55, 7])      # one of them twice
     x = SparseRows.from_dense(full) if sparse else full
     net = make(5, 3, rng=0, dtype=float)
-    assert len(graph.receptive_field(nodes, net.hops)[0]) < 40
+    assert len(receptive_field(graph, nodes, net.hops)[0]) < 40
 
     def losses_and_gradients(net):
         sgd = optim.SGD(net.parameters(), lr=0.0)
@@ -96,7 +98,7 @@ def test_a_wrong_number_of_hops_is_noticed_and_a_gcn_looks_at_degrees_beyond_the
 def test_a_layer_returns_the_inner_rows_of_a_receptive_field(rings, settings):
     x, graph, _ = rings
     layer = GraphAttention(12, 2, heads=2, rng=0, **settings)
-    field, near = graph.receptive_field([4, 9], hops=1)
+    field, near = receptive_field(graph, [4, 9], hops=1)
     np.testing.assert_allclose(layer(x[field], near).data, layer(x, graph).data[[4, 9]], rtol=1e-5)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet import checkpoint, nn, optim, train
+from tinynet import nn, npz, optim, train
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
 
@@ -90,7 +90,7 @@ def one_life(path, moment, own_hand):
 
 def end(path, weights):
     """All that must be equal at the end of a run; the seconds of the history can't be."""
-    arrays, notes = checkpoint.load(path)
+    arrays, notes = npz.load(path)
     notes["history"].pop("seconds")
     arrays |= {f"final.{name}": a for name, a in weights.items()}
     return {name: a.tobytes().hex() for name, a in arrays.items()} | {"notes": json.dumps(notes)}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tinynet
-from tinynet import checkpoint, nn, optim, train
+from tinynet import metrics, nn, npz, optim, train
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
-from tinynet.checkpoint import CheckpointError
+from tinynet.npz import CheckpointError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)).astype(np.float32), RNG.normal(size=(20, 2)).astype(np.float32)
@@ -141,11 +141,11 @@ def test_metrics_are_measured_on_val_or_else_on_train():
     def loss(model, x, y):
         return (model(x) ** 2).mean()
 
-    metrics = {"accuracy": train.accuracy}
-    assert "val_accuracy" in fit(data=(X, labels), loss=loss, val=(X, labels), metrics=metrics)
-    history = fit(data=(X, labels), loss=loss, metrics=metrics)
+    named = {"accuracy": metrics.accuracy}
+    assert "val_accuracy" in fit(data=(X, labels), loss=loss, val=(X, labels), metrics=named)
+    history = fit(data=(X, labels), loss=loss, metrics=named)
     assert all(0 <= a <= 1 for a in history["accuracy"])
-    assert train.accuracy(lambda x: tinynet.Tensor(x), np.eye(4), np.array([0, 1, 2, 0])) == 0.75
+    assert metrics.accuracy(lambda x: tinynet.Tensor(x), np.eye(4), np.array([0, 1, 2, 0])) == 0.75
 
 
 def test_lines_where_there_is_no_terminal_and_silence_on_demand(capsys):
@@ -240,7 +240,7 @@ def test_ctrl_c_leaves_the_last_checkpoint_and_says_so(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         fit(loss=loss, batch_size=8, checkpoint=path)
     assert f"stopped in epoch 3; the 2 epochs before are in {path}" in capsys.readouterr().err
-    assert checkpoint.load(path)[1]["epoch"] == 2
+    assert npz.load(path)[1]["epoch"] == 2
     assert fit(batch_size=8, checkpoint=path)["epoch"] == [1, 2, 3]
 
 
@@ -272,9 +272,9 @@ def test_a_checkpoint_of_something_else_names_what_differs(tmp_path):
 def test_damaged_notes_are_refused(tmp_path, damage):
     path = tmp_path / "run.npz"
     fit(epochs=1, checkpoint=path)
-    arrays, notes = checkpoint.load(path)
+    arrays, notes = npz.load(path)
     damage(notes)
-    checkpoint.save(path, arrays, notes)
+    npz.save(path, arrays, notes)
     with pytest.raises(CheckpointError, match=r"checkpoint .*run.npz"):
         fit(checkpoint=path)
 

@@ -9,10 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from tinynet import checkpoint
-from tinynet.checkpoint import CheckpointError
+from tinynet import npz
+from tinynet.npz import CheckpointError
 
-NOTES = {"format": checkpoint.FORMAT, "epoch": 3}
+NOTES = {"format": npz.FORMAT, "epoch": 3}
 
 
 def npy(array=None, header=None):
@@ -27,7 +27,7 @@ def npy(array=None, header=None):
 
 def make_zip(path, entries, compression=zipfile.ZIP_STORED, notes=NOTES):
     with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr(checkpoint.NOTES, json.dumps(notes))
+        archive.writestr(npz.NOTES, json.dumps(notes))
         for name, content in entries:
             archive.writestr(name, content)
     return path
@@ -41,9 +41,9 @@ def test_what_is_saved_comes_back_bitwise(tmp_path):
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b.0": np.array(1.5), "none": np.zeros((0, 2)),
               "int": np.arange(3), "nan": np.array([np.nan, -0.0, np.inf])}
     notes = {"epoch": 2, "loss": [0.1, float("inf")], "rng": np.random.default_rng(0).bit_generator.state}
-    checkpoint.save(tmp_path / "run.npz", arrays, notes)
-    found, back = checkpoint.load(tmp_path / "run.npz")
-    assert back == {"format": checkpoint.FORMAT, **notes}
+    npz.save(tmp_path / "run.npz", arrays, notes)
+    found, back = npz.load(tmp_path / "run.npz")
+    assert back == {"format": npz.FORMAT, **notes}
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype
         assert found[name].shape == array.shape
@@ -57,22 +57,22 @@ def test_what_is_saved_comes_back_bitwise(tmp_path):
 def test_the_state_of_every_kind_of_generator_survives(tmp_path, kind):
     rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (1, 2))
     rng.random(5)
-    checkpoint.save(tmp_path / "run.npz", {}, {"rng": rng.bit_generator.state})
-    other.bit_generator.state = checkpoint.load(tmp_path / "run.npz")[1]["rng"]
+    npz.save(tmp_path / "run.npz", {}, {"rng": rng.bit_generator.state})
+    other.bit_generator.state = npz.load(tmp_path / "run.npz")[1]["rng"]
     assert rng.random(4).tolist() == other.random(4).tolist()
 
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "run.npz"
-    checkpoint.save(path, {"a": np.ones(2)}, {})
+    npz.save(path, {"a": np.ones(2)}, {})
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
-        checkpoint.save(path, {"a": np.zeros(2)}, {})
-    assert checkpoint.load(path)[0]["a"].tolist() == [1, 1]
+        npz.save(path, {"a": np.zeros(2)}, {})
+    assert npz.load(path)[0]["a"].tolist() == [1, 1]
     assert os.listdir(tmp_path) == ["run.npz"]
 
 
@@ -80,29 +80,29 @@ def test_an_unwritable_place_is_told_before_work(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "run.npz", tmp_path):
         with pytest.raises(CheckpointError, match=r"it can't be written \(.*; choose a file"):
-            checkpoint.prepare(path)
-    checkpoint.prepare(tmp_path / "new" / "run.npz")
+            npz.prepare(path)
+    npz.prepare(tmp_path / "new" / "run.npz")
     assert os.listdir(tmp_path / "new") == []
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
     path = tmp_path / "run.npz"
-    checkpoint.save(path, {"a": np.arange(20.0), "b": np.ones((2, 2))}, {"epoch": 1})
+    npz.save(path, {"a": np.arange(20.0), "b": np.ones((2, 2))}, {"epoch": 1})
     whole = path.read_bytes()
     for length in range(0, len(whole), 23):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match="truncated, damaged or no file of tinynet's"):
-            checkpoint.load(path)
+            npz.load(path)
 
 
 def test_a_flipped_bit_never_goes_unseen_in_an_array(tmp_path):
     path = tmp_path / "run.npz"
-    checkpoint.save(path, {"a": np.arange(20.0)}, {})
+    npz.save(path, {"a": np.arange(20.0)}, {})
     whole = path.read_bytes()
     place = whole.index(np.arange(20.0).tobytes()) + 50
     path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
     with pytest.raises(CheckpointError, match="damaged"):
-        checkpoint.load(path)
+        npz.load(path)
 
 
 class _Bomb:
@@ -134,7 +134,7 @@ def test_hostile_entries_are_refused_without_running_or_taking_anything(tmp_path
     path = make_zip(tmp_path / "run.npz", HOSTILE[kind])
     tracemalloc.start()
     with pytest.raises(CheckpointError, match="truncated, damaged or no file of tinynet's"):
-        checkpoint.load(path)
+        npz.load(path)
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert not (tmp_path / "executed").exists()
@@ -142,7 +142,7 @@ def test_hostile_entries_are_refused_without_running_or_taking_anything(tmp_path
 
 def refused(path):
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.load(path)
+        npz.load(path)
     return str(caught.value)
 
 
@@ -179,10 +179,10 @@ def test_huge_parts_of_a_file_with_holes_are_not_read(tmp_path):
 
 
 def test_an_array_larger_than_what_is_read_at_once_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "AT_ONCE", 2 ** 19)
+    monkeypatch.setattr(npz, "AT_ONCE", 2 ** 19)
     array = np.arange(2 ** 18, dtype=np.float64)
-    checkpoint.save(tmp_path / "run.npz", {"a": array}, {})
-    np.testing.assert_array_equal(checkpoint.load(tmp_path / "run.npz")[0]["a"], array)
+    npz.save(tmp_path / "run.npz", {"a": array}, {})
+    np.testing.assert_array_equal(npz.load(tmp_path / "run.npz")[0]["a"], array)
 
 
 def test_foreign_files_are_refused(tmp_path):
@@ -194,7 +194,7 @@ def test_foreign_files_are_refused(tmp_path):
     path.write_bytes(pickle.dumps(_Bomb()))
     assert "no file of tinynet's" in refused(path)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(checkpoint.NOTES, "[" * 100_000)
+        archive.writestr(npz.NOTES, "[" * 100_000)
     assert "no file of tinynet's" in refused(path)
     path.unlink()
     assert "can't be read (No such file" in refused(path)

@@ -1,0 +1,184 @@
+"""Arithmetic on one array, or on two that are broadcast.
+
+Forward keeps in the cache what its backward needs, backward returns one gradient per array.  An axis
+that broadcasting stretched is summed away again on the way back.
+"""
+
+import numpy as np
+
+from tinynet.engine import Op, Tensor
+from tinynet.ops.broadcasting import broadcasts, unbroadcast
+
+
+# %% Two arrays
+@broadcasts
+def add_forward(a, b):
+    return a + b, (a.shape, b.shape)
+
+
+def add_backward(dy, cache):
+    return unbroadcast(dy, cache[0]), unbroadcast(dy, cache[1])
+
+
+@broadcasts
+def subtract_forward(a, b):
+    return a - b, (a.shape, b.shape)
+
+
+def subtract_backward(dy, cache):
+    return unbroadcast(dy, cache[0]), unbroadcast(-dy, cache[1])
+
+
+@broadcasts
+def multiply_forward(a, b):
+    return a * b, (a, b)
+
+
+def multiply_backward(dy, cache):
+    a, b = cache
+    return unbroadcast(dy * b, a.shape), unbroadcast(dy * a, b.shape)
+
+
+@broadcasts
+def divide_forward(a, b):
+    y = a / b
+    return y, (a.shape, b, y)
+
+
+def divide_backward(dy, cache):
+    a_shape, b, y = cache
+    da = dy / b
+    return unbroadcast(da, a_shape), unbroadcast(-da * y, b.shape)
+
+
+@broadcasts
+def maximum_forward(a, b):
+    return np.maximum(a, b), (a, b)
+
+
+def maximum_backward(dy, cache):
+    """At a tie each side gets half, the middle of its one-sided derivatives."""
+    a, b = cache
+    to_a = (a > b) + (a == b) * dy.dtype.type(0.5)
+    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+
+
+@broadcasts
+def minimum_forward(a, b):
+    return np.minimum(a, b), (a, b)
+
+
+def minimum_backward(dy, cache):
+    """At a tie each side gets half, the middle of its one-sided derivatives."""
+    a, b = cache
+    to_a = (a < b) + (a == b) * dy.dtype.type(0.5)
+    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+
+
+@broadcasts
+def where_forward(condition, a, b):
+    condition = condition.astype(bool, copy=False)
+    return np.where(condition, a, b), (condition, a.shape, b.shape)
+
+
+def where_backward(dy, cache):
+    condition, a_shape, b_shape = cache
+    da, db = np.where(condition, dy, 0), np.where(condition, 0, dy)
+    return None, unbroadcast(da, a_shape), unbroadcast(db, b_shape)
+
+
+# %% One array
+def negative_forward(x):
+    return -x, None
+
+
+def negative_backward(dy, _):
+    return -dy
+
+
+def power_forward(x, exponent=2):
+    """x ** exponent for a constant number; write exp(b * log(a)) for a variable exponent."""
+    exponent = float(exponent)
+    return x ** exponent, (x, exponent)
+
+
+def power_backward(dy, cache):
+    x, exponent = cache
+    return dy * (exponent * x ** (exponent - 1)) if exponent else np.zeros_like(dy)
+
+
+def exp_forward(x):
+    y = np.exp(x)
+    return y, y
+
+
+def exp_backward(dy, y):
+    return dy * y
+
+
+def log_forward(x):
+    return np.log(x), x
+
+
+def log_backward(dy, x):
+    return dy / x
+
+
+def sqrt_forward(x):
+    y = np.sqrt(x)
+    return y, y
+
+
+def sqrt_backward(dy, y):
+    return dy / (2 * y)
+
+
+def absolute_forward(x):
+    return np.abs(x), x
+
+
+def absolute_backward(dy, x):
+    """sign(0) = 0, the middle of the one-sided derivatives -1 and 1."""
+    return dy * np.sign(x)
+
+
+# %% The ops: NumPy already runs these at the speed of memory, so none has a fast twin
+class Arithmetic(Op):
+    """An op in which numbers (and lists of them) take the dtype of the floating array beside
+    them, so that float32 stays float32."""
+
+    def __call__(self, *inputs):
+        for x in inputs:
+            if _is_number(x):
+                inputs = _alike(inputs)
+                break
+        return Op.__call__(self, *inputs)
+
+
+_ARRAYS = (Tensor, np.ndarray)
+
+
+def _alike(inputs):
+    dtypes = [x.dtype for x in inputs if not _is_number(x) and x.dtype.kind == "f"]
+    dtype = dtypes[0] if dtypes else None
+    return [np.asarray(x, dtype) if _is_number(x) else x for x in inputs]
+
+
+def _is_number(x):
+    """Python's and NumPy's numbers, lists of them, and arrays and constant tensors without axes."""
+    return not isinstance(x, _ARRAYS) or (x.ndim == 0 and not (isinstance(x, Tensor) and x.requires_grad))
+
+
+add = Arithmetic(add_forward, add_backward)
+subtract = Arithmetic(subtract_forward, subtract_backward)
+multiply = Arithmetic(multiply_forward, multiply_backward)
+divide = Arithmetic(divide_forward, divide_backward)
+maximum = Arithmetic(maximum_forward, maximum_backward)
+minimum = Arithmetic(minimum_forward, minimum_backward)
+where = Arithmetic(where_forward, where_backward)
+negative = Op(negative_forward, negative_backward)
+power = Op(power_forward, power_backward)
+exp = Op(exp_forward, exp_backward)
+log = Op(log_forward, log_backward)
+sqrt = Op(sqrt_forward, sqrt_backward)
+absolute = Op(absolute_forward, absolute_backward)

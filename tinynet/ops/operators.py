@@ -1,0 +1,70 @@
+"""Operators and methods of Tensor: the elementary ops as users write them."""
+
+import numpy as np
+
+from tinynet.engine import Tensor
+from tinynet.ops.arithmetic import absolute, add, divide, exp, log, multiply, negative, power, sqrt, subtract
+from tinynet.ops.moves import getitem, reshape, transpose
+from tinynet.ops.products import matmul
+from tinynet.ops.reductions import max, mean, sum  # noqa: A004  (NumPy's names)
+from tinynet.shapes import ShapeError
+
+
+def _comparison(ufunc):
+    """Comparisons answer with a plain boolean array: no gradient flows through them."""
+    return lambda self, other: ufunc(self.data, other.data if isinstance(other, Tensor) else other)
+
+
+def _exponent(x, exponent):
+    if np.ndim(exponent) or getattr(exponent, "requires_grad", False):
+        raise TypeError("power: the exponent must be one constant number; for a variable one write (b * a.log()).exp()")
+    return power(x, exponent=float(exponent))
+
+
+def _as_exponent(x, base):
+    raise TypeError("power: the exponent can't be a tensor; for a ** b write (b * a.log()).exp()")
+
+
+def _index(x, index):
+    """Tensors in an index count as their arrays."""
+    if isinstance(index, tuple):
+        index = tuple(i.data if isinstance(i, Tensor) else i for i in index)
+    return getitem(x, index=index.data if isinstance(index, Tensor) else index)
+
+
+def _shape(args):
+    return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+
+
+def _swap(x, first, second):
+    axes = list(range(x.ndim))
+    if not (-x.ndim <= first < x.ndim and -x.ndim <= second < x.ndim):
+        raise ShapeError(f"swapaxes: x has shape {x.shape}, which has no axes {first} and {second}")
+    axes[first], axes[second] = axes[second], axes[first]
+    return transpose(x, axes=tuple(axes))
+
+
+for _name, _op in dict(add=add, sub=subtract, mul=multiply, truediv=divide, matmul=matmul).items():
+    setattr(Tensor, f"__{_name}__", lambda self, other, op=_op: op(self, other))
+    setattr(Tensor, f"__r{_name}__", lambda self, other, op=_op: op(other, self))
+for _name, _ufunc in dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_equal,
+                          gt=np.greater, ge=np.greater_equal).items():
+    setattr(Tensor, f"__{_name}__", _comparison(_ufunc))
+
+Tensor.__array_ufunc__ = None          # array + tensor gives a tensor, not an array of tensors
+Tensor.__neg__ = lambda self: negative(self)
+Tensor.__abs__ = lambda self: absolute(self)
+Tensor.__pow__ = _exponent
+Tensor.__rpow__ = _as_exponent
+Tensor.__getitem__ = _index
+Tensor.exp = lambda self: exp(self)
+Tensor.log = lambda self: log(self)
+Tensor.sqrt = lambda self: sqrt(self)
+Tensor.abs = lambda self: absolute(self)
+Tensor.sum = lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims)
+Tensor.mean = lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims)
+Tensor.max = lambda self, axis=None, keepdims=False: max(self, axis=axis, keepdims=keepdims)
+Tensor.reshape = lambda self, *shape: reshape(self, shape=_shape(shape))
+Tensor.transpose = lambda self, *axes: transpose(self, axes=_shape(axes) or None)
+Tensor.swapaxes = _swap
+Tensor.T = property(lambda self: transpose(self))
