@@ -12,9 +12,15 @@ from tinynet import cases
 PRIMES = (5, 7, 11, 13, 3, 17, 2, 19)           # sizes that tell the letters of a case apart
 
 
+def block_of(op):
+    """The op itself, or the block that a variant was made from."""
+    return getattr(op, "block", op)
+
+
 # %% Equations
 def docstring(op):
     """The docstring of the file (or of the folder) in which the block is written."""
+    op = block_of(op)
     module = inspect.getmodule(op.forward)
     return module.__doc__ or ""
 
@@ -48,6 +54,8 @@ def equations_of(op, function):
 
 def equation_of_gradient(op, name):
     """The equation of the gradient with this name, as "(3)  dW = dy' x   (source)", or "" where none says so."""
+    if block_of(op) is not op:
+        return ""                       # its arrays have other names
     known = equations(op)
     own = [n for n in tags(op.backward) if re.search(rf"(^|[\s,]){re.escape(name)}(?![A-Za-z\d])[^=]*=", known[n][0])]
     lines = inspect.getsource(op.backward).splitlines()
@@ -98,8 +106,9 @@ def agreed(case):
     """linear_forward(x, W, b): x (N, D), W (C, D), b (C); y = x W' + b: what is agreed on, in the case's letters."""
     given = letters(case)
     known = names(case.op, len(given))
-    arrays = ", ".join(f"{name} ({', '.join(axes.split())})" for name, axes in zip(known, given, strict=False) if axes)
-    formulas = [formula for n in tags(case.op.forward) for formula in equations(case.op).get(n, ("",))[:1]]
+    arrays = ", ".join(f"{name} ({', '.join(axes.split())})" if axes else f"{name}, a number"
+                       for name, axes in zip(known, given, strict=False))
+    formulas = [formula for n in tags(block_of(case.op).forward) for formula in equations(case.op).get(n, ("",))[:1]]
     return f"here {arrays}, and {'; '.join(formulas[:4])}" if formulas else f"here {arrays}"
 
 

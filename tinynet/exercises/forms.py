@@ -14,6 +14,7 @@ import numpy as np
 from tinynet import cases
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_backward, cross_stitch_forward
 from tinynet.engine import Op
+from tinynet.exercises import variants
 
 
 class Form(NamedTuple):
@@ -36,8 +37,11 @@ class Form(NamedTuple):
         return (forward, backward) if self.outputs == 1 else _rows(forward, backward)
 
 
-def form_of(block, functions):
-    """The Form of the student's functions {name: parameters} for this block."""
+def form_of(block, functions, rule=""):
+    """The Form of the student's functions {name: parameters} for this block, or for a variant of it by this rule."""
+    if rule:
+        changed = variants.cases_of(block, rule)
+        return Form(changed[0].op, changed)
     forward = [p for p in functions.get(f"{block}_forward", ()) if not p[2]]
     if block != "cross_stitch":
         return Form(cases.of(block)[0].op, cases.of(block))

@@ -8,22 +8,23 @@ How the points of an exercise are shared stands in marking.py, how a file is kep
 
 import concurrent.futures
 import contextlib
+import hashlib
 import multiprocessing
 import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tinynet import cases
-from tinynet.exercises import described, stubs
+from tinynet.exercises import described
 from tinynet.exercises.marking import Marking, Seeds
 from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import Gone, Limits, Raised
-from tinynet.exercises.student import RIGHT, Block, does_not_run
+from tinynet.exercises.student import RIGHT, Block, alone, does_not_run
 from tinynet.exercises.submission import Submission, look_at, not_written
 
 LIMITS = Limits(all=30.0)       # of one file
 RESTARTS = 3                    # processes for one file, after the first
+NOTHING = hashlib.sha256().hexdigest()          # the hash of a submission that could not be read
 
 
 class Result(NamedTuple):
@@ -62,8 +63,8 @@ class Worker:
 
     def __init__(self, source, limits, exercises):
         self.source, self.limits, self.ends = source, limits, time.monotonic() + limits.all
-        self.given = {e.name: stubs.forward_alone(cases.of(e.name)[0].op) for e in exercises
-                      if f"{e.name}_backward" in source.defined and f"{e.name}_forward" not in source.defined}
+        asked = {e.name for e in exercises if not e.variant}
+        self.given = {name: text for name, text in alone(source).items() if name in asked}
         self.student, self.doomed, self.restarts, self.functions, self.not_locked = None, "", RESTARTS, {}, []
         self._start()
 
@@ -88,11 +89,12 @@ class Worker:
         if self.doomed:
             return self.doomed
         halves = ("forward", "backward") if exercise.parts == "both" else (exercise.parts,)
-        absent = [h for h in halves if f"{exercise.name}_{h}" not in self.functions]
-        stubs_left = [h for h in halves if not_written(self.source.function(f"{exercise.name}_{h}"))]
+        absent = [h for h in halves if f"{exercise.function}_{h}" not in self.functions]
+        stubs_left = [h for h in halves if not_written(self.source.function(f"{exercise.function}_{h}"))]
         if len(absent) == len(halves):
-            return f"{exercise.name}_{absent[0]} is not there"
-        return f"{stubs_left[0]}: not written yet" if {*absent, *stubs_left} == {*halves} or "forward" in stubs_left else ""
+            return f"{exercise.function}_{absent[0]} is not there"
+        nothing = {*absent, *stubs_left} == {*halves} or "forward" in stubs_left
+        return f"{stubs_left[0]}: not written yet" if nothing else ""
 
     @contextlib.contextmanager
     def within(self, seconds):
@@ -112,10 +114,10 @@ class Worker:
 class Nobody:
     """In place of a Worker where no file has the exercise."""
 
-    student, functions, doomed = None, {}, ""       # noqa: RUF012  (never changed)
+    student, functions, doomed = None, {}, ""
 
     def missing(self, exercise):
-        return f"{exercise.name} is not there"
+        return f"{exercise.function} is not there"
 
 
 # %% One student
@@ -131,7 +133,7 @@ def grade(submission, sheet, secret=None, hints=2, limits=LIMITS):
         for source in submission.sources:
             workers.append(Worker(source, limits, sheet.exercises))
         for exercise in sheet.exercises:
-            rows, said[exercise.name] = _marked(exercise, workers, seeds, hints)
+            rows, said[exercise.function] = _marked(exercise, workers, seeds, hints)
             parts += rows
     finally:
         for worker in workers:
@@ -145,7 +147,7 @@ def grade(submission, sheet, secret=None, hints=2, limits=LIMITS):
 
 def _marked(exercise, workers, seeds, hints):
     """(Parts, hint) of one exercise, in the last file that defines it."""
-    names = {f"{exercise.name}_forward", f"{exercise.name}_backward"}
+    names = {f"{exercise.function}_forward", f"{exercise.function}_backward"}
     has = [w for w in workers if names & {*w.functions, *w.source.defined}]
     worker = has[-1] if has else Nobody()
     marking = Marking(worker, exercise, seeds)

@@ -152,7 +152,7 @@ class Marking:
     def __init__(self, worker, exercise, seeds):
         self.worker, self.exercise, self.seeds = worker, exercise, seeds
         functions = worker.functions
-        self.name, self.form = exercise.name, form_of(exercise.name, functions)
+        self.name, self.form = exercise.function, form_of(exercise.name, functions, exercise.variant)
         self.asked = ["forward", "backward"] if exercise.parts == "both" else [exercise.parts]
         self.there = [half for half in self.asked if f"{self.name}_{half}" in functions]
         self.score, self.why, self.gone, self.numeric, self.only = {}, {}, [], "", {}
@@ -184,8 +184,8 @@ class Marking:
         some_right = sum(values) / len(values)          # habits count as far as something is right at all
         rows = []
         for key, weight in weights.items():
-            score = self.score.get(key, 0.0) * (some_right if key[2] in (HABITS, LARGE) else 1)
-            why = missing or self.why.get(key) or next(iter(self.gone), "") or "see the other parts"
+            score = self.score.get(key, 0.0) * (some_right if key[2] == HABITS else 1)
+            why = missing or self.why.get(key) or next(iter(self.gone), "") or "counts as far as the values are right"
             points, of = point * weight * score, point * weight
             rows.append(Part(self.name, *key, points, of, "" if points > of - 1e-9 else why))
         return rows
@@ -251,7 +251,7 @@ class Marking:
                 if draw is draws[0][0]:
                     self._layouts(case, token, draw, found)
             except Raised as error:
-                raised = raised or sentence(error, self.worker.student, self.name, case)
+                raised = raised or self._brief(error, case)
         self._settle(case, found, len(draws), raised)
         worst = max(inexact, default=0)
         if EXACT < worst < 1e-7 and sum(error > EXACT for error in inexact) > len(inexact) / 2:
@@ -298,9 +298,12 @@ class Marking:
             if not whole_numbers and any(g is not None and g.dtype != np.float32 for g in (y, *grads)):
                 wrong.add("float32 becomes float64")
         except Raised as error:
-            wrong |= {sentence(error, self.worker.student, self.name, case), ""}
-        self.score[case.name, "all", HABITS] = max(0.0, 1 - 0.5 * len(wrong))
+            wrong = {self._brief(error, case)}
+        self.score[case.name, "all", HABITS] = 1 - 0.5 * len(wrong)
         self.why[case.name, "all", HABITS] = "; ".join(sorted(wrong))
+
+    def _brief(self, error, case):
+        return sentence(error, self.worker.student, self.name, case, brief=True)
 
     def _answer(self, dy, token):
         return as_tuple(self.backward(dy, token)) if "backward" in self.there else ()
@@ -321,7 +324,7 @@ class Marking:
                 right is None or _same(g, right) for g, right in zip(answer, draw.grads, strict=False)))
             self.score[key], self.why[key] = float(fine), "wrong"
         except Raised as error:
-            self.why[key] = sentence(error, self.worker.student, self.name, case)
+            self.why[key] = self._brief(error, case)
         except Gone:
             entries = max(a.size for a in draw.arrays if a is not None)
             self.why[key] = f"no answer within {limit:.2g} s on arrays of {entries:,} entries: let NumPy do the loops"

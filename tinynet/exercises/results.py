@@ -53,16 +53,21 @@ def lost(parts):
     reasons = {}
     for p in parts:
         if not p.right:
-            reasons.setdefault(re.sub(r" in \d+ of \d+ draws", " in some draws", p.message), []).append(p)
-    lines = []
-    for why, group in reasons.items():
-        if why == "see the other parts" and len(reasons) > 1:
-            continue
-        names = ", ".join(dict.fromkeys(p.name for p in group if p.name != "all")) or group[0].what
-        what = ", ".join(dict.fromkeys(p.what for p in group))
-        in_cases = ", ".join(dict.fromkeys(p.case for p in group))
-        lines.append(f"{names}: {why} ({what}; in {in_cases})" if len(group) < len(parts) else why)
-    return lines
+            why = "wrong" if re.fullmatch(r"wrong in \d+ of \d+ draws", p.message) else p.message
+            reasons.setdefault(why, []).append(p)
+    if len(reasons) == 1 and len(next(iter(reasons.values()))) == len(parts):
+        return list(reasons)
+    return [f"{_those(group, parts)}: {why}" for why, group in reasons.items()]
+
+
+def _those(group, parts):
+    """dx, dW (values) in linear_batch: the parts of a group in few words."""
+    names = list(dict.fromkeys(p.name for p in group if p.name != "all"))
+    what, found = (list(dict.fromkeys(getattr(p, key) for p in group)) for key in ("what", "case"))
+    if not names:
+        return ", ".join(what)
+    everywhere = len(found) == len({p.case for p in parts})
+    return f"{', '.join(names)} ({', '.join(what)})" + ("" if everywhere else f" in {', '.join(found)}")
 
 
 def _number(points):
@@ -82,9 +87,10 @@ def class_table(results):
 
 def parts_table(results):
     """One row for each part of each student."""
-    head = ["student", "exercise", "case", "part", "what", "points", "of", "message", "sha256", "seeds", "tinynet", "numpy"]
-    rows = [[r.student, p.exercise, p.case, p.name, p.what, round(p.points, 4), round(p.of, 4), p.message, r.hash, r.seeds,
-             tinynet.__version__, np.__version__] for r in results for p in r.parts]
+    head = ["student", "exercise", "case", "part", "what", "points", "of", "message", "sha256", "seeds", "tinynet",
+            "numpy"]
+    rows = [[r.student, p.exercise, p.case, p.name, p.what, round(p.points, 4), round(p.of, 4), p.message, r.hash,
+             r.seeds, tinynet.__version__, np.__version__] for r in results for p in r.parts]
     return [head, *rows]
 
 

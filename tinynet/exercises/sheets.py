@@ -51,6 +51,8 @@ class Exercise(NamedTuple):
     slides: tuple = ()
     variant: str = ""
 
+    function = property(lambda self: f"{self.name}_variant" if self.variant else self.name)
+
 
 class Sheet(NamedTuple):
     """Exercises in their order; `name` is the deck's."""
@@ -143,6 +145,12 @@ def find(name):
 def as_json(sheet):
     listed = [{key: value for key, value in e._asdict().items() if value} for e in sheet.exercises]
     return json.dumps(dict(sheet=sheet.name, title=sheet.title, exercises=listed), indent=1) + "\n"
+
+
+def variants_in(text):
+    """{name of the functions: (block, rule)} of the variants that stubs name in their first lines."""
+    return {f"{name}_variant": (name, rule) for name, rule in re.findall(r"^Variant: (\w+) (\S+)$", text, re.MULTILINE)
+            if name in cases.op_names()}
 
 
 def named_in(text):

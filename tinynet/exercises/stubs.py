@@ -8,12 +8,12 @@ import ast
 import inspect
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 
 from tinynet import cases
-from tinynet.exercises import described
+from tinynet.exercises import described, variants
+from tinynet.exercises.forms import form_of
 from tinynet.exercises.frames import LENT
 from tinynet.graph import Graph
 
@@ -114,60 +114,76 @@ def forward_alone(op):
 # %% The stub
 def stub(exercise, sheet=None, number=None):
     """The text of the file that a student gets for this exercise."""
-    op = cases.of(exercise.name)[0].op
-    imports, bodies = collected(op.forward) if exercise.parts == "backward" else ("import numpy as np", [])
-    examples = [e for case in cases.of(exercise.name) if (e := _example(case))][:EXAMPLES]
+    of_exercise = form_of(exercise.name, {}, exercise.variant).cases
+    imports, functions = pieces(exercise)
+    examples = [e for case in of_exercise if (e := _example(case))][:EXAMPLES]
     if any("Graph." in call for call, _ in examples) and "import Graph" not in imports:
         imports += "\nfrom tinynet.graph import Graph"
-    functions = []
-    if exercise.parts != "backward":
-        functions.append(_forward_stub(op))
+    op = of_exercise[0].op
+    return "\n\n\n".join([f"{_head(exercise, op, sheet, number)}\n{imports}", *functions, _main(op, examples)]) + "\n"
+
+
+def pieces(exercise):
+    """(imports, [functions]): what is given, then what is to be written."""
+    of_exercise = form_of(exercise.name, {}, exercise.variant).cases
+    op, given = of_exercise[0].op, exercise.parts == "backward"
+    imports, functions = collected(op.forward) if given else ("import numpy as np", [])
+    functions = list(functions)
+    if not given:
+        functions.append(_forward_stub(op, of_exercise))
     if exercise.parts != "forward":
-        functions.append(_backward_stub(op, exercise.parts == "backward"))
-    return "\n\n\n".join([f"{_head(exercise, op, sheet, number)}\n{imports}", *bodies, *functions,
-                          _main(op, exercise, examples)]) + "\n"
+        functions.append(_backward_stub(op, of_exercise, given))
+    return imports, functions
 
 
 def _head(exercise, op, sheet, number):
     """The docstring: title, the equations that this op computes, its arrays, and what is to be done."""
+    block = described.block_of(op)
     lines = described.docstring(op).strip().splitlines()
-    wanted = described.tags(op.forward) + described.tags(op.backward)
+    wanted = described.tags(block.forward) + described.tags(block.backward)
     kept, equation = [], None
     for line in lines[1:]:
         start = line.strip().partition(")")[0].lstrip("(") if line.startswith("    (") else None
         equation = start if start else equation if line.startswith("     ") else None
         if equation is None or equation in wanted:
             kept.append(line)
-    title = f"Exercise {number}, {exercise.name}" if number else f"Exercise {exercise.name}"
+    title = f"Exercise {number}, {exercise.function}" if number else f"Exercise {exercise.function}"
     of = f"   Sheet: {sheet.name}" if sheet else ""
+    file = f"{number}_{exercise.function}.py" if number else f"{exercise.function}.py"
     todo = {"both": "both functions", "forward": "the forward", "backward": "the backward; the forward is given"}
-    task = (f"Write {todo[exercise.parts]} ({exercise.points:g} points), with NumPy alone.  Then run\n\n"
-            f"    python -m tinynet check {Path(exercise.name).name}.py")
-    return (f'"""{title} ({exercise.points:g} points).{of}\n\n{lines[0]}\n' + "\n".join(kept).rstrip()
-            + f'\n\n{task}\n"""\n')
+    variant = (f"\n\nVariant: {exercise.name} {exercise.variant}\n"
+               f"{variants.in_words(exercise.name, exercise.variant)}\n"
+               f"The equations below are those of {exercise.name} itself.") if exercise.variant else ""
+    return (f'"""{title} ({exercise.points:g} points).{of}{variant}\n\n{lines[0]}\n' + "\n".join(kept).rstrip()
+            + f"\n\nWrite {todo[exercise.parts]}, with NumPy alone.  Then run\n\n    python -m tinynet check {file}\n"
+            + '"""\n')
 
 
 def _signature(function):
     return f"{function.__name__}{inspect.signature(function)}".replace("'", '"')
 
 
-def _forward_stub(op):
-    shapes = _arrays(op)
+def _forward_stub(op, of_exercise):
+    shapes = _arrays(of_exercise)
     return (f'def {_signature(op.forward)}:\n    """{shapes} -> y, cache\n\n'
             "    cache is anything that backward needs: a tuple of arrays, say.\n"
             '    """\n    raise NotImplementedError')
 
 
-def _arrays(op):
-    case = max(cases.of(op.name), key=lambda c: len(described.letters(c)))
-    axes = described.letters(case)
-    return ", ".join(f"{name} ({', '.join(a.split())})" if a else name
-                     for name, a in zip(described.names(op), axes, strict=False))
+def _fullest(of_exercise):
+    """The case with the most arrays."""
+    return max(of_exercise, key=lambda case: len(described.letters(case)))
 
 
-def _backward_stub(op, given):
+def _arrays(of_exercise):
+    case = _fullest(of_exercise)
+    return ", ".join(f"{name} ({', '.join(axes.split())})" if axes else name
+                     for name, axes in zip(described.names(case.op), described.letters(case), strict=False))
+
+
+def _backward_stub(op, of_exercise, given):
     """The signature, the cache taken apart as our forward fills it, and what is to be returned."""
-    case = max(cases.of(op.name), key=lambda c: len(described.letters(c)))
+    case = _fullest(of_exercise)
     arrays = described.names(op, len(described.letters(case)))
     returned = ", ".join(f"d{name}" if i in described.gradients(case) else "None" for i, name in enumerate(arrays))
     dy, cache = list(inspect.signature(op.backward).parameters) if given else ("dy", "cache")
@@ -239,7 +255,7 @@ def _written(value):
     return repr(value).replace("'", '"') if value is None or isinstance(value, (bool, int, float, str)) else None
 
 
-def _main(op, exercise, examples):
+def _main(op, examples):
     lines = ['if __name__ == "__main__":', "    rng = np.random.default_rng(1)"]
     for number, (call, result) in enumerate(examples, 1):
         again = "    rng = np.random.default_rng(1)\n" * (number > 1)

@@ -71,8 +71,9 @@ class Block:
     """The check of one block in one student's process; `verdict()` is what was found."""
 
     def __init__(self, student, name, only=None):
-        self.student, self.name, self.path = student, name, student.source.path
-        self.form = form_of(name, student.functions)
+        self.student, self.name = student, name
+        block, rule = sheets.variants_in(student.source.text).get(name, (name, ""))
+        self.form = form_of(block, student.functions, rule)
         self.only = only or {}
         self.halves = [half for half in ("forward", "backward") if f"{name}_{half}" in student.functions]
         self.forward, self.backward = self.form.pair(student, name)
@@ -254,8 +255,11 @@ def not_yet(error):
     return error.what["kind"] == "NotImplementedError"
 
 
-def sentence(error, student, name, case):
-    """An exception of the student's code: where it was raised, and what was agreed on; never NumPy's words alone."""
+def sentence(error, student, name, case, brief=False):
+    """An exception of the student's code: where it was raised, and what was agreed on; never NumPy's words alone.
+
+    A brief one says where, and that shapes don't fit; it is the same for all cases.
+    """
     what, half = error.what, student.last
     if not_yet(error):
         return f"{half}: {NOT_WRITTEN}"
@@ -263,12 +267,13 @@ def sentence(error, student, name, case):
         asked = ": is its `return` missing?" if what["text"] == "returns nothing" else ""
         return f"{half} {what['text']}{asked}"
     inside = f", in {what['function']}" if what["function"] not in ("", "<module>") else ""
-    start = f"{student.source.where(what['label'], what['line'])}{inside}: " if what["line"] else ""
+    start = f"{student.source.where(what['label'], what['line'], brief)}{inside}: " if what["line"] else ""
     said = f"{what['kind']}: {what['text'].partition(chr(10))[0]}"
     if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
-        return f"{what['text']}: write {name}_{half}({_call(half, case)}); {described.agreed(case)}"
+        agreed = "" if brief else f"; {described.agreed(case)}"
+        return f"{what['text']}: write {name}_{half}({_call(half, case)}){agreed}"
     if re.search(r"shape|dimension|broadcast|mismatch|axis|axes|subscript|size|unpack|index", said, re.IGNORECASE):
-        return f"{start}the shapes don't fit: {described.agreed(case)} (NumPy says {said})"
+        return f"{start}the shapes don't fit" + ("" if brief else f": {described.agreed(case)} (NumPy says {said})")
     return f"{start}{said}"
 
 
@@ -387,7 +392,7 @@ def alone(source):
 
 def blocks_in(student):
     """The blocks that the file defines, and notes on names that no block has."""
-    known, found, notes = cases.op_names(), [], []
+    known, found, notes = [*cases.op_names(), *sheets.variants_in(student.source.text)], [], []
     of_sheet = sheets.blocks_of(sheets.named_in(student.source.text))
     for name in student.functions:
         block, _, half = name.rpartition("_")
@@ -403,7 +408,7 @@ def blocks_in(student):
 
 def _only_given(student, block):
     """Whether the file holds our own forward alone: a stub gives it as a part of another block."""
-    if f"{block}_backward" in student.functions:
+    if f"{block}_backward" in student.functions or block not in cases.op_names():
         return False
     own = student.source.function(f"{block}_forward")
     ours = ast.parse(inspect.getsource(cases.of(block)[0].op.forward)).body[0]

@@ -54,11 +54,11 @@ class Source:
             found |= {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
         return found
 
-    def where(self, label, line):
+    def where(self, label, line, brief=False):
         """A place in the file, as the student would look for it."""
-        if not line:
-            return str(self.path)
-        return f"{self.path}, {label.strip('[]')}, line {line}" if self.notebook else f"{self.path}, line {line}"
+        path = self.path.name if brief else self.path
+        cell = f", {label.strip('[]')}" if self.notebook else ""
+        return f"{path}{cell}, line {line}" if line else str(path)
 
 
 def _parsed(text):
