@@ -99,7 +99,7 @@ def _package(commands):
     package = commands.add_parser("package", help="an assignment for Gradescope, Otter, nbgrader or GitHub Classroom")
     package.add_argument("kind", choices=("gradescope", "otter", "nbgrader", "classroom"))
     package.add_argument("--sheet", required=True, help="a deck (csc321), a sheet.json or a block")
-    package.add_argument("--secret-file", help="mark with hidden inputs (Gradescope, Otter, nbgrader)")
+    package.add_argument("--secret-file", help="mark with hidden inputs (Gradescope)")
     package.add_argument("--out", required=True, help="autograder.zip, a folder for notebooks, or autograding.json")
     package.set_defaults(run=_run_package)
 

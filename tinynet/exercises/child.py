@@ -337,7 +337,7 @@ def describe(error):
     text = ""
     with contextlib.suppress(Exception):
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-    kind = next((k.__name__ for k in (NotImplementedError, Form) if isinstance(error, k)), type(error).__name__)
+    kind = next((k.__name__ for k in (NotImplementedError, Form, MemoryError) if isinstance(error, k)), type(error).__name__)
     return dict(kind=kind[:60], text=str(text)[:300], label=label, line=line, function=function)
 
 

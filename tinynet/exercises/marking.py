@@ -87,9 +87,13 @@ class Draw(NamedTuple):
 
 
 def variations(case):
-    """[(sizes, scale), ...] of one case: different sizes twice, random ones, every axis of size 1, scores of 1000."""
-    distinct = cases.distinct(case)
-    return [(distinct, 1), (distinct, 1), ({}, 1), (dict.fromkeys(case.letters, 1), 1), (distinct, LARGER)]
+    """[(sizes, scale, extra?), ...] of one case.
+
+    Different sizes twice, random ones; and, as extras that count only where these are right, every axis of size 1
+    (where many a gradient is 0) and scores of 1000 (where exp may overflow).
+    """
+    distinct, ones = cases.distinct(case), dict.fromkeys(case.letters, 1)
+    return [(distinct, 1, False), (distinct, 1, False), ({}, 1, False), (ones, 1, True), (distinct, LARGER, True)]
 
 
 def large_sizes(case):
@@ -128,6 +132,12 @@ def _same(theirs, right, scale=1):
     if not _shaped(theirs, right):
         return False
     return bool(np.isfinite(theirs).all()) if scale > 1 else close(theirs, right)
+
+
+def _add(found, key, right, extra=False):
+    """Note whether one draw is right; an extra counts only where the draws before it are right."""
+    earlier = found.setdefault(key, [])
+    earlier.append(right and (not extra or all(earlier)))
 
 
 def _identical(a, b):
@@ -234,19 +244,19 @@ class Marking:
     def _case(self, case):
         """All draws of one case: y, shapes, values and odd layouts."""
         found, inexact, raised = {}, [], ""
-        draws = [(self._draw(case, k, *v), v[1]) for k, v in enumerate(variations(case))]
-        draws = [(draw, scale) for draw, scale in draws if draw]
-        for draw, scale in draws:
+        draws = [(self._draw(case, k, *v[:2]), *v[1:]) for k, v in enumerate(variations(case))]
+        draws = [draw for draw in draws if draw[0]]
+        for draw, scale, extra in draws:
             try:
                 y, token = self.forward(*draw.arrays, **draw.settings)
-                found.setdefault((case.name, "y", VALUE), []).append(_same(y, draw.y, scale))
+                _add(found, (case.name, "y", VALUE), _same(y, draw.y, scale), extra)
                 if "backward" not in self.there:
                     continue
                 answer = _padded(self.backward(draw.dy, token), draw.grads)
                 self.numeric = self.numeric or numerical(self.name, self.worker.student)
                 for i, right in self._pairs(case, draw):
-                    found.setdefault((case.name, self._gradient(i), SHAPE), []).append(_shaped(answer[i], right))
-                    found.setdefault((case.name, self._gradient(i), VALUE), []).append(_same(answer[i], right, scale))
+                    _add(found, (case.name, self._gradient(i), SHAPE), _shaped(answer[i], right))
+                    _add(found, (case.name, self._gradient(i), VALUE), _same(answer[i], right, scale), extra)
                     inexact += [_error(answer[i], right)] if scale == 1 else []
                 if draw is draws[0][0]:
                     self._layouts(case, token, draw, found)
@@ -265,7 +275,7 @@ class Marking:
         for dy in layouts(draw.dy):
             answer = _padded(self.backward(dy, token), draw.grads)
             for i, right in self._pairs(case, draw):
-                found.setdefault((case.name, self._gradient(i), LAYOUT), []).append(_same(answer[i], right))
+                _add(found, (case.name, self._gradient(i), LAYOUT), _same(answer[i], right))
 
     def _settle(self, case, found, draws, raised):
         """Scores of this case: the share of its draws that are right."""

@@ -26,31 +26,35 @@ def points(name, of, cells=None):
 
     cells  texts of code cells; those that this kernel has run if None
     """
-    rows = _rows(name, cells)
+    rows, report = _graded(name, cells)
+    print(report)
     earned, most = (sum(float(row[key]) for row in rows) for key in ("points", "of"))
     return round(of * earned / most, 4)
 
 
 def require(name, part, cells=None):
     """Raises AssertionError, with what is wrong, unless this part ("y", "dx" ...) is right in all cases."""
-    wrong = [row for row in _rows(name, cells) if row["part"] == part and float(row["points"]) < float(row["of"]) - 1e-3]
+    rows = [row for row in _graded(name, cells)[0] if row["part"] == part]
+    wrong = [row for row in rows if float(row["points"]) < float(row["of"]) - 1e-3]
     if wrong:
         raise AssertionError("\n".join(f"{row['part']} ({row['what']}, case {row['case']}): {row['message']}"
                                        for row in wrong))
 
 
-def _rows(name, cells):
-    """The grader's table of this exercise."""
+def _graded(name, cells):
+    """The grader's table of this exercise, and its report."""
     cells = _run_so_far() if cells is None else cells
     secret = ["--secret-file", os.environ[SECRET]] if SECRET in os.environ else []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "answer.ipynb")
-        path.write_text(json.dumps(dict(cells=[dict(cell_type="code", source=text) for text in cells])), encoding="utf-8")
+        notebook = dict(cells=[dict(cell_type="code", source=text) for text in cells])
+        path.write_text(json.dumps(notebook), encoding="utf-8")
         run = subprocess.run([sys.executable, "-m", "tinynet", "grade", str(path), "--sheet", name, "--out", folder,
                               *secret], capture_output=True, text=True)
-        print(run.stdout.partition("\nwrote ")[0] or run.stderr)
+        if run.returncode:
+            raise RuntimeError(run.stdout + run.stderr)
         with open(Path(folder, "parts.csv"), newline="", encoding="utf-8") as table:
-            return list(csv.DictReader(table))
+            return list(csv.DictReader(table)), run.stdout.partition("\nwrote ")[0]
 
 
 def _run_so_far():

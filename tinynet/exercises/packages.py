@@ -4,6 +4,8 @@
     otter        a folder with NAME.ipynb for `otter assign NAME.ipynb dist`
     nbgrader     a course folder for `nbgrader generate_assignment NAME`
     classroom    a folder with .github/classroom/autograding.json and a workflow: for practice, students can edit both
+
+Gradescope's zip holds the secret; for Otter and nbgrader the grader's machine names it in TINYNET_SECRET_FILE.
 """
 
 import json
@@ -112,8 +114,8 @@ def _functions(exercise):
 def _answer(exercise, before, after):
     """The stub's functions, each body between two marks."""
     imports, functions = stubs.pieces(exercise)
-    marked = [f.replace("    raise NotImplementedError", f"{before}    raise NotImplementedError{after}") for f in functions]
-    return "\n\n\n".join([imports, *marked])
+    empty = "    raise NotImplementedError"
+    return "\n\n\n".join([imports, *(f.replace(empty, f"{before}{empty}{after}") for f in functions)])
 
 
 def _looked_at(exercise):
@@ -124,25 +126,27 @@ def _looked_at(exercise):
     return ["y"] * (exercise.parts != "backward") + (gradients if exercise.parts != "forward" else [])
 
 
-def otter(sheet, out, secret=None):
+def otter(sheet, out, _secret=None):
     """Write out/NAME.ipynb, the source of an Otter assignment; a test for y and for each gradient."""
     cells = [_cell("raw", f"# ASSIGNMENT CONFIG\nname: {sheet.name}\ninit_cell: true\nexport_cell: false\n"
                           "solutions_pdf: false\nrun_tests: false\nenvironment: false\nrequirements:\n"
                           f"  - {REQUIRES}\ngenerate:\n  show_stdout: false\n")]
     for e in _without_variants(sheet):
         looked_at = _looked_at(e)
-        cells += [_cell("raw", f"# BEGIN QUESTION\nname: {e.name}\npoints: {e.points:g}\n"), _cell("markdown", _intro(e)),
+        cells += [_cell("raw", f"# BEGIN QUESTION\nname: {e.name}\npoints: {e.points:g}\n"),
+                  _cell("markdown", _intro(e)),
                   _cell("raw", "# BEGIN SOLUTION"), _cell("code", _answer(e, "", "  # SOLUTION")),
                   _cell("raw", "# END SOLUTION"), _cell("raw", "# BEGIN TESTS")]
         for part in looked_at:
-            cells.append(_cell("code", f'""" # BEGIN TEST CONFIG\npoints: {e.points / len(looked_at):g}\n'
-                                       '""" # END TEST CONFIG\n'
-                                       f'from tinynet.exercises.notebook import require; require("{e.name}", "{part}")'))
+            share = e.points / len(looked_at)
+            cells.append(_cell("code", f'""" # BEGIN TEST CONFIG\npoints: {share:g}\n""" # END TEST CONFIG\n'
+                                       "from tinynet.exercises.notebook import require\n"
+                                       f'require("{e.name}", "{part}")'))
         cells += [_cell("raw", "# END TESTS"), _cell("raw", "# END QUESTION")]
     return _notebook(out / f"{sheet.name}.ipynb", cells)
 
 
-def nbgrader(sheet, out, secret=None):
+def nbgrader(sheet, out, _secret=None):
     """Write out/nbgrader_config.py and out/source/NAME/NAME.ipynb; a test cell's last line gives its points."""
     cells = []
     for e in _without_variants(sheet):
@@ -155,7 +159,8 @@ def nbgrader(sheet, out, secret=None):
                         nbgrader=test)]
     out.mkdir(parents=True, exist_ok=True)
     (out / "nbgrader_config.py").write_text(
-        "c = get_config()\nc.CourseDirectory.course_id = 'tinynet'\nc.ExecutePreprocessor.timeout = 120\n", encoding="utf-8")
+        "c = get_config()\nc.CourseDirectory.course_id = 'tinynet'\nc.ExecutePreprocessor.timeout = 120\n",
+        encoding="utf-8")
     return _notebook(out / "source" / sheet.name / f"{sheet.name}.ipynb", cells)
 
 
@@ -175,7 +180,7 @@ jobs:
 """
 
 
-def classroom(sheet, out, secret=None):
+def classroom(sheet, out, _secret=None):
     """Write .github/classroom/autograding.json and .github/workflows/classroom.yml: exit code 0 earns the points."""
     setup = f"pip install '{REQUIRES}'"
     tests = [dict(name=e.function, setup=setup, run=f"python -m tinynet check {number}_{e.function}.py", input="",

@@ -269,6 +269,8 @@ def sentence(error, student, name, case, brief=False):
     inside = f", in {what['function']}" if what["function"] not in ("", "<module>") else ""
     start = f"{student.source.where(what['label'], what['line'], brief)}{inside}: " if what["line"] else ""
     said = f"{what['kind']}: {what['text'].partition(chr(10))[0]}"
+    if what["kind"] == "MemoryError":
+        return f"{start}MemoryError: it asks for more memory than it may have"
     if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
         agreed = "" if brief else f"; {described.agreed(case)}"
         return f"{what['text']}: write {name}_{half}({_call(half, case)}){agreed}"

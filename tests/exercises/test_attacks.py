@@ -1,0 +1,88 @@
+"""What hostile submissions get: the points that they deserve, one sentence, and nothing else."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tinynet.exercises import results, sheets
+from tinynet.exercises.grader import grade
+from tinynet.exercises.sandbox import Limits
+from tinynet.exercises.submission import Submission
+
+from .attacks import BREAK, FAKE, REACH, source
+
+SHEET = sheets.Sheet("softmax", "softmax", [sheets.exercise("softmax")])
+LIMITS = Limits(call=0.5, load=1.5, all=5.0, cpu=5, memory=700)
+locked = pytest.mark.skipif(sys.platform != "linux", reason="only Linux locks everything")
+
+
+def graded(tmp_path, text):
+    """(Result, its report) of one submission."""
+    path = tmp_path / "hostile.py"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = grade(Submission(path), SHEET, hints=2, limits=LIMITS)
+    return result, results.report(result)
+
+
+@pytest.fixture(scope="module")
+def deserved(tmp_path_factory):
+    """The points for a right forward beside a wrong backward."""
+    result, _ = graded(tmp_path_factory.mktemp("wrong"), source())
+    assert 1.5 < result.points < 2.5
+    return result.points
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left():
+    """No file, no process and no change of the working folder comes out of a submission."""
+    folders = [Path("."), Path("/dev/shm"), Path("/tmp")]
+    before = {folder: _names(folder) for folder in folders if folder.exists()}
+    yield
+    for folder, names in before.items():
+        assert not {n for n in _names(folder) - names if "tinynet" in n or "pwned" in n or "note" in n}
+    assert _children() == []
+
+
+def _names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def _children():
+    """Processes that this one has started and that still run."""
+    found = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+    return [pid for pid in found if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@locked
+@pytest.mark.parametrize("name", FAKE)
+def test_fakes_earn_nothing(tmp_path, deserved, name):
+    text, said = FAKE[name]
+    result, report = graded(tmp_path, text)
+    assert result.points <= deserved + 1e-9, report
+    assert said in report
+    assert result.not_locked == []
+
+
+@locked
+@pytest.mark.parametrize("name", REACH)
+def test_nothing_can_be_reached(tmp_path, deserved, name):
+    result, report = graded(tmp_path, REACH[name])
+    assert result.points <= deserved + 1e-9, report
+
+
+@locked
+@pytest.mark.parametrize("name", BREAK)
+def test_what_breaks_things_costs_its_own_points(tmp_path, deserved, name):
+    text, said = BREAK[name]
+    began = time.monotonic()
+    result, report = graded(tmp_path, text)
+    assert time.monotonic() - began < LIMITS.all + 4
+    assert result.points <= deserved + 1e-9, report
+    assert said in report or name == "slow in each call"
+
+
+def test_a_right_submission_gets_all_points_in_the_same_limits(tmp_path):
+    result, report = graded(tmp_path, source("", "return right(dy, y, axis)"))
+    assert result.points == pytest.approx(result.of), report
