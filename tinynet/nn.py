@@ -22,10 +22,23 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=True)
 
 
+class Buffer(Tensor):
+    """State that isn't learnt, e.g. a running mean: named, saved and cast like a parameter, without a gradient.
+
+    Change it by giving it another array: `self.mean.data = 0.9 * self.mean.data + 0.1 * x.mean(axis=0)`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data):
+        super().__init__(data)
+
+
 class Module:
-    """A function with parameters.  A subclass sets parameters and modules as attributes
+    """A function with parameters.  A subclass sets parameters, buffers and modules as attributes
     (or lists and dictionaries of them) in `__init__` and writes `forward(*inputs)`.
 
+    An attribute that is a NumPy array counts as state, like a Buffer.
     `training` tells layers such as dropout which of their two faces to show.
     """
 
@@ -37,21 +50,37 @@ class Module:
     def forward(self, *inputs):
         raise TypeError(f"{type(self).__name__} has no forward; define forward(self, *inputs)")
 
-    def named_modules(self, prefix=""):
-        """(name, module) for this module (name "") and all below, in order of definition."""
-        yield prefix, self
-        for name, child in self._children():
-            if isinstance(child, Module):
-                yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+    def _places(self):
+        """(name, holder, key, thing) of all that stands in the attributes and in their lists and dictionaries."""
+        for name, value in vars(self).items():
+            yield from _places(name, vars(self), name, value)
+
+    def _all(self, kinds):
+        """(name, holder, key, thing) of these kinds in this module and all below, each thing once."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, holder, key, thing in module._places():
+                constant = isinstance(thing, np.ndarray) and isinstance(holder, tuple)     # a tuple can't be refilled
+                if isinstance(thing, kinds) and not constant and id(thing) not in seen:
+                    seen.add(id(thing))
+                    yield (f"{prefix}.{name}" if prefix else name), holder, key, thing
+
+    def named_modules(self):
+        """(name, module) for this module (name "") and all below, each once, in order of definition."""
+        seen, waiting = set(), [("", self)]
+        while waiting:
+            prefix, module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield prefix, module
+            below = [(f"{prefix}.{name}" if prefix else name, thing) for name, _, _, thing in module._places()
+                     if isinstance(thing, Module)]
+            waiting += reversed(below)
 
     def named_parameters(self):
         """(name, Parameter), each parameter once, in order of definition."""
-        seen = set()
-        for prefix, module in self.named_modules():
-            for name, child in module._children():
-                if isinstance(child, Parameter) and id(child) not in seen:
-                    seen.add(id(child))
-                    yield (f"{prefix}.{name}" if prefix else name), child
+        return ((name, thing) for name, _, _, thing in self._all(Parameter))
 
     def parameters(self):
         """All parameters, as a list."""
@@ -59,14 +88,7 @@ class Module:
 
     def named_rngs(self):
         """(name, np.random.Generator) of every module that draws at random, e.g. dropout's."""
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, np.random.Generator):
-                    yield (f"{prefix}.{name}" if prefix else name), value
-
-    def _children(self):
-        for name, value in vars(self).items():
-            yield from _parts(name, value)
+        return ((name, thing) for name, _, _, thing in self._all(np.random.Generator))
 
     def zero_grad(self):
         """Forget all gradients."""
@@ -84,40 +106,69 @@ class Module:
         return self.train(False)
 
     def astype(self, dtype):
-        """Turn all parameters into `dtype`, e.g. np.float64 for a gradient check; returns self."""
-        for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+        """Turn all parameters and floating state into `dtype`, e.g. np.float64 for a gradient check; returns self."""
+        for _, holder, key, thing in self._all(_STATE):
+            if thing.dtype.kind == "f":
+                _set(holder, key, thing, thing.data.astype(dtype) if isinstance(thing, Tensor) else thing.astype(dtype))
         return self
 
     def state_dict(self):
-        """Copies of all parameters' arrays by name."""
-        return {name: p.data.copy() for name, p in self.named_parameters()}
+        """Copies of the arrays of all parameters, then of all other state, by name."""
+        found = {name: np.array(thing) for name, _, _, thing in self._all(_STATE)}
+        learnt = {name for name, _ in self.named_parameters()}
+        return {name: found[name] for name in sorted(found, key=lambda name: name not in learnt)}
 
     def load_state_dict(self, state):
-        """Fill the parameters from arrays by name.
+        """Fill the parameters and the other state from arrays by name.
 
         Raises KeyError when names are missing or unknown and ValueError when a shape differs;
         nothing is changed then.
         """
-        own = dict(self.named_parameters())
+        own = {name: (holder, key, thing) for name, holder, key, thing in self._all(_STATE)}
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
             raise KeyError(f"{type(self).__name__}: the state lacks {missing} and has unknown {unknown}")
-        for name, parameter in own.items():
-            if parameter.shape != np.shape(state[name]):
-                raise ValueError(f"{type(self).__name__}: {name} has shape {parameter.shape} here "
+        for name, (_, _, thing) in own.items():
+            if thing.shape != np.shape(state[name]):
+                raise ValueError(f"{type(self).__name__}: {name} has shape {thing.shape} here "
                                  f"and {np.shape(state[name])} in the state; build the same model first")
-        for name, parameter in own.items():
-            parameter.data = np.array(state[name], parameter.dtype)
+        for name, (holder, key, thing) in own.items():
+            _set(holder, key, thing, np.array(state[name], thing.dtype))
+
+    def __repr__(self):
+        """The tree of layers, each with the shapes of its own parameters, and how many numbers they hold."""
+        lines = [f"{_line(self)}: {sum(p.size for p in self.parameters()):,} parameters"]
+        for name, module in self.named_modules():
+            if name:
+                depth = name.count(".") + 1
+                lines.append(f"{'  ' * depth}{name.rpartition('.')[2]}  {_line(module)}")
+        return "\n".join(lines)
 
 
-def _parts(name, value):
-    """(name, module or parameter) in an attribute: itself, or those in its lists, tuples and dictionaries."""
-    if isinstance(value, (Module, Parameter)):
-        yield name, value
-    elif isinstance(value, (list, tuple, dict)):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _parts(f"{name}.{key}", part)
+_STATE = (Parameter, Buffer, np.ndarray)
+
+
+def _line(module):
+    """The module's type, and the shapes of the parameters that it holds itself."""
+    own = [f"{name} {thing.shape}" for name, _, _, thing in module._places() if isinstance(thing, Parameter)]
+    return f"{type(module).__name__}({', '.join(own)})"
+
+
+def _places(name, holder, key, value):
+    """(name, holder, key, thing): what an attribute holds, itself or in its lists, tuples and dictionaries."""
+    if isinstance(value, (list, tuple, dict)):
+        for k, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _places(f"{name}.{k}", value, k, part)
+    else:
+        yield name, holder, key, value
+
+
+def _set(holder, key, thing, array):
+    """Put another array in the place of the one that `thing` is or holds."""
+    if isinstance(thing, Tensor):
+        thing.data, thing.grad = array, None if array.dtype != thing.dtype else thing.grad
+    else:
+        holder[key] = array
 
 
 class Sequential(Module):
@@ -126,8 +177,9 @@ class Sequential(Module):
     def __init__(self, *layers):
         self.layers = list(layers)
 
-    def _children(self):
-        return ((str(i), layer) for i, layer in enumerate(self.layers) if isinstance(layer, Module))
+    def _places(self):
+        for i, layer in enumerate(self.layers):
+            yield str(i), self.layers, i, layer
 
     def __getitem__(self, i):
         return self.layers[i]

@@ -46,6 +46,9 @@ def frame(tree):
     header = json.dumps(tree).encode()
     return struct.pack("<II", len(header), 0) + header
 """
+COMMAND = """
+class P:
+    def __reduce__(self): return (os.system, ('touch pwned',))"""
 
 # name: (source, words that the report must hold)
 FAKE = {
@@ -56,23 +59,28 @@ FAKE = {
     "sys.exit in forward": (source("", WRONG, "sys.exit(0)"), "SystemExit"),
     "KeyboardInterrupt": (source("", "raise KeyboardInterrupt"), "KeyboardInterrupt"),
     "atexit": (source("import atexit\natexit.register(lambda: os._exit(0))"), "wrong"),
-    "a stdout that says right": (source("class S:\n    def write(self, t): return len(t)\n    flush = fileno = lambda s: 0\n"
-                                        "sys.stdout = sys.stderr = S()"), "wrong"),
+    "a stdout that says right": (source("""
+        class Says:
+            def write(self, text): return len(text)
+            flush = fileno = lambda self: 0
+        sys.stdout = sys.stderr = Says()"""), "wrong"),
     "a thread that exits": (source("import threading\ntry: threading.Thread(target=lambda: os._exit(0)).start()\n"
                                    "except RuntimeError: pass"), "wrong"),
     "a timer that exits": (source("import signal\nsignal.signal(signal.SIGALRM, lambda *a: os._exit(0))\n"
                                   "signal.setitimer(signal.ITIMER_REAL, 0.01)", "time.sleep(0.2); " + WRONG),
                            "the process ended"),
-    "patches the checker": (source("for m in list(sys.modules.values()):\n"
-                                   "    for n in ('gradcheck', 'close', 'grade', 'pack', 'unpack'):\n"
-                                   "        if hasattr(m, n) and m.__name__ != 'numpy': setattr(m, n, lambda *a, **k: True)"),
-                            "the process ended"),
+    "patches the checker": (source("""
+        for m in list(sys.modules.values()):
+            for n in ('gradcheck', 'close', 'grade', 'pack', 'unpack'):
+                if hasattr(m, n): setattr(m, n, lambda *a, **k: True)"""), "the process ended"),
     "patches NumPy": (source("np.abs = np.absolute = lambda a, *r, **k: np.zeros(np.shape(a))\n"
                              "np.array_equal = np.allclose = np.isfinite = lambda *a, **k: True"), "wrong"),
     "imports our backward": (source("from tinynet.blocks.units.softmax import softmax_backward as ours",
                                     "return ours(dy, (y, axis))"), "is tinynet's own code"),
-    "imports our backward in pieces": (reach("import importlib\nm = importlib.import_module('tiny' + 'net.blocks.units.'"
-                                             " + 'softmax')\nassert callable(m.softmax_backward(dy, (y, axis)))"), "wrong"),
+    "imports our backward in pieces": (reach("""
+        import importlib
+        m = importlib.import_module('tiny' + 'net.blocks.units.' + 'softmax')
+        m.softmax_backward(dy, (y, axis))"""), "wrong"),
     "is nothing but our backward": ("from tinynet.blocks.units.softmax import softmax_backward, softmax_forward\n",
                                     "is tinynet's own code"),
     "our backward from sys.modules": (reach("m = next(m for n, m in sys.modules.items() if 'blocks' in n)\n"
@@ -87,18 +95,20 @@ FAKE = {
                 continue
             break
         assert f"""), "wrong"),
-    "our backward from gc": (reach("import gc\nassert any(getattr(o, '__name__', '') == 'softmax_backward' and "
-                                   "'blocks' in str(getattr(o, '__module__', '')) for o in gc.get_objects())"), "wrong"),
+    "our backward from gc": (reach("""
+        import gc
+        assert any(getattr(o, '__name__', '') == 'softmax_backward' and 'blocks' in str(getattr(o, '__module__', ''))
+                   for o in gc.get_objects())"""), "wrong"),
     "the right gradient from gc": (reach("""
         import gc
         want = right(dy, y, axis)
         assert any(isinstance(o, np.ndarray) and o.shape == want.shape and o is not want and np.allclose(o, want)
                    for o in gc.get_objects())"""), "wrong"),
-    "reads our source": (reach("assert any(os.path.exists(p) and open(p).read() for d in sys.path + [os.path.dirname("
-                               "sys.argv[0])] for p in (d + '/../blocks/units/softmax.py', d + '/tinynet/ops.py'))"), "wrong"),
-    "an array whose arithmetic is 0": (source("class Z(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return 0.0\n"
-                                              "    __sub__ = __rsub__ = lambda s, o: 0.0",
-                                              "return (dy * y).view(Z)"), "wrong"),
+    "reads our source": (reach("open(os.path.dirname(sys.argv[0]) + '/../blocks/units/softmax.py').read()"), "wrong"),
+    "an array whose arithmetic is 0": (source("""
+        class Zero(np.ndarray):
+            def __array_ufunc__(self, *a, **k): return 0.0
+            __sub__ = __rsub__ = lambda self, other: 0.0""", "return (dy * y).view(Zero)"), "wrong"),
     "writes into dy": (source("", "dy[...] = 0; return np.zeros_like(y)"), "wrong"),
     "writes into x and y": (source("", "x[...] = 0; y[...] = 0; return np.zeros_like(y)"), "wrong"),
     "central differences": (source("", """
@@ -135,10 +145,8 @@ for fd in range(3, 32):
     for n in range(50):
         try: os.write(fd, frame([n, 'ok', ['t']]))
         except OSError: pass"""), "sent"),
-    "returns an object that unpickles into a command": (
-        source("class P:\n    def __reduce__(self): return (os.system, ('touch pwned',))", "return P()"), "returns a P"),
-    "returns an array of objects": (source("class P:\n    def __reduce__(self): return (os.system, ('touch pwned',))",
-                                           "return np.array([P()], dtype=object)"), "returns a ndarray"),
+    "returns an object that unpickles into a command": (source(COMMAND, "return P()"), "returns a P"),
+    "returns an array of objects": (source(COMMAND, "return np.array([P()], dtype=object)"), "returns a ndarray"),
     "a deep frame": (source("import struct\nf = b'[' * 60000\n"
                             "for fd in range(3, 32):\n    try: os.write(fd, struct.pack('<II', len(f), 0) + f)\n"
                             "    except OSError: pass"), "sent"),
@@ -172,7 +180,11 @@ REACH = {
     "becomes another program": reach("os.execv('/bin/true', ['true'])"),
     "raises its own limits": reach("resource.setrlimit(resource.RLIMIT_CPU, (10000, 10000))", "import resource"),
     "becomes root again": reach("os.setuid(0)"),
-    "leaves a survivor": reach("if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(60)\n    os._exit(0)"),
+    "leaves a survivor": reach("""
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0: time.sleep(60)
+            os._exit(0)"""),
     "reads stdin": reach("assert sys.stdin.read()"),
     "changes its priority": reach("os.nice(-5)"),
     "deletes the folder": reach("import shutil; shutil.rmtree('.')\nassert not os.path.exists('.')"),

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from tinynet.cases.registry import CASES, Case, distinct, draw, of, op_names
+from tinynet.cases.registry import CASES, Case, distinct, draw, of, op_names, possible
 
 for _topic in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_topic.name}")
 
-__all__ = ["CASES", "Case", "distinct", "draw", "of", "op_names"]
+__all__ = ["CASES", "Case", "distinct", "draw", "of", "op_names", "possible"]

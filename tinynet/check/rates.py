@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import cases
-from tinynet.cases import distinct
 from tinynet.check.gradient import gradcheck
 
 MUTANTS = Path(__file__).resolve().parents[2] / "tests" / "mutants"
@@ -31,7 +30,7 @@ def load_mutants(folder=MUTANTS):
 def judge(mutant, seed=0):
     """The report on a mutant, on inputs whose axes all have different sizes."""
     case = cases.CASES[mutant.case]
-    op, arrays, settings = cases.draw(case, np.random.default_rng(seed), **distinct(case))
+    op, arrays, settings = cases.draw(case, np.random.default_rng(seed), **cases.distinct(case))
     return gradcheck(op.forward, mutant.backward, *arrays, **settings)
 
 

@@ -337,7 +337,8 @@ def describe(error):
     text = ""
     with contextlib.suppress(Exception):
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-    kind = next((k.__name__ for k in (NotImplementedError, Form, MemoryError) if isinstance(error, k)), type(error).__name__)
+    known = [k for k in (NotImplementedError, Form, MemoryError) if isinstance(error, k)]
+    kind = (known or [type(error)])[0].__name__
     return dict(kind=kind[:60], text=str(text)[:300], label=label, line=line, function=function)
 
 
