@@ -339,7 +339,8 @@ def describe(error):
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     known = [k for k in (NotImplementedError, Form, MemoryError) if isinstance(error, k)]
     kind = (known or [type(error)])[0].__name__
-    return dict(kind=kind[:60], text=str(text)[:300], label=label, line=line, function=function)
+    like = next((k.__name__ for k in (ValueError, AssertionError) if isinstance(error, k)), "")
+    return dict(kind=kind[:60], like=like, text=str(text)[:300], label=label, line=line, function=function)
 
 
 def main():

@@ -67,10 +67,13 @@ def equation_of_gradient(op, name):
 
 # %% Arrays
 def names(op, count=None):
-    """The names of the op's arrays, as its forward calls them; the first `count`."""
-    parameters = [p.name for p in inspect.signature(op.forward).parameters.values()
-                  if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return parameters if count is None else parameters[:count]
+    """The names of the op's arrays, as its forward calls them; `count` of them, `arrays[0]` ... where it takes any."""
+    parameters = list(inspect.signature(op.forward).parameters.values())
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    if rest:
+        known += [f"{rest}[{i}]" for i in range(8)]
+    return known if count is None else known[:count]
 
 
 @cache
@@ -78,10 +81,9 @@ def letters(case):
     """The axis letters of each array of a case, e.g. ("N D", "C D", "C"), found out with sizes that tell them apart."""
     for order in permutations(PRIMES[:max(len(case.letters), 1)]):
         sizes = dict(zip(case.letters, order, strict=False))
-        try:
-            _, arrays, _ = cases.draw(case, np.random.default_rng(0), **sizes)
-        except Exception:               # a case may ask for K <= H
+        if not case.allows(sizes):      # a case may ask for K <= H
             continue
+        _, arrays, _ = cases.draw(case, np.random.default_rng(0), **sizes)
         return tuple("" if a is None else " ".join(_letter(n, sizes) for n in a.shape) for a in arrays)
     _, arrays, _ = cases.draw(case, np.random.default_rng(0))
     return tuple("" if a is None else " ".join(map(str, a.shape)) for a in arrays)

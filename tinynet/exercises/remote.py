@@ -37,7 +37,7 @@ class Student:
     """
 
     def __init__(self, source, limits, given=None, ends=None):
-        self.source = source
+        self.source, self.given = source, given or {}
         files = dict(source.neighbours)
         self.sandbox = Sandbox(files, limits, ends)
         self.tokens, self.ids, self.dropped, self.calls = itertools.count(), itertools.count(1), [], 0

@@ -61,6 +61,20 @@ class Raised(Exception):
         super().__init__(f"{self.what['kind']}: {self.what['text']}")
 
 
+class RaisedValueError(Raised, ValueError):
+    """A forward may refuse what it is given: the checker looks for ValueError and AssertionError."""
+
+
+class RaisedAssertionError(Raised, AssertionError):
+    """The same for an assert."""
+
+
+def raised(what):
+    """The exception that stands for the student's."""
+    kinds = dict(ValueError=RaisedValueError, AssertionError=RaisedAssertionError)
+    return kinds.get(what.get("like"), Raised)(what)
+
+
 class Sandbox:
     """One locked-in process for one student's files, {name: bytes}."""
 
@@ -135,7 +149,7 @@ class Sandbox:
             raise
         if state == "ok":
             return value
-        raise Raised(value)
+        raise value
 
     def _answer(self, number, seconds):
         try:
@@ -148,7 +162,7 @@ class Sandbox:
             theirs, state, value = frames.unpack(frame)
             if type(theirs) is not int or theirs != number or state not in ("ok", "error"):
                 raise ValueError("an answer to no question")
-            return state, Raised(value).what if state == "error" else value
+            return state, raised(value) if state == "error" else value
         except Exception:                       # hostile bytes may raise anything
             raise Gone("it sent something that is no answer") from None
 

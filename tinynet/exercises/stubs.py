@@ -20,6 +20,10 @@ from tinynet.graph import Graph
 EXAMPLES = 3
 
 
+class NotAlone(ValueError):
+    """A function that can't be copied into a file of its own; the message says why."""
+
+
 # %% A function with all that it needs
 class _Collector:
     """The source of functions and of all that they use: top-level names of tinynet's modules are copied, imports of
@@ -36,8 +40,8 @@ class _Collector:
         elif isinstance(node, ast.Assign) and _calls(node.value, "Op"):
             self._op(module, name, node.value.args[0].id)
         elif node is not None and self.owner.setdefault(name, module) is not module:
-            raise ValueError(f"two helpers are named {name}: in {self.owner[name].__name__} and in {module.__name__}; "
-                             "give one of them a name of its own")
+            raise NotAlone(f"two helpers are named {name}: in {self.owner[name].__name__} and in {module.__name__}; "
+                           "give one of them a name of its own")
         elif node is not None and name not in self.started:
             self.started.add(name)
             for used in sorted(_names_in(node) - {name}):
@@ -55,7 +59,9 @@ class _Collector:
         shown = alias.name if not alias.asname else f"{alias.name} as {alias.asname}"
         if isinstance(node, ast.Import):
             self.imports[name] = f"import {shown}"
-        elif node.module.startswith("tinynet") and node.module.partition(".")[2] not in LENT:
+        elif node.module == "tinynet":
+            raise NotAlone(f"{name} is a whole module of tinynet; import what is needed of it by name")
+        elif node.module.startswith("tinynet.") and node.module.partition(".")[2] not in LENT:
             self.add(sys.modules[node.module], alias.name)
         else:
             self.imports[name] = f"from {node.module} import {shown}"
@@ -98,10 +104,11 @@ def _text(module, node):
     return "\n".join(lines[first - 1:node.end_lineno])
 
 
-def collected(function):
-    """(imports, [definitions]) of a function and of all that it uses."""
+def collected(*functions):
+    """(imports, [definitions]) of functions and of all that they use."""
     collector = _Collector()
-    collector.add(inspect.getmodule(function), function.__name__)
+    for function in functions:
+        collector.add(inspect.getmodule(function), function.__name__)
     return collector.text()
 
 
