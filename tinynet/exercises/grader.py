@@ -160,7 +160,7 @@ def _hint(worker, marking, lost, hints):
     """What kind of mistake it is, found on the fixed inputs of practice; and the equation of what is wrong."""
     lines = [marking.numeric] if marking.numeric else []
     if not lines and not worker.doomed and not worker.student.sandbox.why_gone:
-        verdict = Block(worker.student, marking.name, only=marking.only).verdict()
+        verdict = Block(worker.student, marking.name, marking.form, marking.only).verdict()
         lines = verdict.text.splitlines()[1:] if verdict.state != RIGHT else []
     if hints > 2:
         wrong = dict.fromkeys(row.name for row in lost if row.name.startswith("d"))

@@ -30,7 +30,8 @@ class _Collector:
     NumPy, the standard library and the LENT modules are kept."""
 
     def __init__(self):
-        self.imports, self.definitions, self.owner, self.started = {}, {}, {}, set()
+        self.imports, self.definitions = dict(np="import numpy as np"), {}
+        self.owner, self.started = {}, set()
 
     def add(self, module, name):
         """Copy `name`, bound at the top level of the module, after what it uses."""

@@ -68,10 +68,10 @@ def close(theirs, right):
 class Block:
     """The check of one block in one student's process; `verdict()` is what was found."""
 
-    def __init__(self, student, name, only=None):
+    def __init__(self, student, name, form=None, only=None):
         self.student, self.name = student, name
         block, rule = sheets.variants_in(student.source.text).get(name, (name, ""))
-        self.form = form_of(block, student.functions, rule)
+        self.form = form or form_of(block, student.functions, rule)
         self.only = only or {}
         self.halves = [half for half in ("forward", "backward") if f"{name}_{half}" in student.functions]
         self.forward, self.backward = self.form.pair(student, name)
@@ -111,7 +111,7 @@ class Block:
         """A verdict for code written for the slide's own sizes: two tasks, say.  None if it's wrong there, too."""
         if not self.form.only or self.only or self.student.sandbox.why_gone:
             return None
-        found = Block(self.student, self.name, self.form.only).verdict()
+        found = Block(self.student, self.name, self.form, self.form.only).verdict()
         sizes = ", ".join(f"{letter} = {n}" for letter, n in self.form.only.items())
         note = f"note: it is right for {sizes} alone, the slide's case; try to write it for any number"
         return found._replace(notes=[*found.notes, note]) if found.state == RIGHT else None
@@ -195,6 +195,7 @@ class Block:
             raise Gone(self.student.sandbox.why_gone)
         if said := numerical(self.name, self.student):
             raise Wrong(said)
+        report = report._replace(problems=[p for p in report.problems if p.kind != "size"])    # we draw these ourselves
         if not report.ok:
             raise Wrong(str(report).partition("\n")[2].strip())
 
