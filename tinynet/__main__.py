@@ -83,7 +83,8 @@ def _run_grade(given):
         return 2
 
     def done(result):
-        print(results.clean(results.report(result, given.hints)), flush=True)
+        text = results.clean(results.report(result, given.hints))
+        print(text if len(given.submissions) == 1 else "\n".join(text.splitlines()[:2]), flush=True)
     graded = grader.grade_class(given.submissions, sheet, secret, given.hints, jobs=given.jobs, done=done)
     if given.out:
         results.write_all(given.out, graded, given.hints)

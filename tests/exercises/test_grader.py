@@ -309,10 +309,55 @@ def test_otter_gives_our_points(tmp_path, monkeypatch):
 
 
 def _run(folder, *arguments):
-    run = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+    programs = dict(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")         # alembic, jupyter
+    run = subprocess.run([sys.executable, *arguments], cwd=folder, env=os.environ | programs, capture_output=True,
+                         text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_a_notebook_is_read_cell_by_cell(tmp_path):
     text = notebook("import numpy as np\n!pip install x\n%timeit 1", "this is no Python", SOFTMAX)
     assert one(tmp_path, text, "work.ipynb").points == pytest.approx(4)
+
+
+# %% What is handed in
+def test_two_students_with_the_same_file_name_keep_their_names(tmp_path):
+    for student in ("anna", "ben"):
+        (tmp_path / student).mkdir()
+        (tmp_path / student / "hw.py").write_text(HEAD + SOFTMAX)
+    graded = grade_class([tmp_path / s / "hw.py" for s in ("anna", "ben")], ONE, limits=LIMITS, jobs=1)
+    assert [r.student for r in graded] == ["anna hw", "ben hw"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")
+def test_links_and_pipes_in_a_submission_are_not_followed(tmp_path):
+    (tmp_path / "secret.py").write_text("SECRET = 1")
+    folder = tmp_path / "anna"
+    folder.mkdir()
+    (folder / "mine.py").write_text("import helper\n" + HEAD + SOFTMAX)
+    (folder / "helper.py").symlink_to(tmp_path / "secret.py")
+    (folder / "other.py").symlink_to(tmp_path / "secret.py")
+    os.mkfifo(folder / "pipe.py")
+    submission = Submission(folder)
+    assert [s.path.name for s in submission.sources] == ["mine.py"]
+    assert submission.sources[0].neighbours == {}
+    assert "it is a link to somewhere else" in submission.unreadable[0]
+    assert any("pipe.py: it is no file" in line for line in submission.unreadable)
+
+
+def test_a_file_may_import_its_neighbours(tmp_path):
+    (tmp_path / "helper.py").write_text("import numpy as np\ndef weighted(p, dy, axis):\n"
+                                        "    return (dy * p).sum(axis=axis, keepdims=True)\n")
+    text = HEAD + "from helper import weighted\n" + SOFTMAX.replace("(dy * p).sum(axis=axis, keepdims=True)",
+                                                                    "weighted(p, dy, axis)")
+    assert one(tmp_path, text).points == pytest.approx(4)
+
+
+def test_what_cant_be_read_is_said(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "long.py").write_text("#" * 600_000)
+    said = {"empty": "the folder holds no .py", "long.py": "more than 524,288 characters", "none.py": "No such file"}
+    for name, words in said.items():
+        result = grade(Submission(tmp_path / name), ONE)
+        assert (result.points, result.of) == (0, pytest.approx(4))
+        assert words in "".join(result.notes)

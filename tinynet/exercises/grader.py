@@ -182,7 +182,7 @@ def grade_class(paths, sheet, secret=None, hints=2, limits=LIMITS, jobs=None, do
     done(result) is called as each is ready.  What can't be read gets a Result without points.
     """
     jobs = min(jobs or os.cpu_count() or 1, max(len(paths), 1))
-    work = [(str(path), sheet, secret, hints, limits) for path in paths]
+    work = [(str(path), name, sheet, secret, hints, limits) for path, name in zip(paths, _names(paths), strict=True)]
     with contextlib.ExitStack() as stack:
         mapped = map
         if jobs > 1:
@@ -197,5 +197,12 @@ def grade_class(paths, sheet, secret=None, hints=2, limits=LIMITS, jobs=None, do
 
 
 def _grade_path(work):
-    path, *rest = work
-    return grade(Submission(Path(path)), *rest)
+    path, name, *rest = work
+    return grade(Submission(Path(path), name), *rest)
+
+
+def _names(paths):
+    """The students' names: of the file or folder, with the folder above it where two would be the same."""
+    names = [Submission.name_of(path) for path in paths]
+    return [name if names.count(name) == 1 else f"{Path(path).resolve().parent.name} {name}"
+            for path, name in zip(paths, names, strict=True)]

@@ -193,6 +193,7 @@ class Marking:
         """A Part for each weight."""
         missing = self.worker.missing(self.exercise)
         if not missing:
+            self.worker.student.numerical = None
             self._run()
         weights = self.weights()
         point = self.exercise.points / sum(weights.values())
@@ -235,7 +236,10 @@ class Marking:
         """Code that is right for the slide's own sizes alone (two tasks) is marked on those."""
         if self.form.only and self.there and not self._fits():
             self.only = self.form.only
-            self.only = self.only if self._fits() else {}
+            if self._fits():
+                self.form = self.form._replace(cases=self.form.cases[:1])
+            else:
+                self.only = {}
 
     def _fits(self):
         """Whether y, or the first gradient without a forward, is right on one draw of the first case."""

@@ -72,7 +72,9 @@ class Block:
         self.student, self.name = student, name
         block, rule = sheets.variants_in(student.source.text).get(name, (name, ""))
         self.form = form or form_of(block, student.functions, rule)
-        self.only = only or {}
+        self.only, student.numerical = only or {}, None
+        if only:
+            self.form = self.form._replace(cases=self.form.cases[:1])
         self.halves = [half for half in ("forward", "backward") if f"{name}_{half}" in student.functions]
         self.forward, self.backward = self.form.pair(student, name)
         if "forward" not in self.halves:
@@ -280,11 +282,12 @@ def sentence(error, student, name, case, brief=False):
 
 
 def numerical(name, student):
-    """A sentence where the last backward was a derivative by differences (or by complex steps), else ""."""
-    if student.entries < 6 or student.calls < max(8, student.entries // 2):
+    """A sentence where a backward was a derivative by differences (or by complex steps), else ""."""
+    if not student.numerical:
         return ""
-    return (f"{name}_backward calls a function of the whole input {student.calls} times for {student.entries} entries: "
-            "that is a numerical derivative, right on small arrays only; write the backward of the slide")
+    calls, entries = student.numerical
+    return (f"{name}_backward calls a function of the whole input {calls} times for {entries} entries: that is a "
+            "numerical derivative, right on small arrays only; write the backward of the slide")
 
 
 def _call(half, case):
@@ -405,9 +408,8 @@ def blocks_in(student):
         if block in known:
             found += [block] * (block not in found and not _only_given(student, block))
         else:
-            near = difflib.get_close_matches(name, [f"{b}_{half}" for b in of_sheet], 1) or difflib.get_close_matches(
-                name, [f"{b}_{half}" for b in known], 1)
-            meant = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(of_sheet)}"
+            near = difflib.get_close_matches(block, of_sheet, 1) or difflib.get_close_matches(block, known, 1)
+            meant = f"; did you mean {near[0]}_{half}?" if near else f"; there are {', '.join(of_sheet)}"
             notes.append(f"{name} was passed over: there is no block {block!r}{meant}")
     return found, notes
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-LARGEST = 4 << 20           # bytes of one file
+LARGEST = 32 << 20          # bytes of one file: a notebook may hold figures
+LARGEST_CODE = 1 << 19      # characters of code in it
 
 
 class Unreadable(Exception):
@@ -73,6 +74,8 @@ def read(path):
     """The Source of one .py or .ipynb file; raises Unreadable."""
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise Unreadable(f"can't read {path}: it is no file")
         if path.stat().st_size > LARGEST:
             raise Unreadable(f"can't read {path}: it is larger than {LARGEST >> 20} MiB")
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
@@ -84,6 +87,8 @@ def read(path):
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         kind = "a notebook" if path.suffix == ".ipynb" else "Python source in UTF-8"
         raise Unreadable(f"can't read {path}: it isn't {kind}") from None
+    if sum(len(text) for _, text in chunks) > LARGEST_CODE:
+        raise Unreadable(f"can't read {path}: it holds more than {LARGEST_CODE:,} characters of code")
     return Source(path, chunks, _neighbours(path, [text for _, text in chunks]))
 
 
@@ -114,10 +119,16 @@ def _neighbours(path, texts):
         tree = _parsed(todo.pop())
         for name in _imported(tree) if tree else ():
             beside = path.with_name(f"{name}.py")
-            if beside.name not in found and beside != path and beside.is_file() and beside.stat().st_size < LARGEST:
+            if beside.name not in found and beside != path and _own(beside, path.parent):
                 found[beside.name] = beside.read_bytes()
                 todo.append(found[beside.name].decode("utf-8", "replace"))
     return found
+
+
+def _own(path, folder):
+    """Whether this is a file of the folder itself: a link may lead to somebody else's, the secret for instance."""
+    real = path.resolve()
+    return path.is_file() and real.is_relative_to(folder.resolve()) and real.stat().st_size < LARGEST_CODE
 
 
 def _imported(tree):
@@ -139,12 +150,15 @@ class Submission:
 
     def __init__(self, path, student=None):
         self.path = Path(path)
-        self.student = student or (self.path.name if self.path.is_dir() else self.path.stem)
+        self.student = student or self.name_of(path)
         self.sources, self.unreadable = [], []
         paths = [self.path]
         if self.path.is_dir():
             paths = sorted(p for kind in ("*.py", "*.ipynb") for p in self.path.rglob(kind)
                            if not any(part.startswith(".") for part in p.relative_to(self.path).parts))
+            foreign = [p for p in paths if not p.resolve().is_relative_to(self.path.resolve())]
+            self.unreadable += [f"can't read {p}: it is a link to somewhere else" for p in foreign]
+            paths = [p for p in paths if p not in foreign]
             if not paths:
                 self.unreadable.append(f"can't read {self.path}: the folder holds no .py and no .ipynb file")
         for each in paths:
@@ -152,6 +166,11 @@ class Submission:
                 self.sources.append(read(each))
             except Unreadable as error:
                 self.unreadable.append(str(error))
+
+    @staticmethod
+    def name_of(path):
+        path = Path(path)
+        return path.resolve().name if path.is_dir() else path.stem
 
     @property
     def hash(self):
