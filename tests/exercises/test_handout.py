@@ -51,7 +51,7 @@ def test_a_stub_is_called_not_written_yet_and_its_examples_run_when_it_is_solved
     assert "linear: forward is right; backward: not written yet" in text
     solved = path.read_text().replace("    raise NotImplementedError", (
         "    axes = tuple(range(x.ndim - 1))\n"
-        "    return dy @ W, np.einsum('...c,...d->cd', dy, x), dy.sum(axis=axes) if has_bias else None"))
+        "    return dy @ W, np.tensordot(dy, x, (axes, axes)), dy.sum(axis=axes) if has_bias else None"))
     path.write_text(solved)
     assert checked(path)[0] == 0
     capsys.readouterr()
