@@ -14,7 +14,7 @@ from tinynet.exercises.submission import Submission
 from .attacks import BREAK, FAKE, REACH, source
 
 SHEET = sheets.Sheet("softmax", "softmax", [sheets.exercise("softmax")])
-LIMITS = Limits(call=0.5, load=1.5, all=4.0, cpu=5, memory=600)
+LIMITS = Limits(call=0.5, load=3.0, all=4.0, cpu=5, memory=600)
 locked = pytest.mark.skipif(sys.platform != "linux", reason="only Linux locks everything")
 
 

@@ -19,8 +19,9 @@ from tinynet.exercises import described
 from tinynet.exercises.marking import Marking, Seeds
 from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import Gone, Limits, Raised
-from tinynet.exercises.student import RIGHT, Block, alone, does_not_run
+from tinynet.exercises.student import RIGHT, Block, alone
 from tinynet.exercises.submission import Submission, look_at, not_written
+from tinynet.exercises.words import does_not_run
 
 LIMITS = Limits(all=30.0)       # of one file
 RESTARTS = 3                    # processes for one file, after the first

@@ -20,7 +20,8 @@ from tinynet import cases
 from tinynet.exercises import described
 from tinynet.exercises.forms import form_of
 from tinynet.exercises.sandbox import Gone, Raised
-from tinynet.exercises.student import LARGER, close, numerical, sentence
+from tinynet.exercises.student import LARGER, close
+from tinynet.exercises.words import numerical, sentence
 
 SHAPE, VALUE, LAYOUT, LARGE, HABITS = "shape", "values", "odd layouts", "large arrays", "habits"
 SHARES = {SHAPE: 0.25, VALUE: 0.5, LAYOUT: 0.25}

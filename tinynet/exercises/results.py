@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import tinynet
-from tinynet.exercises.student import unlocked
+from tinynet.exercises.words import unlocked
 
 BAR = 24            # characters
 

@@ -59,8 +59,13 @@ class Raised(Exception):
     """The student's code raised an exception; `what` holds kind, text, label, line and function."""
 
     def __init__(self, what):
-        self.what = {key: what[key] for key in ("kind", "text", "label", "line", "function")}
+        self.what = {key: _printable(what[key]) for key in ("kind", "text", "label", "line", "function")}
         super().__init__(self.what["text"])
+
+
+def _printable(value):
+    """Text without what could steer a terminal; whole numbers as they are."""
+    return value if type(value) is int else "".join(c if c.isprintable() or c == "\n" else "?" for c in str(value))
 
 
 def raised(what):

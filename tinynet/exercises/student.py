@@ -9,7 +9,6 @@ import ast
 import contextlib
 import difflib
 import inspect
-import re
 import warnings
 from typing import NamedTuple
 
@@ -22,8 +21,9 @@ from tinynet.exercises.forms import form_of
 from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import LIMITS, Gone, Raised
 from tinynet.exercises.submission import Unreadable, not_written, read
+from tinynet.exercises.words import NOT_WRITTEN, does_not_run, not_yet, numerical, remedy, sentence, unlocked, worst
 
-RIGHT, WRONG, NOT_WRITTEN = "right", "WRONG", "not written yet"
+RIGHT, WRONG = "right", "WRONG"
 CLOSE = 1e-9            # of the largest entry: what two right programs may differ by
 FLOOR = 1e-3            # a gradient that is 0 by cancellation: entries are compared with at least this
 LARGER = 1000           # scores that overflow in exp
@@ -177,7 +177,7 @@ class Block:
         if y.shape != right.shape:
             raise Wrong(f"y has shape {y.shape} where it should be {right.shape}")
         if not close(y, right):
-            raise Wrong(_worst("y", y, right))
+            raise Wrong(worst("y", y, right))
         return token
 
     def _as_ours(self, y, cache, token):
@@ -219,7 +219,7 @@ class Block:
             theirs, token = self.forward(*arrays, **settings)
             if np.isfinite(y).all() and not np.isfinite(theirs).all():
                 raise Wrong(f"forward gives NaN or inf when {name} is {LARGER} times larger, where y is finite: "
-                            f"exp overflows above 709; {_remedy(self.form.op)}")
+                            f"exp overflows above 709; {remedy(self.form.op)}")
             if "backward" in self.written and all(g is None or np.isfinite(g).all() for g in grads) and not all(
                     g is None or np.isfinite(g).all() for g in _tuple(self.backward(dy, token))):
                 raise Wrong(f"backward gives NaN or inf when {name} is {LARGER} times larger: the gradient is finite")
@@ -252,64 +252,6 @@ class Block:
         return Wrong(sentence(error, self.student, self.name, case) + here)
 
 
-# %% Words
-def not_yet(error):
-    return error.what["kind"] == "NotImplementedError"
-
-
-def sentence(error, student, name, case, brief=False):
-    """An exception of the student's code: where it was raised, and what was agreed on; never NumPy's words alone.
-
-    A brief one says where, and that shapes don't fit; it is the same for all cases.
-    """
-    what, half = error.what, student.last
-    if not_yet(error):
-        return f"{half}: {NOT_WRITTEN}"
-    if what["kind"] == "Form":
-        asked = ": is its `return` missing?" if what["text"] == "returns nothing" else ""
-        return f"{half} {what['text']}{asked}"
-    inside = f", in {what['function']}" if what["function"] not in ("", "<module>") else ""
-    start = f"{student.source.where(what['label'], what['line'], brief)}{inside}: " if what["line"] else ""
-    said = f"{what['kind']}: {what['text'].partition(chr(10))[0]}"
-    if what["kind"] == "MemoryError":
-        return f"{start}MemoryError: it asks for more memory than it may have"
-    if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
-        agreed = "" if brief else f"; {described.agreed(case)}"
-        return f"{what['text']}: write {name}_{half}({_call(half, case)}){agreed}"
-    if re.search(r"shape|dimension|broadcast|mismatch|axis|axes|subscript|size|unpack|index", said, re.IGNORECASE):
-        return f"{start}the shapes don't fit" + ("" if brief else f": {described.agreed(case)} (NumPy says {said})")
-    return f"{start}{said}"
-
-
-def numerical(name, student):
-    """A sentence where a backward was a derivative by differences (or by complex steps), else ""."""
-    if not student.numerical:
-        return ""
-    calls, entries = student.numerical
-    return (f"{name}_backward calls a function of the whole input {calls} times for {entries} entries: that is a "
-            "numerical derivative, right on small arrays only; write the backward of the slide")
-
-
-def _call(half, case):
-    return "dy, cache" if half == "backward" else ", ".join(described.names(case.op, len(described.letters(case))))
-
-
-def _remedy(op):
-    uses_maximum = "max" in described.docstring(op)
-    return "subtract the largest score of a row first, which changes nothing else" if uses_maximum else \
-        "write it so that exp gets no large argument"
-
-
-def _worst(name, theirs, right):
-    error = np.abs(theirs - right)
-    worst = np.unravel_index(error.argmax(), error.shape)       # NaN is the worst of all
-    ratios = theirs[right != 0] / right[right != 0]
-    same = ratios.size and np.ptp(ratios) < 1e-9
-    factor = f"; every entry is {ratios[0]:.6g} times what it should be" if same else ""
-    where = f"[{', '.join(map(str, worst))}]" if worst else ""
-    return f"{name} is wrong, worst {name}{where}: {theirs[worst]:.6g} where it should be {right[worst]:.6g}{factor}"
-
-
 def _copies(arrays):
     return [None if a is None else a.copy() for a in arrays]
 
@@ -336,26 +278,33 @@ def check_file(path, out=print, limits=LIMITS):
         out(does_not_run(source, error))
         return 2
     try:
-        return _check(student, out)
+        for what in student.failed:
+            out(f"note: {source.where(what['label'], what['line'])}: {what['kind']}: {what['text']}")
+        names, notes = blocks_in(student)
+        if not names:
+            out(f"{path} defines nothing to check.\n" + "\n".join(notes or [_nothing(source)]))
+            return 2
+        verdicts = {}
+        for name in names:
+            if student.sandbox.why_gone:            # the block before has ended the process
+                student.close()
+                student = Student(source, limits, student.given)
+            verdicts[name] = Block(student, name).verdict()
+            out(verdicts[name].text)
+            for note in verdicts[name].notes:
+                out(f"  {note}")
+        for line in [*notes, *_around(student)]:
+            out(line)
+    except (Raised, Gone) as error:                 # it doesn't run a second time
+        out(does_not_run(source, error))
+        return 1
     finally:
         student.close()
+    return _summary(verdicts, out)
 
 
-def _check(student, out):
-    for what in student.failed:
-        out(f"note: {student.source.where(what['label'], what['line'])}: {what['kind']}: {what['text']}")
-    names, notes = blocks_in(student)
-    if not names:
-        out(f"{student.source.path} defines nothing to check.\n" + "\n".join(notes or [_nothing(student.source)]))
-        return 2
-    verdicts = {}
-    for name in names:
-        verdicts[name] = Block(student, name).verdict()
-        out(verdicts[name].text)
-        for note in verdicts[name].notes:
-            out(f"  {note}")
-    for line in [*notes, *_around(student)]:
-        out(line)
+def _summary(verdicts, out):
+    """The last lines, and the exit code."""
     by_state = {state: [n for n, v in verdicts.items() if v.state == state] for state in (RIGHT, WRONG, NOT_WRITTEN)}
     if by_state[NOT_WRITTEN]:
         out(f"{NOT_WRITTEN}: {', '.join(by_state[NOT_WRITTEN])}")
@@ -370,22 +319,6 @@ def _around(student):
         yield f"it printed:\n    {student.sandbox.words.replace(chr(10), chr(10) + '    ')}"
     if student.sandbox.not_locked:
         yield unlocked(student.sandbox.not_locked)
-
-
-def unlocked(what):
-    return (f"not locked on this machine: {', '.join(map(str, what))}; run only files that you have read, or use "
-            "Linux, WSL2 or a virtual machine")
-
-
-def does_not_run(source, error):
-    if isinstance(error, Gone):
-        return f"{source.path}: the file doesn't run: {error}"
-    what = error.what
-    place = source.where(what["label"], what["line"])
-    if what["kind"] in ("SyntaxError", "IndentationError", "TabError"):
-        return f"{place}: {what['text']}"
-    inside = f", in {what['function']}" if what["function"] else ""
-    return f"the file doesn't run: {place}{inside}: {what['kind']}: {what['text']}"
 
 
 # %% Which blocks
