@@ -14,15 +14,15 @@ from tinynet.exercises.submission import Submission
 from .attacks import BREAK, FAKE, REACH, source
 
 SHEET = sheets.Sheet("softmax", "softmax", [sheets.exercise("softmax")])
-LIMITS = Limits(call=0.5, load=3.0, all=4.0, cpu=5, memory=600)
+LIMITS = Limits(call=0.4, load=3.0, all=4.0, cpu=5, memory=600)
 locked = pytest.mark.skipif(sys.platform != "linux", reason="only Linux locks everything")
 
 
-def graded(tmp_path, text):
+def graded(tmp_path, text, limits=LIMITS):
     """(Result, its report) of one submission."""
     path = tmp_path / "hostile.py"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    result = grade(Submission(path), SHEET, hints=2, limits=LIMITS)
+    result = grade(Submission(path), SHEET, hints=2, limits=limits)
     return result, results.report(result)
 
 
@@ -83,6 +83,6 @@ def test_what_breaks_things_costs_its_own_points(tmp_path, deserved, name):
     assert said in report or name == "slow in each call"
 
 
-def test_a_right_submission_gets_all_points_in_the_same_limits(tmp_path):
-    result, report = graded(tmp_path, source("", "return right(dy, y, axis)"))
+def test_a_right_submission_gets_all_points(tmp_path):
+    result, report = graded(tmp_path, source("", "return right(dy, y, axis)"), LIMITS._replace(call=3.0))
     assert result.points == pytest.approx(result.of), report

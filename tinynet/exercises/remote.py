@@ -22,6 +22,9 @@ class Token:
         self.number = number
         weakref.finalize(self, dropped.append, number).atexit = False
 
+    def __deepcopy__(self, _):
+        return self                     # what it stands for can't be copied from here
+
 
 class Student:
     """One file of a student in a sandbox.
