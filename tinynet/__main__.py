@@ -65,6 +65,8 @@ def _grade(commands):
     grade.add_argument("--sheet", help="what is marked: a deck (csc321), a sheet.json or a block (default: all blocks "
                                        "that are handed in)")
     grade.add_argument("--secret-file", help="mark with hidden inputs that are drawn from this file's content")
+    grade.add_argument("--variants", action="store_true", help="mark each student's own variant, drawn from the secret "
+                                                               "and the student's name (exercise --variant NAME)")
     grade.add_argument("--hints", type=int, choices=range(4), default=2,
                        help="0 right or wrong, 1 which part, 2 which kind of mistake (default), 3 which equation")
     grade.add_argument("--out", metavar="DIR", help="write class.csv, parts.csv, junit.xml and each student's "
@@ -85,7 +87,8 @@ def _run_grade(given):
     def done(result):
         text = results.clean(results.report(result, given.hints))
         print(text if len(given.submissions) == 1 else "\n".join(text.splitlines()[:2]), flush=True)
-    graded = grader.grade_class(given.submissions, sheet, secret, given.hints, jobs=given.jobs, done=done)
+    graded = grader.grade_class(given.submissions, sheet, secret, given.hints, variant=given.variants,
+                                jobs=given.jobs, done=done)
     if given.out:
         results.write_all(given.out, graded, given.hints)
         print(f"wrote {Path(given.out) / 'class.csv'}, parts.csv, junit.xml and a folder for each student")
@@ -119,7 +122,7 @@ def _run_package(given):
 def _rates(commands):
     rates = commands.add_parser("rates", help="how many planted mistakes are caught and named, how many right "
                                               "backwards are rejected")
-    rates.add_argument("--draws", type=int, default=2000, help="random right backwards to check (default 2000)")
+    rates.add_argument("--draws", type=int, default=10_000, help="random right backwards to check (default 10000)")
     rates.set_defaults(run=_run_rates)
 
 

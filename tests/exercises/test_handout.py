@@ -149,6 +149,10 @@ def linear_variant_backward(dy, cache):
         points.append(grader.grade(Submission(tmp_path / "mine.py"), sheet).points)
     assert points[0] < 0.25 * exercise.points
     assert points[1] == pytest.approx(exercise.points)
+    (tmp_path / "mine.py").write_text(solved)
+    mine = variants.draw("linear", b"s", "mine")
+    own = grader.grade(Submission(tmp_path / "mine.py"), handout.sheet_for("linear", ()), b"s", variant=True)
+    assert (own.points == pytest.approx(own.of)) == (mine[:3] == rule[:3])
     stub = stubs.stub(exercise)
     assert f"Variant: linear {rule.text}" in stub
     (tmp_path / "mine.py").write_text(stub.replace("raise NotImplementedError", "return None", 1) + solved)

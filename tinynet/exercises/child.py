@@ -215,8 +215,12 @@ class Form(Exception):
 class Answers:
     """Runs the student's files and functions; caches stay here, and what is returned is watched for changes."""
 
-    def __init__(self, np):
-        self.np, self.names, self.caches, self.watched, self.number = np, {}, {}, {}, 0
+    def __init__(self, np, not_locked):
+        self.np, self.not_locked = np, not_locked
+        self.names, self.caches, self.watched, self.number = {}, {}, {}, 0
+
+    def lost(self):
+        return self.not_locked
 
     def load(self, chunks, given, keep_going):
         """Run the chunks of a file (its cells), and our forwards that belong to the exercise as `given`.
@@ -351,12 +355,9 @@ def main():
     os.dup2(2, 1)                               # prints and errors share one pipe
     np, frames = import_all(packages)
     os.chdir(folder)
+    not_locked = lock_in(folder, cpu, memory, np)
     sys.path.insert(0, folder)
-    lost = lock_in(folder, cpu, memory, np)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    answers, number, data = Answers(np), 0, bytearray()
-    answers.lost = lambda: lost
+    answers, number, data = Answers(np, not_locked), 0, bytearray()
     while True:
         while (length := frames.whole(data)) is None:
             more = os.read(asked, 1 << 16)

@@ -1,7 +1,9 @@
 """A block in words, read from the block itself: its equations, the letters of its arrays, its signature."""
 
+import ast
 import inspect
 import re
+import textwrap
 from functools import cache
 from itertools import permutations
 
@@ -35,21 +37,28 @@ def equations(op):
     return found
 
 
+@cache
 def tags(function):
-    """The numbers of the equations that the function's code lines are tagged with, in order."""
-    return list(dict.fromkeys(tags_in(inspect.getsource(function))))
+    """The numbers of the equations that the function's code lines, and those of its helpers in the same file, are
+    tagged with, in the order of the numbers.
+    """
+    module, found, todo = inspect.getmodule(function), set(), [function]
+    seen = {function}
+    while todo:
+        source = textwrap.dedent(inspect.getsource(todo.pop()))
+        found.update(tags_in(source))
+        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        helpers = {thing for name in used if inspect.isfunction(thing := getattr(module, name, None))
+                   and inspect.getmodule(thing) is module and not name.endswith(("_fast", "_loops"))}
+        todo += helpers - seen
+        seen |= helpers
+    return sorted(found, key=lambda number: (int(re.match(r"\d+", number)[0]), number))
 
 
 def tags_in(source):
     """The tags at the ends of code lines: ["1", "2"] of `# (1) (2)`."""
     tails = re.findall(r"#((?: ?\(\d+\w?\))+)\s*$", source, re.MULTILINE)
     return re.findall(r"\d+\w?", " ".join(tails))
-
-
-def equations_of(op, function):
-    """["(1)  y = x W' + b", ...]: what `function`, a half of the op, computes."""
-    known = equations(op)
-    return [f"({n})  {known[n][0]}" for n in tags(function) if n in known]
 
 
 def equation_of_gradient(op, name):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tinynet.exercises import described
+from tinynet.exercises import described, variants
 from tinynet.exercises.marking import Marking, Seeds
 from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import Gone, Limits, Raised
@@ -122,12 +122,15 @@ class Nobody:
 
 
 # %% One student
-def grade(submission, sheet, secret=None, hints=2, limits=LIMITS):
+def grade(submission, sheet, secret=None, hints=2, limits=LIMITS, variant=False):
     """The Result of one Submission.
 
-    secret  bytes for hidden inputs; None for practice
-    hints   0 right or wrong, 1 which part, 2 which kind of mistake, 3 which equation of the slide
+    secret   bytes for hidden inputs; None for practice
+    hints    0 right or wrong, 1 which part, 2 which kind of mistake, 3 which equation of the slide
+    variant  whether each exercise is the student's own variant, drawn from the secret and the student's name
     """
+    if variant:
+        sheet = sheet._replace(exercises=[variants.of_student(e, secret, submission.student) for e in sheet.exercises])
     began, workers, parts, said = time.monotonic(), [], [], {}
     seeds = Seeds(secret, submission.student, submission.hash)
     try:
@@ -177,13 +180,14 @@ def _printed(workers):
 
 
 # %% A class
-def grade_class(paths, sheet, secret=None, hints=2, limits=LIMITS, jobs=None, done=None):
+def grade_class(paths, sheet, secret=None, hints=2, limits=LIMITS, variant=False, jobs=None, done=None):
     """The Results of many submissions, `jobs` at once, in the order of `paths`.
 
     done(result) is called as each is ready.  What can't be read gets a Result without points.
     """
     jobs = min(jobs or os.cpu_count() or 1, max(len(paths), 1))
-    work = [(str(path), name, sheet, secret, hints, limits) for path, name in zip(paths, _names(paths), strict=True)]
+    settings = sheet, secret, hints, limits, variant
+    work = [(str(path), name, *settings) for path, name in zip(paths, _names(paths), strict=True)]
     with contextlib.ExitStack() as stack:
         mapped = map
         if jobs > 1:

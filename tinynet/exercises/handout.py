@@ -25,23 +25,22 @@ def write(name, deck, parts, student, secret, folder):
     folder = Path(folder)
     if deck:
         return _sheet(sheets.find(deck), parts, student, secret, folder)
-    exercise = _changed(sheets.exercise(name), parts, student, secret)
+    exercise = changed(sheets.exercise(name), parts, student, secret)
     return _written({folder / f"{exercise.function}.py": stubs.stub(exercise)})
 
 
-def _changed(exercise, parts, student, secret):
-    """The exercise with other parts, or as the variant of a student."""
+def changed(exercise, parts, student, secret):
+    """The exercise with other parts, or as the variant of a student.  Raises NoSheet."""
     if student:
         if parts not in (None, "both"):
             raise sheets.NoSheet("a variant asks for both functions; leave --parts out")
-        rule = variants.draw(exercise.name, secret, student).text
-        return sheets.exercise(exercise.name, "both", exercise.slides, rule)
+        return variants.of_student(exercise, secret, student)
     return sheets.exercise(exercise.name, parts, exercise.slides) if parts else exercise
 
 
 def _sheet(sheet, parts, student, secret, folder):
     """A stub for each exercise, numbered in the order of the slides, sheet.json and a page for the student."""
-    sheet = sheet._replace(exercises=[_changed(e, parts, student, secret) for e in sheet.exercises])
+    sheet = sheet._replace(exercises=[changed(e, parts, student, secret) for e in sheet.exercises])
     names = [f"{number}_{e.function}.py" for number, e in enumerate(sheet.exercises, 1)]
     files = {folder / file: stubs.stub(e, sheet, number)
              for number, (file, e) in enumerate(zip(names, sheet.exercises, strict=True), 1)}

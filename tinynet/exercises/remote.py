@@ -12,7 +12,7 @@ import weakref
 import numpy as np
 
 from tinynet.exercises import frames
-from tinynet.exercises.sandbox import Raised, Sandbox
+from tinynet.exercises.sandbox import Gone, Raised, Sandbox
 
 
 class Token:
@@ -54,12 +54,12 @@ class Student:
             self.functions = {str(name): [(str(p), int(kind), bool(default)) for p, kind, default in parameters]
                               for name, parameters in loaded["functions"].items()}
             self.failed = [Raised(what).what for what in loaded["failed"]]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self.close()
-            raise Raised(_strange(error)) from None
-        except BaseException:
+        except (Raised, Gone):
             self.close()
             raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:      # a forged answer
+            self.close()
+            raise Raised(_strange(error)) from None
 
     def close(self):
         self.sandbox.close()

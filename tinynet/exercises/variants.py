@@ -64,6 +64,11 @@ def draw(name, secret, student):
                 str(rng.choice(list(OUTSIDE))), tuple(names))
 
 
+def of_student(exercise, secret, student):
+    """The exercise as this student's variant; forward and backward are to be written."""
+    return exercise._replace(parts="both", variant=draw(exercise.name, secret, student).text)
+
+
 # %% The variant as an op
 class VariantOp(Op):
     """The op of a variant; `block` is the op that it was made from."""
