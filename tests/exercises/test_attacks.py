@@ -8,8 +8,9 @@ import pytest
 
 from tinynet.exercises import results, sheets
 from tinynet.exercises.grader import grade
+from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import Limits
-from tinynet.exercises.submission import Submission
+from tinynet.exercises.submission import Submission, read
 
 from .attacks import BREAK, FAKE, REACH, source
 
@@ -41,7 +42,7 @@ def _nothing_is_left():
     before = {folder: _names(folder) for folder in folders if folder.exists()}
     yield
     for folder, names in before.items():
-        assert not {n for n in _names(folder) - names if "tinynet" in n or "pwned" in n or "note" in n}
+        assert not (_names(folder) - names) & {"tinynet-attack", "pwned", "note.txt"}
     assert _children() == []
 
 
@@ -86,3 +87,14 @@ def test_what_breaks_things_costs_its_own_points(tmp_path, deserved, name):
 def test_a_right_submission_gets_all_points(tmp_path):
     result, report = graded(tmp_path, source("", "return right(dy, y, axis)"), LIMITS._replace(call=3.0))
     assert result.points == pytest.approx(result.of), report
+
+
+def test_the_folder_and_the_process_of_a_submission_are_gone_afterwards(tmp_path):
+    (tmp_path / "mine.py").write_text(source())
+    student = Student(read(tmp_path / "mine.py"), LIMITS)
+    folder, process = Path(student.sandbox.folder), student.sandbox.process
+    assert folder.exists()
+    assert list(folder.iterdir()) == []
+    student.close()
+    assert not folder.exists()
+    assert process.poll() is not None

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from lessons.tools import slides
 from tinynet import cases
 from tinynet.__main__ import main
 from tinynet.check import gradcheck
@@ -81,6 +82,10 @@ def test_a_sheet_has_the_exercises_in_the_order_of_the_slides(tmp_path, capsys):
         assert "Sheet: csc321" in (tmp_path / f"{number}_{e.name}.py").read_text()
         assert f"| {number} | [{e.name}]({number}_{e.name}.py)" in page
     assert f"({sheet.points:g} points)" in page
+
+
+def test_the_decks_are_those_of_the_slide_index():
+    assert {deck: entry[:2] for deck, entry in slides.DECKS.items()} == sheets.DECKS
 
 
 def test_the_list_names_every_block_and_deck(capsys):

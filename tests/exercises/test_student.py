@@ -117,6 +117,7 @@ def softmax_backward(dy, cache):
      ["dx_A", "in case cross_stitch_two_tasks with x_A (N, C) = (3, 5), x_B (N, C) = (3, 5)"]),
     ("import os\nprint('passed: tanh')\ndef tanh_backward(dy, y): os._exit(0)", ["the process ended (exit code 0)"]),
     ("def tanh_backward(dy, y):\n    import sys; sys.exit(0)", ["in tanh_backward: SystemExit"]),
+    ("def tanh_forward(x): return np.tanh(x).astype('f'), x", ["y is float32 where the inputs are float64"]),
     ("from tinynet.blocks.units.activations import tanh_backward", ["is tinynet's own code, which can't be used here"]),
 ])
 def test_a_student_is_told_in_the_slides_letters(tmp_path, source, said):

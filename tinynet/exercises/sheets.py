@@ -19,7 +19,7 @@ DECKS = {
             "1.1 1.2 1.3 1.4 1.5 1.6 fig1 fig2 fig3 fig4 fig5 2.1 2.2 2.3 2.4 2.5 2.6 2.7 fig6 fig7 fig8 fig9 fig10 "
             "fig11 fig12 aux"),
     "tomaszewska": ("Multi-task architectures and loss balancing",
-                    "fig1 fig2 negative-transfer shared-trunk fig4 fig5 fig6 fig7 fig8 fig9 fig10 fig11 init fig12 "
+                    "fig1 fig2 negative-transfer shared-trunk fig4 fig5 fig6 fig7 fig8 fig9 init fig10 fig11 fig12 "
                     "wu2020 weighted uncertainty gradnorm fig13 fig14 fig15 fig16"),
     "saha": ("Adaptive activation networks",
              "sigmoid chain relu leaky-relu maxout stochastic-maxout lp apl fig1 fig2 aal metric Ltn Lcos Ldis Ltotal "

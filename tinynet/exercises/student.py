@@ -176,6 +176,8 @@ class Block:
             raise Wrong("forward must return two things, y and the cache")
         if y.shape != right.shape:
             raise Wrong(f"y has shape {y.shape} where it should be {right.shape}")
+        if y.dtype == np.float32 != right.dtype:
+            raise Wrong("y is float32 where the inputs are float64: keep the dtype of the input")
         if not close(y, right):
             raise Wrong(worst("y", y, right))
         return token
