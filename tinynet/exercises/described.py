@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from functools import cache
 from itertools import permutations
@@ -20,11 +21,17 @@ def block_of(op):
 
 
 # %% Equations
+def home(function):
+    """The module in which a block's function is written; its package where the block is a folder of files."""
+    module = inspect.getmodule(function)
+    package = sys.modules.get(module.__name__.rpartition(".")[0])
+    numbered = re.search(r"^\s+\(1\) ", (package and package.__doc__) or "", re.MULTILINE)
+    return package if numbered else module
+
+
 def docstring(op):
     """The docstring of the file (or of the folder) in which the block is written."""
-    op = block_of(op)
-    module = inspect.getmodule(op.forward)
-    return module.__doc__ or ""
+    return home(block_of(op).forward).__doc__ or ""
 
 
 def equations(op):
@@ -39,17 +46,17 @@ def equations(op):
 
 @cache
 def tags(function):
-    """The numbers of the equations that the function's code lines, and those of its helpers in the same file, are
+    """The numbers of the equations that the code lines of a function, and of its helpers in the same block, are
     tagged with, in the order of the numbers.
     """
-    module, found, todo = inspect.getmodule(function), set(), [function]
-    seen = {function}
+    found, todo, seen = set(), [function], {function}
     while todo:
-        source = textwrap.dedent(inspect.getsource(todo.pop()))
+        here = todo.pop()
+        source = textwrap.dedent(inspect.getsource(here))
         found.update(tags_in(source))
         used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-        helpers = {thing for name in used if inspect.isfunction(thing := getattr(module, name, None))
-                   and inspect.getmodule(thing) is module and not name.endswith(("_fast", "_loops"))}
+        helpers = {thing for name in used if inspect.isfunction(thing := here.__globals__.get(name))
+                   and home(thing) is home(function) and not name.endswith(("_fast", "_loops"))}
         todo += helpers - seen
         seen |= helpers
     return sorted(found, key=lambda number: (int(re.match(r"\d+", number)[0]), number))

@@ -7,6 +7,7 @@ for two tasks A and B with an array each:
     cross_stitch_backward((dy_A, dy_B), cache) or (dy_A, dy_B, cache) -> dx_A, dx_B, dalpha
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from tinynet import cases
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_backward, cross_stitch_forward
 from tinynet.engine import Op
-from tinynet.exercises import variants
+from tinynet.exercises import frames, variants
 
 
 class Form(NamedTuple):
@@ -37,17 +38,29 @@ class Form(NamedTuple):
         return (forward, backward) if self.outputs == 1 else _rows(forward, backward)
 
 
+@cache
+def _can_be_sent(case):
+    """Whether the inputs of a case go through a frame: a function or a generator among its settings doesn't."""
+    _, arrays, settings = cases.draw(case, np.random.default_rng(0), **cases.distinct(case))
+    try:
+        frames.pack([arrays, settings])
+    except frames.Frame:
+        return False
+    return True
+
+
 def form_of(block, functions, rule=""):
     """The Form of the student's functions {name: parameters} for this block, or for a variant of it by this rule."""
     if rule:
         changed = variants.cases_of(block, rule)
         return Form(changed[0].op, changed)
+    agreed = [case for case in cases.of(block) if _can_be_sent(case)]
     forward = [p for p in functions.get(f"{block}_forward", ()) if not p[2]]
     if block != "cross_stitch":
-        return Form(cases.of(block)[0].op, cases.of(block))
+        return Form(cases.of(block)[0].op, agreed)
     if len(forward) > 2 or len(functions.get(f"{block}_backward", ())) > 2:
         return TWO_TASKS
-    return Form(cases.of(block)[0].op, cases.of(block), only=dict(T=2))
+    return Form(cases.of(block)[0].op, agreed, only=dict(T=2))
 
 
 # %% Two tasks

@@ -86,6 +86,8 @@ class Block:
         if stubs_left == self.halves:
             return Verdict(NOT_WRITTEN, f"{self.name}: {' and '.join(stubs_left)}: {NOT_WRITTEN}")
         self.written = [half for half in self.halves if half not in stubs_left]
+        if not self.form.cases:
+            return Verdict(WRONG, f"{self.name}: can't be checked here: its inputs can't be sent to another process")
         if self.halves == ["backward"] and self.name not in self.student.given:
             return Verdict(WRONG, f"{self.name}: {WRONG}\n  write {self.name}_forward, too: ours can't be given to it")
         if "forward" in stubs_left:
