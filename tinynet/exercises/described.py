@@ -12,6 +12,7 @@ import numpy as np
 
 from tinynet import cases
 
+MOST = 64                   # arrays of an op that takes any number of them
 PRIMES = (5, 7, 11, 13, 3, 17, 2, 19)           # sizes that tell the letters of a case apart
 
 
@@ -88,7 +89,7 @@ def names(op, count=None):
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     if rest:
-        known += [f"{rest}[{i}]" for i in range(8)]
+        known += [f"{rest}[{i}]" for i in range(MOST)]
     return known if count is None else known[:count]
 
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tinynet.backend import use_backend
 from tinynet.exercises import described, variants
 from tinynet.exercises.marking import Marking, Seeds
 from tinynet.exercises.remote import Student
@@ -131,6 +132,11 @@ def grade(submission, sheet, secret=None, hints=2, limits=LIMITS, variant=False)
     """
     if variant:
         sheet = sheet._replace(exercises=[variants.of_student(e, secret, submission.student) for e in sheet.exercises])
+    with use_backend("plain"):          # a grader's machine may have no compiler
+        return _graded(submission, sheet, secret, hints, limits)
+
+
+def _graded(submission, sheet, secret, hints, limits):
     began, workers, parts, said = time.monotonic(), [], [], {}
     seeds = Seeds(secret, submission.student, submission.hash)
     try:

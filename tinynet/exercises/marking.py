@@ -194,7 +194,6 @@ class Marking:
         """A Part for each weight."""
         missing = self.worker.missing(self.exercise)
         if not missing:
-            self.worker.student.numerical = None
             self._run()
         weights = self.weights()
         point = self.exercise.points / sum(weights.values())
@@ -265,7 +264,7 @@ class Marking:
     # ---- what is looked at
     def _case(self, case):
         """All draws of one case: y, shapes, values and odd layouts."""
-        found, inexact, raised = {}, [], ""
+        found, inexact, raised, self.worker.student.numerical = {}, [], "", None
         draws = [(self._draw(case, k, *v[:2]), *v[1:]) for k, v in enumerate(variations(case))]
         draws = [draw for draw in draws if draw[0]]
         for draw, scale, extra in draws:
@@ -275,7 +274,8 @@ class Marking:
                 if "backward" not in self.there:
                     continue
                 answer = _padded(self.backward(draw.dy, token), draw.grads)
-                self.numeric = self.numeric or numerical(self.name, self.worker.student)
+                if draw is draws[0][0]:
+                    self.numeric = self.numeric or numerical(self.name, self.worker.student)
                 for i, right in self._pairs(case, draw):
                     _add(found, (case.name, self._gradient(i), SHAPE), _shaped(answer[i], right))
                     _add(found, (case.name, self._gradient(i), VALUE), _same(answer[i], right, scale), extra)

@@ -33,7 +33,7 @@ class Student:
     failed      the errors of a notebook's cells that failed
     last        "forward" or "backward", whichever was called last
     numerical   (calls, entries) of a backward that called one function, with an array as large as the largest input,
-                about as often as that has entries; None otherwise
+                at least as often as that has entries; None otherwise
     given       {block: source of X_forward} for backwards that are handed in alone
 
     Raises Raised or Gone when the file doesn't run.
@@ -86,7 +86,7 @@ class Student:
             request = dict(do="backward", name=f"{name}_backward", token=token.number)
             grads, reply = self._ask(request, "dy", dy if several else (dy,), together=several and not apart)
             calls, entries = int(reply["calls"]), int(reply["entries"])
-            if entries >= 6 and calls >= max(8, entries // 2):
+            if entries >= 15 and calls >= entries:
                 self.numerical = calls, entries
             return grads[0] if len(grads) == 1 else tuple(grads)
         return self._named(backward, f"{name}_backward", ["dy", "cache"])

@@ -6,6 +6,7 @@ there is a stub for every block, also for those that come later.
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 
@@ -27,33 +28,36 @@ class NotAlone(ValueError):
 # %% A function with all that it needs
 class _Collector:
     """The source of functions and of all that they use: top-level names of tinynet's modules are copied, imports of
-    NumPy, the standard library and the LENT modules are kept."""
+    NumPy, the standard library and the LENT modules are kept.
+
+    known   {(module, name there): name here}: two helpers of one name get different ones
+    """
 
     def __init__(self):
-        self.imports, self.definitions = dict(np="import numpy as np"), {}
-        self.owner, self.started = {}, set()
+        self.imports, self.definitions, self.known = {"np": "import numpy as np"}, {}, {}
 
     def add(self, module, name):
-        """Copy `name`, bound at the top level of the module, after what it uses."""
+        """Copy `name`, bound at the top level of the module, after what it uses; returns its name here."""
         node = _top_level(module).get(name)
+        if node is None:
+            return name                         # a built-in
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            self._import(node, name)
-        elif isinstance(node, ast.Assign) and _calls(node.value, "Op"):
-            self._op(module, name, node.value.args[0].id)
-        elif node is not None and self.owner.setdefault(name, module) is not module:
-            raise NotAlone(f"two helpers are named {name}: in {self.owner[name].__name__} and in {module.__name__}; "
-                           "give one of them a name of its own")
-        elif node is not None and name not in self.started:
-            self.started.add(name)
-            for used in sorted(_names_in(node) - {name}):
-                self.add(module, used)
-            self.definitions[name] = _text(module, node)
+            return self._import(node, name)
+        if (module, name) not in self.known:
+            taken = name in self.known.values()
+            here = self.known[module, name] = f"{name}_of_{module.__name__.rpartition('.')[2]}" if taken else name
+            if isinstance(node, ast.Assign) and _calls(node.value, "Op"):
+                self.definitions[here] = self._op(module, here, node.value.args[0].id)
+            else:
+                renamed = {used: self.add(module, used) for used in sorted(_names_in(node) - {name})} | {name: here}
+                self.definitions[here] = _renamed(_text(module, node), renamed)
+        return self.known[module, name]
 
-    def _op(self, module, name, forward):
+    def _op(self, module, here, forward):
         """An op that the function uses: its forward alone, without the engine and the gradient."""
-        self.add(module, forward)
-        self.imports[name] = "from types import SimpleNamespace"
-        self.definitions[name] = f"{name} = SimpleNamespace(forward={forward}, pair=lambda *_: ({forward}, None))"
+        self.imports["SimpleNamespace"] = "from types import SimpleNamespace"
+        forward = self.add(module, forward)
+        return f"{here} = SimpleNamespace(forward={forward}, pair=lambda *_: ({forward}, None))"
 
     def _import(self, node, name):
         alias = next(a for a in node.names if (a.asname or a.name.partition(".")[0]) == name)
@@ -63,14 +67,23 @@ class _Collector:
         elif node.module == "tinynet":
             raise NotAlone(f"{name} is a whole module of tinynet; import what is needed of it by name")
         elif node.module.startswith("tinynet.") and node.module.partition(".")[2] not in LENT:
-            self.add(sys.modules[node.module], alias.name)
+            return self.add(sys.modules[node.module], alias.name)
         else:
             self.imports[name] = f"from {node.module} import {shown}"
+        return name
 
     def text(self):
         imports = "\n".join(sorted(set(self.imports.values()), key=lambda line: (line.startswith("from"), line)))
-        bodies = list(dict.fromkeys(self.definitions.values()))
-        return imports, bodies
+        return imports, list(dict.fromkeys(self.definitions.values()))
+
+
+def _renamed(text, names):
+    """The text with some of its names changed."""
+    for old, new in names.items():
+        if old != new:
+            used, bound = rf"(?<![\w.\"']){re.escape(old)}\b(?!\s*=[^=])", rf"^{re.escape(old)}\b(?=\s*=[^=])"
+            text = re.sub(bound, new, re.sub(used, new, text), flags=re.MULTILINE)
+    return text
 
 
 def _calls(node, name):

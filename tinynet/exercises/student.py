@@ -72,7 +72,7 @@ class Block:
         self.student, self.name = student, name
         block, rule = sheets.variants_in(student.source.text).get(name, (name, ""))
         self.form = form or form_of(block, student.functions, rule)
-        self.only, student.numerical = only or {}, None
+        self.only = only or {}
         if only:
             self.form = self.form._replace(cases=self.form.cases[:1])
         self.halves = [half for half in ("forward", "backward") if f"{name}_{half}" in student.functions]
@@ -194,6 +194,7 @@ class Block:
             for t, g in zip([*theirs, *[None] * len(right)], right, strict=False))
 
     def _gradcheck(self, arrays, settings):
+        self.student.numerical = None
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             report = gradcheck(self.forward, self.backward, *arrays, **settings)
