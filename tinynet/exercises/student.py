@@ -8,6 +8,7 @@ The student's code runs in a process of its own, see sandbox.py.
 import ast
 import contextlib
 import difflib
+import functools
 import inspect
 import warnings
 from typing import NamedTuple
@@ -195,9 +196,10 @@ class Block:
 
     def _gradcheck(self, arrays, settings):
         self.student.numerical = None
+        forward, backward = self._measured_here(arrays)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            report = gradcheck(self.forward, self.backward, *arrays, **settings)
+            report = gradcheck(forward, backward, *arrays, **settings)
         if self.student.sandbox.why_gone:
             raise Gone(self.student.sandbox.why_gone)
         if said := numerical(self.name, self.student):
@@ -205,6 +207,23 @@ class Block:
         report = report._replace(problems=[p for p in report.problems if p.kind != "size"])    # we draw these ourselves
         if not report.ok:
             raise Wrong(str(report).partition("\n")[2].strip())
+
+    def _measured_here(self, arrays):
+        """The student's pair, except that our forward, which gives the same y, is moved a little to measure slopes.
+
+        That takes hundreds of calls, which needn't go to another process.
+        """
+        @functools.wraps(self.forward)
+        def forward(*given, **settings):
+            if not _moved_a_little(given, arrays):
+                return self.forward(*given, **settings)
+            return self.form.op.forward(*given, **settings)[0], (given, settings)
+
+        def backward(dy, cache):
+            if isinstance(cache, tuple):        # the cache of a forward that was run here
+                cache = self.forward(*cache[0], **cache[1])[1]
+            return self.backward(dy, cache)
+        return forward, backward
 
     def _large_scores(self):
         """Inputs of about 1000: softmax must subtract the maximum, or exp overflows."""
@@ -255,6 +274,15 @@ class Block:
         if not_yet(error):
             return NotWritten(self.student.last)
         return Wrong(sentence(error, self.student, self.name, case) + here)
+
+
+def _moved_a_little(given, arrays):
+    """Whether these are the arrays with some entries changed by less than 1 %, or by an imaginary part."""
+    pairs = [(a, b) for a, b in zip(given, arrays, strict=True) if a is not None and b is not None]
+    if any(a.shape != b.shape for a, b in pairs):
+        return False
+    moves = [np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1) for a, b in pairs if b.dtype.kind == "f"]
+    return 0 < max(moves, default=0) < 0.01
 
 
 def _copies(arrays):
