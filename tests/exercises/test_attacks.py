@@ -81,7 +81,7 @@ def test_what_breaks_things_costs_its_own_points(tmp_path, deserved, name):
     result, report = graded(tmp_path, text)
     assert time.monotonic() - began < LIMITS.all + 4
     assert result.points <= deserved + 1e-9, report
-    assert said in report or name == "slow in each call"
+    assert said in report
 
 
 def test_a_right_submission_gets_all_points(tmp_path):

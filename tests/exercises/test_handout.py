@@ -1,5 +1,6 @@
 """Stubs, sheets and variants: what a student gets."""
 
+import importlib
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from lessons.tools import slides
 from tinynet import cases
 from tinynet.__main__ import main
 from tinynet.check import gradcheck
+from tinynet.engine import Op
 from tinynet.exercises import described, grader, handout, sheets, stubs, variants
 from tinynet.exercises.student import check_file
 from tinynet.exercises.submission import Submission
@@ -162,6 +164,22 @@ def linear_variant_backward(dy, cache):
     assert f"Variant: linear {rule.text}" in stub
     (tmp_path / "mine.py").write_text(stub.replace("raise NotImplementedError", "return None", 1) + solved)
     assert checked(tmp_path / "mine.py")[0] == 0
+
+
+def test_a_block_may_be_a_folder_with_the_equations_in_its_first_file(tmp_path, monkeypatch):
+    folder = tmp_path / "folded"
+    folder.mkdir()
+    (folder / "__init__.py").write_text('"""Twice.\n\n    (1)  y = 2 x     shi 1.1\n"""\n')
+    (folder / "helper_of_folded.py").write_text("def double(x):\n    return 2 * x        # (1)\n")
+    (folder / "pair_of_folded.py").write_text(
+        "from folded.helper_of_folded import double\n\n\ndef twice_forward(x):\n    return double(x), None\n\n\n"
+        "def twice_backward(dy, cache):\n    return 2 * dy\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    pair = importlib.import_module("folded.pair_of_folded")
+    op = Op(pair.twice_forward, pair.twice_backward)
+    assert described.equations(op) == {"1": ("y = 2 x", "shi 1.1")}
+    assert described.tags(op.forward) == ["1"]
+    assert sheets.items(op, "shi") == ("1.1",)
 
 
 def test_a_block_says_what_is_agreed_on_in_its_own_letters():

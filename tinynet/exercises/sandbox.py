@@ -139,7 +139,7 @@ class Sandbox:
         """The answer.  Raises Raised with the student's exception, Gone when there is none, then and ever after."""
         if self.why_gone:
             raise Gone(self.why_gone)
-        seconds = min(self.limits.call if seconds is None else seconds, max(self.ends - time.monotonic(), 0.01))
+        seconds = min(self.limits.call if seconds is None else seconds, max(self.ends - time.monotonic(), 0.001))
         number = next(self.number)
         self.questions.put(frames.pack(dict(request, drop=request.get("drop", []))))
         try:
@@ -156,7 +156,9 @@ class Sandbox:
         try:
             frame = self.answers.get(timeout=seconds)
         except queue.Empty:
-            raise Gone(f"there was no answer within {seconds:.3g} s: is there an endless loop?") from None
+            late = time.monotonic() >= self.ends
+            raise Gone(f"the {self.limits.all:g} s for this file are used up" if late else
+                       f"there was no answer within {seconds:.3g} s: is there an endless loop?") from None
         if isinstance(frame, Gone):
             raise Gone(f"{frame}{_how(self.process)}")
         try:
