@@ -1,6 +1,9 @@
 """Cases of what several tasks share."""
 
+from tinynet.blocks.tasks import activation_distance as _activation_distance
+from tinynet.blocks.tasks import adaptive_activation as _adaptive_activation
 from tinynet.blocks.tasks import cross_stitch as _cross_stitch
+from tinynet.blocks.tasks import functional_regularization as _functional_regularization
 from tinynet.cases.registry import case, plain
 
 
@@ -16,3 +19,15 @@ def cross_stitch_channels(rng, T, N, C, H, W):
 
 plain("cross_stitch_channels_only", _cross_stitch.cross_stitch, "T N C, C T T")
 plain("cross_stitch_images_one_alpha", _cross_stitch.cross_stitch, "T N C H W, T T")
+
+plain("adaptive_activation", _adaptive_activation.adaptive_activation, "T N D, T M, M")
+plain("adaptive_activation_images", _adaptive_activation.adaptive_activation, "T N C H W, T M, M")
+plain("adaptive_activation_one_number_each", _adaptive_activation.adaptive_activation, "T N, T M, M")
+
+for _op in (_activation_distance.activation_inner, _activation_distance.activation_distance,
+            _activation_distance.activation_cosine):
+    plain(_op.name, _op, "T M, M")
+    plain(f"{_op.name}_elsewhere", _op, "T M, M", mu=0.3, sigma=0.7)
+for _op in (_functional_regularization.cosine_regularizer, _functional_regularization.distance_regularizer):
+    plain(_op.name, _op, "T M, M", never_empty="T")
+    plain(f"{_op.name}_elsewhere", _op, "T M, M", never_empty="T", mu=-0.4, sigma=1.3)
