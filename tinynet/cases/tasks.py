@@ -4,6 +4,9 @@ from tinynet.blocks.tasks import activation_distance as _activation_distance
 from tinynet.blocks.tasks import adaptive_activation as _adaptive_activation
 from tinynet.blocks.tasks import cross_stitch as _cross_stitch
 from tinynet.blocks.tasks import functional_regularization as _functional_regularization
+from tinynet.blocks.tasks import soft_order as _soft_order
+from tinynet.blocks.tasks import task_relationship as _task_relationship
+from tinynet.blocks.tasks import tensor_factors as _tensor_factors
 from tinynet.cases.registry import case, plain
 
 
@@ -31,3 +34,23 @@ for _op in (_activation_distance.activation_inner, _activation_distance.activati
 for _op in (_functional_regularization.cosine_regularizer, _functional_regularization.distance_regularizer):
     plain(_op.name, _op, "T M, M", never_empty="T")
     plain(f"{_op.name}_elsewhere", _op, "T M, M", never_empty="T", mu=-0.4, sigma=1.3)
+
+plain("soft_order", _soft_order.soft_order, "E T N D, T E", never_empty="E")
+plain("soft_order_images", _soft_order.soft_order, "E T N C H W, T E", never_empty="E")
+
+plain("latent_layers", _tensor_factors.latent_layers, "K I O, T K")
+plain("tucker", _tensor_factors.tucker, "R P Q, I P, O Q, T R")
+plain("tensor_train", _tensor_factors.tensor_train, "I P, Q P O, T Q")
+
+plain("task_relationship_identity", _task_relationship.task_relationship, "T O I")
+
+
+@case(_task_relationship.task_relationship)
+def task_relationship(rng, T, O, I):
+    P, Q, V = rng.normal(size=(T, T)), rng.normal(size=(O, O)), rng.normal(size=(I, I))
+    return [rng.normal(size=(T, O, I))], dict(P=P, Q=Q, V=V)
+
+
+@case(_task_relationship.task_relationship)
+def task_relationship_of_tasks(rng, T, O, I):
+    return [rng.normal(size=(T, O, I))], dict(P=rng.normal(size=(T, T)))

@@ -1,14 +1,14 @@
 """How far apart are two activation functions?  Inner product, norm, distance and cosine under X ~ N(mu, sigma^2).
 
-     (1)  <F[i], F[j]> = E F[i](X) F[j](X) = a[i]' W a[j] + U' (a[i] + a[j]) + c        saha metric
-     (2)  W[m,n] = E B[m](X) B[n](X) = ((b[m]-mu)(b[n]-mu) + s^2) Phi(z) + s (max(b[m],b[n])-mu) phi(z)
-     (3)  U[m] = E max(0,X) B[m](X) = 1[b[m] > 0] ((mu (b[m]-mu) - s^2) D + s (b[m]-mu) phi(z0) + s mu phi(z[m]))
-     (4)  c = E max(0,X)^2 = (mu^2 + s^2) Phi(-z0) + mu s phi(z0)
-     (5)  dW[m,n]/db[m] = (b[n]-mu) Phi(z) + s phi(z)
-     (6)  dU[m]/db[m] = 1[b[m] > 0] (mu D + s (phi(z0) - phi(z[m])))
-     (7)  d(F[i], F[j]) = ||F[i] - F[j]|| = sqrt((a[i]-a[j])' W (a[i]-a[j]))            saha metric
-     (8)  C[i,j] = <F[i], F[j]> / (||F[i]|| ||F[j]||),  ||F|| = sqrt(<F, F>)            saha metric, Lcos
-     (9)  da = (dK + dK') (a W + 1 U'),  dU = a' (dK + dK') 1,  dW = a' dK a            K the matrix of (1)
+    (1)   <F[i], F[j]> = E F[i](X) F[j](X) = a[i]' W a[j] + U' (a[i] + a[j]) + c        saha metric
+    (2)   W[m,n] = E B[m](X) B[n](X) = ((b[m]-mu)(b[n]-mu) + s^2) Phi(z) + s (max(b[m],b[n])-mu) phi(z)
+    (3)   U[m] = E max(0,X) B[m](X) = 1[b[m] > 0] ((mu (b[m]-mu) - s^2) D + s (b[m]-mu) phi(z0) + s mu phi(z[m]))
+    (4)   c = E max(0,X)^2 = (mu^2 + s^2) Phi(-z0) + mu s phi(z0)
+    (5)   dW[m,n]/db[m] = (b[n]-mu) Phi(z) + s phi(z)
+    (6)   dU[m]/db[m] = 1[b[m] > 0] (mu D + s (phi(z0) - phi(z[m])))
+    (7)   d(F[i], F[j]) = ||F[i] - F[j]|| = sqrt((a[i]-a[j])' W (a[i]-a[j]))            saha metric
+    (8)   C[i,j] = <F[i], F[j]> / (||F[i]|| ||F[j]||),  ||F|| = sqrt(<F, F>)            saha metric, Lcos
+    (9)   da = (dK + dK') (a W + 1 U'),  dU = a' (dK + dK') 1,  dW = a' dK a            K the matrix of (1)
     (10)  db[m] = sum_n (dW + dW')[m,n] dW[m,n]/db[m] + dU[m] dU[m]/db[m]
     (11)  dd^2[i,j] = dd[i,j] / (2 d[i,j]), 0 where d = 0;  da[i] += 2 dd^2[i,j] W (a[i]-a[j]), da[j] -= the same
     (12)  dK[i,j] = dC[i,j] / (n[i] n[j]) - 1[i = j] sum_k (dC + dC')[i,k] C[i,k] / (2 n[i]^2),  n[i] = ||F[i]||
@@ -110,7 +110,8 @@ def activation_distance_forward(a, b, mu=0.0, sigma=1.0):
     sizes("a: T M, b: M", a, b)
     moments, A = hinge_moments(b, mu, sigma), np.array(a, float, order="C")
     apart = A[:, None] - A                                      # (T, T, M); the ReLU cancels
-    d = np.sqrt(np.maximum(((apart @ moments.W) * apart).sum(axis=-1), 0))          # (7); rounding may go below 0
+    # rounding may leave a square below 0
+    d = np.sqrt(np.maximum(((apart @ moments.W) * apart).sum(axis=-1), 0))          # (7)
     return d.astype(a.dtype), (apart, d, moments, a.dtype)
 
 
