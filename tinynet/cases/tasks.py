@@ -1,6 +1,7 @@
 """Cases of what several tasks share."""
 
 from tinynet.blocks.tasks import cross_stitch as _cross_stitch
+from tinynet.blocks.tasks import trace_norm as _trace_norm
 from tinynet.cases.registry import case, plain
 
 
@@ -16,3 +17,6 @@ def cross_stitch_channels(rng, T, N, C, H, W):
 
 plain("cross_stitch_channels_only", _cross_stitch.cross_stitch, "T N C, C T T")
 plain("cross_stitch_images_one_alpha", _cross_stitch.cross_stitch, "T N C H W, T T")
+
+plain("trace_norm", _trace_norm.trace_norm, "T D")
+plain("trace_norm_of_layers", _trace_norm.trace_norm, "T C D")
