@@ -1,15 +1,14 @@
 """What every balancing rule is: losses and, where it asks for them, gradients in, one weight a task out.
 
-    (1)  d = sum_i w[i] g[i]          tomaszewska weighted: the gradient of sum_i w[i] L[i] for fixed w
-    (2)  K[i,j] = <g[i], g[j]>        the Gram matrix
+    (1)  K[i,j] = <g[i], g[j]>        the Gram matrix
 
 L (T)     losses of T tasks
 g (T, P)  their gradients on the P shared parameters
 w (T)     weights
 
-Also the rules that are usually told as a *direction* d (PCGrad, MGDA, CAGrad ...) choose d as a
-combination of the tasks' gradients.  So each of them is told here by its weights, and nearly all
-compute these from K alone, a T x T matrix.
+The shared parameters move along d = sum_i w[i] g[i].  Also the rules that are usually told as a
+direction (PCGrad, MGDA, CAGrad ...) choose d as such a combination.  So each of them is told here by its
+weights, and nearly all compute these from K alone, a T x T matrix.
 
     >>> import numpy as np
     >>> from tinynet.balancing.mgda import MGDA
@@ -130,7 +129,7 @@ class Rule(nn.Module):
 
 def gram(G):
     """K (T, T) float64 of gradients G (T, P)."""
-    return (G @ G.T).astype(float)                                              # (2)
+    return (G @ G.T).astype(float)                                              # (1)
 
 
 def softmax(x):
