@@ -18,7 +18,7 @@ from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
-from tinynet.models.tasks.cross_stitch_net import SharedTrunk
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 
 RULES = {
     "weighted sum": lambda T: WeightedSum(),

@@ -10,7 +10,9 @@ from tinynet.blocks.tasks.cross_stitch import (
     cross_stitch_forward,
 )
 from tinynet.check import gradcheck
-from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)

@@ -15,6 +15,7 @@ from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
+from tinynet.ops import stack
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -198,7 +199,7 @@ cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
 
 # %% 4. The module
 class CrossStitch(nn.Module):
-    """X (T, N, C, ...) -> Y of the same shape.
+    """X (T, N, C, ...), or a list of T tensors (N, C, ...) -> Y (T, N, C, ...).
 
     channels  None shares one A (T, T) between all channels, a number gives each its own
     same      A starts with `same` on the diagonal and (1 - same) / (T - 1) beside it (tomaszewska
@@ -216,4 +217,15 @@ class CrossStitch(nn.Module):
         self.A = nn.Parameter(A.astype(dtype))
 
     def forward(self, X):
-        return cross_stitch(X, self.A)
+        return cross_stitch(stacked(X, "cross_stitch"), self.A)
+
+
+def stacked(X, block):
+    """The tasks' features as one tensor (T, N, C, ...); raises ShapeError for a list of different shapes."""
+    if not isinstance(X, (list, tuple)):
+        return X
+    shapes = [np.shape(x) for x in X]
+    if len(set(shapes)) > 1:
+        raise ShapeError(f"{block}: the tasks' features have the shapes {' and '.join(map(str, shapes))}; where tasks "
+                         "meet their layers must be equally wide, and the examples as many")
+    return stack(*X)

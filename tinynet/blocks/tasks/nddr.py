@@ -20,6 +20,7 @@ import math
 import numpy as np
 
 from tinynet import nn
+from tinynet.blocks.tasks.cross_stitch import stacked
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -73,7 +74,7 @@ nddr = Op(nddr_forward, nddr_backward)
 
 # %% 4. The module
 class NDDR(nn.Module):
-    """X (T, N, C, ...) -> Y of the same shape.
+    """X (T, N, C, ...), or a list of T tensors (N, C, ...) -> Y (T, N, C, ...).
 
     W starts near the identity: `same` times the identity in a task's own block, (1 - same) / (T - 1) times the
     identity in the others.  b starts at 0.  Nothing is drawn at random.  Normalisation and activation
@@ -88,4 +89,4 @@ class NDDR(nn.Module):
         self.b = nn.Parameter(np.zeros((tasks, channels), dtype))
 
     def forward(self, X):
-        return nddr(X, self.W, self.b)
+        return nddr(stacked(X, "nddr"), self.W, self.b)
