@@ -3,10 +3,14 @@
 from tinynet.blocks.tasks import activation_distance as _activation_distance
 from tinynet.blocks.tasks import adaptive_activation as _adaptive_activation
 from tinynet.blocks.tasks import cross_stitch as _cross_stitch
+from tinynet.blocks.tasks import expert_mixture as _expert_mixture
 from tinynet.blocks.tasks import functional_regularization as _functional_regularization
+from tinynet.blocks.tasks import nddr as _nddr
 from tinynet.blocks.tasks import soft_order as _soft_order
+from tinynet.blocks.tasks import soft_sharing as _soft_sharing
 from tinynet.blocks.tasks import task_relationship as _task_relationship
 from tinynet.blocks.tasks import tensor_factors as _tensor_factors
+from tinynet.blocks.tasks import trace_norm as _trace_norm
 from tinynet.cases.registry import case, plain
 
 
@@ -54,3 +58,23 @@ def task_relationship(rng, T, O, I):
 @case(_task_relationship.task_relationship)
 def task_relationship_of_tasks(rng, T, O, I):
     return [rng.normal(size=(T, O, I))], dict(P=rng.normal(size=(T, T)))
+
+
+plain("trace_norm", _trace_norm.trace_norm, "T D")
+plain("trace_norm_of_layers", _trace_norm.trace_norm, "T C D")
+
+
+@case(_nddr.nddr)
+def nddr(rng, T, N, C, D):
+    return rng.normal(size=(T, N, C)), rng.normal(size=(T, D, T * C)), rng.normal(size=(T, D))
+
+
+@case(_nddr.nddr)
+def nddr_images_without_bias(rng, T, N, C, D, H, W):
+    return rng.normal(size=(T, N, C, H, W)), rng.normal(size=(T, D, T * C))
+
+
+plain("squared_distance", _soft_sharing.squared_distance, "T D")
+plain("squared_distance_of_layers", _soft_sharing.squared_distance, "T C D")
+plain("absolute_distance", _soft_sharing.absolute_distance, "T D")
+plain("expert_mixture", _expert_mixture.expert_mixture, "E N D, T N E")

@@ -1,4 +1,4 @@
-"""What the twelve methods of saha table1 have in common: layers that T tasks go through side by side, and a head a task.
+"""What the twelve methods of saha table1 have in common: layers that T tasks go through together, and a head a task.
 
 A net takes x (T, N, d_in), N examples of its own for each task, or images (T, N, C, side, side), and returns one
 (N, classes[t]) for each task t.  Its layers are

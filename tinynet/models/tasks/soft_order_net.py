@@ -15,10 +15,10 @@ from tinynet.models.tasks.stl_and_hard_share import HardShare
 
 
 class SoftOrderNet(HardShare):
-    """Raises ValueError unless there are two dense layers or more, all of one width: only then modules can be permuted."""
+    """Raises ValueError unless there are two dense layers or more, all of one width, so that modules fit everywhere."""
 
     def _add_dense(self, sizes, rng):
-        d_in, *widths = sizes
+        widths = sizes[1:]
         if len(widths) < 2 or len(set(widths)) > 1:
             raise ValueError(f"SoftOrderNet: widths is {tuple(widths)}; give two or more equal ones, because every "
                              "module must fit at every depth")
