@@ -1,4 +1,4 @@
-"""Sums of M hinges in a few steps a number, whatever M is: sort the hinges, add them up from the right, look up.
+"""Speed only: sums of M hinges in a few steps a number, by sorting them, adding them up from the right, looking up.
 
     (1)  y = max(0,x) + sum_m a[m] max(0, b[m] - x) = max(0,x) + P[k] - Q[k] x,   k(x) the number of m with b[m] <= x
     (2)  P[k] = sum_{m>=k} a[m] b[m],  Q[k] = sum_{m>=k} a[m]                      b sorted
@@ -65,33 +65,34 @@ def _count(b, low, scale, first):
             first[g, c + 1] += first[g, c]
 
 
-# %% 2. The kernels
+# %% 2. The kernels: indices without a sign, which numba needn't check, and slices, so that all loops vectorise
 @parallel_jit
 def _bend(x, b, low, scale, first, step, P, Q, y, k):
-    """y and k, chunk by chunk; every loop runs along the numbers, so that it vectorises."""
+    """y and k, chunk by chunk."""
     G, R = x.shape
-    M, chunks = P.shape[1] - 1, -(-R // CHUNK)
+    M, chunks, one = P.shape[1] - 1, -(-R // CHUNK), np.uint32(1)
     zero, last = x.dtype.type(0), x.dtype.type(first.shape[1] - 2)
     for job in prange(G * chunks):
         g, start = job // chunks, job % chunks * CHUNK
         n = min(R - start, CHUNK)
+        xs, ys, ks = x[g, start:start + n], y[g, start:start + n], k[g, start:start + n]
         hinges, before, p, q, shift, stretch = b[g], first[g], P[g], Q[g], low[g], scale[g]
-        found = np.empty(CHUNK, np.int32)
+        found, highest = np.empty(CHUNK, np.uint32), hinges[M - 1]
         for i in range(n):
-            c = (x[g, start + i] - shift) * stretch
+            c = (xs[i] - shift) * stretch
             c = c if c > zero else zero
-            found[i] = before[np.int32(c if c < last else last)]
+            found[i] = before[np.uint32(c if c < last else last)]
         s = step
         while s > 0:
-            by = np.int32(s)
+            by = np.uint32(s)
             for i in range(n):
-                found[i] += by if hinges[found[i] + by - 1] <= x[g, start + i] else np.int32(0)
+                found[i] += by if hinges[found[i] + by - one] <= xs[i] else np.uint32(0)
             s //= 2
-        for i in range(n):
-            v, at = x[g, start + i], found[i]
-            left = p[at] - q[at] * v if at < M else zero
-            y[g, start + i] = (zero if v <= zero else v) + left         # (1)
-            k[g, start + i] = at
+        for i in range(n):              # p = q = 0 beyond the highest hinge, where v may be infinite
+            v, at = xs[i], found[i]
+            left = p[at] - q[at] * (v if v < highest else highest)      # (1)
+            ys[i] = (zero if v <= zero else v) + left                   # (1)
+            ks[i] = at
 
 
 @parallel_jit
@@ -102,23 +103,23 @@ def _unbend(dy, x, k, Q, dx, sums):
     zero = x.dtype.type(0)
     for job in prange(G * parts):
         g, part = job // parts, job % parts
-        q, its = Q[g], sums[g, part]
-        for start in range(part * R // parts, (part + 1) * R // parts, CHUNK):
-            end = min(start + CHUNK, (part + 1) * R // parts)
-            for i in range(start, end):
-                d = dy[g, i]
-                dx[g, i] = (d if x[g, i] > zero else zero) - q[k[g, i]] * d     # (3)
-            for i in range(start, end):
-                d, lane, at = dy[g, i], i % LANES, k[g, i]
-                its[lane, 0, at] += d                                   # (4)
-                its[lane, 1, at] += d * x[g, i]                         # (4)
+        q, its, end = Q[g], sums[g, part], (part + 1) * R // parts
+        for start in range(part * R // parts, end, CHUNK):
+            stop = min(start + CHUNK, end)
+            dys, xs, ks, dxs = dy[g, start:stop], x[g, start:stop], k[g, start:stop], dx[g, start:stop]
+            for i in range(stop - start):
+                dxs[i] = (dys[i] if xs[i] > zero else zero) - q[ks[i]] * dys[i]     # (3)
+            for i in range(stop - start):
+                lane, at = i % LANES, ks[i]
+                its[lane, 0, at] += dys[i]                              # (4)
+                its[lane, 1, at] += dys[i] * xs[i]                      # (4)
 
 
 # %% 3. What the blocks call
 def bend(x, a, b):
     """(y, k) for x (G, R) and hinges a, b (G, M)."""
     x, a, b = contiguous(x, *_at_least_one(a, b))
-    t, y, k = _Tables(a, b), np.empty_like(x), np.empty(x.shape, np.uint16 if b.shape[1] < 2**16 else np.int32)
+    t, y, k = _Tables(a, b), np.empty_like(x), np.empty(x.shape, np.uint16 if b.shape[1] < 2**16 else np.uint32)
     _bend(x, t.padded, t.low, t.scale, t.first, t.step, t.P, t.Q, y, k)
     return y, k
 
