@@ -48,15 +48,18 @@ def taan_activation():
 
 
 # %% A whole step
+def parameters(ours_):
+    return torch.nn.ParameterList(torch.from_numpy(p.data.copy()) for p in ours_)
+
+
 class TorchTAAN(torch.nn.Module):
     """The same net as a PyTorch user would write it with the sorted form, with the same first weights."""
 
     def __init__(self, net):
         super().__init__()
-        tensors = lambda values: torch.nn.ParameterList(torch.from_numpy(v.data.copy()) for v in values)
-        self.W, self.c = (tensors(getattr(layer.weights, name) for layer in net.layers) for name in "Wb")
-        self.alpha, self.b = (tensors(getattr(f, name) for f in net.activations()) for name in ("alpha", "b"))
-        self.V, self.d = (tensors(getattr(head, name) for head in net.heads) for name in "Wb")
+        self.W, self.c = (parameters(getattr(layer.weights, name) for layer in net.layers) for name in "Wb")
+        self.alpha, self.b = (parameters(getattr(f, name) for f in net.activations()) for name in ("alpha", "b"))
+        self.V, self.d = (parameters(getattr(head, name) for head in net.heads) for name in "Wb")
 
     def forward(self, x):
         for W, c, alpha, b in zip(self.W, self.c, self.alpha, self.b, strict=True):

@@ -8,8 +8,10 @@ import pytest
 import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.dmtrl import DMTRL
 from tinynet.models.tasks.mrn import MRN
+from tinynet.models.tasks.multi_task_net import mean_loss
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
 from tinynet.models.tasks.stl_and_hard_share import STL, HardShare
 from tinynet.models.tasks.taan import TAAN
@@ -30,9 +32,7 @@ def small(make, **settings):
 
 
 def loss_of(net, x, labels):
-    losses = [binary_cross_entropy(y, t) for y, t in zip(net(x), labels, strict=True)]
-    total, penalty = sum(losses[1:], losses[0]), net.penalty()
-    return total if penalty is None else total + penalty
+    return mean_loss(net, x, labels, binary_cross_entropy)
 
 
 LABELS = [np.random.default_rng(1).integers(2, size=(5, c)).astype(float) for c in (2, 4, 3)]
@@ -166,6 +166,16 @@ def test_bad_sizes_and_names():
         DMTRL(7, (6,), (2, 2, 2), form="TT", ranks=[(8, 2)])
     with pytest.raises(ValueError, match="there is no regularizer 'l2'; choose None, 'trace', 'cosine', 'distance'"):
         small(TAAN, regularizer="l2")
+
+
+def test_labels_of_another_number_of_classes_are_refused_by_task():
+    net = small(HardShare)
+    with pytest.raises(ValueError, match="mean_loss: task 1 has 5 classes in its labels and 4 in the net's head"):
+        loss_of(net, x, [LABELS[0], np.zeros((5, 5)), LABELS[2]])
+    with pytest.raises(ValueError, match="mean_loss: task 2 has 9 classes in its labels and 3"):
+        mean_loss(net, x, [np.zeros(5, int), np.zeros(5, int), np.full(5, 8)], cross_entropy)
+    with pytest.raises(ValueError, match="there are 2 arrays of labels and 3 tasks"):
+        loss_of(net, x, LABELS[:2])
 
 
 # %% The parameters of saha table1

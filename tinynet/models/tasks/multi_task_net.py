@@ -15,9 +15,29 @@ from itertools import pairwise
 import numpy as np
 
 from tinynet import nn, ops
+from tinynet.blocks.tasks.functional_regularization import total_loss
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear, linear
 from tinynet.shapes import ShapeError
+
+
+def mean_loss(net, x, labels, loss):
+    """The mean over the tasks of loss(outputs, labels[t]), plus the net's penalty: what saha Ltotal minimises.
+
+    labels  one array a task: classes (N) or, for several labels an example, 0 and 1 (N, classes[t])
+    Raises ValueError, which names the task, for labels that its head has no output for.
+    """
+    outputs, losses = net(x), []
+    if len(outputs) != len(labels):
+        raise ValueError(f"mean_loss: there are {len(labels)} arrays of labels and {len(outputs)} tasks; give one each")
+    for t, (y, its) in enumerate(zip(outputs, labels, strict=True)):
+        needs = its.shape[1] if its.ndim == 2 else int(its.max(initial=-1)) + 1
+        if needs > y.shape[1] or (its.ndim == 2 and needs != y.shape[1]):
+            raise ValueError(f"mean_loss: task {t} has {needs} classes in its labels and {y.shape[1]} in the net's "
+                             "head; make the net with the number of classes of each task")
+        losses.append(loss(y, its))
+    penalty = net.penalty()
+    return total_loss(losses, [] if penalty is None else [penalty], c=1)
 
 
 class Shared(nn.Module):
