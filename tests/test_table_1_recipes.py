@@ -1,0 +1,49 @@
+"""The recipes of saha table1 and table2 run on little, go on exactly where they stopped, and count as they say."""
+
+import os
+
+import numpy as np
+import pytest
+from lessons.tables.taan import recipes
+
+from tinynet import optim
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.models.tasks.taan import TAAN
+
+rng = np.random.default_rng(0)
+TASKS = [(rng.normal(size=(n, 6)).astype(np.float32), rng.integers(c, size=n)) for n, c in ((9, 2), (20, 3), (14, 4))]
+SMALL = dict(H=8, d_in=7, classes=(3, 4, 2), batch=5, rounds=1)
+
+
+def net_and_adam(make=TAAN):
+    net = make(6, (5, 5), (2, 3, 4), rng=0)
+    return net, optim.Adam(recipes.parameters_of(net), lr=0.01)
+
+
+@pytest.mark.parametrize("method", ["TAAN + Ldis", "MRN_full", "Soft-Order"])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, method, monkeypatch):
+    monkeypatch.setattr(recipes, "UPDATE", 3)
+    make, path = recipes.TWELVE[method], tmp_path / "run.npz"
+    whole, adam = net_and_adam(make)
+    recipes.train(whole, TASKS, cross_entropy, adam, 12, 4, seed=1)
+    for until in (5, 12):
+        part, adam = net_and_adam(make)
+        recipes.train(part, TASKS, cross_entropy, adam, until, 4, seed=1, path=path, every=2)
+    for name, a in whole.state_dict().items():
+        assert np.array_equal(a, part.state_dict()[name]), name
+
+
+def test_every_method_of_the_table_has_a_recipe_and_seconds():
+    assert list(recipes.TABLE_1) == list(recipes.TWELVE)
+    assert set(recipes.TABLE_2) <= set(recipes.TWELVE)
+    few = [name for name in recipes.TWELVE if "LAF" not in name]           # K = 5 latent layers need 5 tasks
+    took = recipes.seconds(few, **SMALL)
+    assert list(took) == few
+    assert all(t > 0 for both in took.values() for t in both)
+
+
+@pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with omniglot/")
+def test_two_steps_on_omniglot():
+    measured = recipes.omniglot_run("TAAN", seed=0, steps=2)
+    assert set(measured) == {*(f"task {t}" for t in range(1, 11)), "parameters", "train seconds", "mean accuracy"}
+    assert 0 <= measured["mean accuracy"] <= 100
