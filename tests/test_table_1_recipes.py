@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import pytest
-from lessons.tables.taan import recipes
 
+from lessons.tables.taan import recipes
 from tinynet import optim
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.taan import TAAN

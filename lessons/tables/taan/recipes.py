@@ -65,7 +65,8 @@ def _keep(net, optimizer, path, step):
     state = optimizer.state_dict()
     arrays = {f"net.{name}": a for name, a in net.state_dict().items()}
     arrays |= {f"optimizer.{name}": a for name, a in state.items() if isinstance(a, np.ndarray)}
-    npz.save(path, arrays, {"step": step, "optimizer": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}})
+    others = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
+    npz.save(path, arrays, {"step": step, "optimizer": others})
 
 
 def _resume(net, optimizer, path):
