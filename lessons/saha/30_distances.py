@@ -128,7 +128,8 @@ assert trace_norm(like).item() < 0.6 * trace_norm(other).item()
 # ## The regularizers at work
 # $$L_{cos} = -\frac{1}{T^2}\sum_{ij} C_{ij}, \qquad L_{dis} = \frac{1}{T^2} \sum_{ij} d^2(F^i, F^j), \qquad
 # L_{tn} = \mathrm{trace}\sqrt{\alpha\alpha^\top}$$
-# Gradient descent on each alone, from the same four functions of eight hinges.
+# Gradient descent on each alone, from the same four functions of eight hinges.  (Ltn has a kink where alpha is 0, so a
+# fixed step jumps to and fro there.)
 
 
 # %%
@@ -150,7 +151,7 @@ paths = {"Ltn": descend(lambda alpha, b: trace_norm(alpha)), "Lcos": descend(cos
 fig, axes = plot.subplots(1, 2, figsize=(12, 4.4))
 for ax, k, label in zip(axes, (0, 1), ("mean distance of two functions", r"$\|\alpha\|$"), strict=True):
     plot.curves(ax, range(len(paths["Ltn"][0])), {name: path[k] for name, path in paths.items()},
-                legend="upper right" if k else None)
+                legend="center right" if k else None)
     ax.set(xlabel="step of gradient descent", ylabel=label, ylim=(0, None))
 axes[0].set_title("drawn together")
 axes[1].set_title("and shrunk?")

@@ -147,12 +147,17 @@ def _precisions(net, tasks, chosen):
 
 # %% Seconds (saha table2): H = 512, 16 tasks, 256 examples of each a step, made-up input
 CLASSES = (525, 734, 466, 167, 278, 302, 259, 150, 132, 86, 116, 26, 120, 116, 48, 32)
-RANKS = {"DMTRL-Tucker": ((877, 389, 16), (389, 385, 16), (389, 385, 16)),      # by the rule, see test_table_1_recipes
+# what the rule of relative precision .5 finds in a random stack, see block tensor_factors
+DECK_RANKS = {"DMTRL-Tucker": ((877, 783, 16), (780, 771, 16), (780, 771, 16)),     # H = 1024, as in table 1
+              "DMTRL-TT": ((877, 16), (780, 16), (780, 16))}
+RANKS = {"DMTRL-Tucker": ((877, 389, 16), (389, 385, 16), (389, 385, 16)),     # H = 512, as in table 2: about the same
          "DMTRL-TT": ((877, 16), (389, 16), (389, 16))}
 
 
 def seconds(methods=tuple(TWELVE), rounds=3, H=512, d_in=1152, classes=CLASSES, batch=256):
-    """{method: (seconds of a training step, seconds of an inference)}, medians of interleaved rounds."""
+    """{method: (seconds of a training step, seconds of an inference)}, the fastest of interleaved rounds, because
+    other work on the machine only adds to them.
+    """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(classes), batch, d_in)).astype(np.float32)
     labels = [(rng.random((batch, c)) < 0.01).astype(np.float32) for c in classes]
@@ -167,7 +172,7 @@ def seconds(methods=tuple(TWELVE), rounds=3, H=512, d_in=1152, classes=CLASSES, 
             times = [_timed(partial(_step, net, adams[name], x, labels)), _timed(partial(_infer, net, x))]
             for its, t in zip(took[name], times, strict=True):
                 its.append(t)
-    return {name: tuple(float(np.median(its[1:])) for its in both) for name, both in took.items()}
+    return {name: tuple(float(min(its[1:])) for its in both) for name, both in took.items()}
 
 
 def _step(net, adam, x, labels):

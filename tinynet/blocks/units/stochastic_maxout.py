@@ -8,7 +8,7 @@ x (..., C, K)   K linear pieces of C channels        y (..., C)
 u (..., C)      uniform numbers in [0, 1), one draw for each channel; a setting, no gradient flows to it
 lam             0: all pieces alike; to infinity: maxout.   As in the paper no gradient flows through p.
 In evaluation nothing is drawn and y is the largest piece.
-Springenberg and Riedmiller 2013, arXiv:1312.6116.   Lesson: apl
+Springenberg and Riedmiller 2013, arXiv:1312.6116.   Lesson: maxout
 """
 
 import numpy as np
