@@ -2,7 +2,7 @@
 
 Slides: saha aal, apl, erratum 5
 Blocks: adaptive_activation, sorted_hinges, linear, cross_entropy
-Run time: 20 s, --quick 4 s (one core)
+Run time: 12 s, --quick 4 s (one core)
 Figures: saha_aal_four-panels.png, saha_aal_speed.png, saha_aal_coordinates.png, saha_aal_learned.png
 
 From one unit's hinges to the adaptive activation layer of TAAN: forward, backward, the layer beside hard and soft

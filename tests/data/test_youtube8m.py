@@ -5,6 +5,7 @@ import struct
 import numpy as np
 import pytest
 
+from lessons.tables.taan.recipes import youtube_run
 from tinynet.data.youtube8m import FEATURES, TASKS, example, masked_crc, records, verticals, video, youtube8m
 
 rng = np.random.default_rng(0)
@@ -100,6 +101,16 @@ def test_the_decks_numbers_of_labels_would_be_counted(tmp_path):
     (tmp_path / "v.csv").write_text("Index,Vertical1\n" + "\n".join(f"{i},{name}" for i, name in enumerate(names)))
     assert tuple(len(its) for its in verticals(tmp_path / "v.csv")) == counts
     assert sum(counts) == 3557
+
+
+def test_the_recipe_of_the_table_runs_on_such_files(folder):
+    """saha table1 with one call, for whoever has the files."""
+    videos = [a_video(labels)[2] for labels in [*([i, i + 16] for i in range(16)), *([i] for i in range(16))] * 2]
+    (folder / "train02.tfrecord").write_bytes(b"".join(map(record, videos)))
+    (folder / "validate00.tfrecord").write_bytes(b"".join(map(record, videos * 3)))
+    measured = youtube_run("TAAN + Lcos", seed=0, data=folder, epochs=2, widths=(6, 6), batch=3)
+    assert set(measured) == {*(f"task {t}" for t in range(1, 17)), "parameters", "mean mAP@10"}
+    assert 0 < measured["mean mAP@10"] <= 1
 
 
 # %% What is refused

@@ -133,6 +133,7 @@ def test_mrn_without_its_update_is_weight_decay_and_both_mrn_are_the_same_net():
     decay = 1e-3 * sum((layer.weights.W.data ** 2).sum() for layer in related.layers)
     assert related.penalty().item() == pytest.approx(decay, rel=1e-12)
     assert full.penalty().item() == pytest.approx(decay, rel=1e-12)
+    assert not MRN(7, (6,), (2, 4), updates=False).updates
     for net in (related, full):
         net.update_covariances()
     assert abs(related.penalty().item() - decay) > 1e-6

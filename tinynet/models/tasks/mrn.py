@@ -20,17 +20,18 @@ AXES = {"P": 0, "Q": 1, "V": 2}         # of W (T, O, I), by the letter of its i
 
 
 class MRN(STL):
-    """full  False: the tasks' covariance alone (MRN_t); True: those of outputs and inputs, too (MRN_full)
-    c     the weight of the penalty; the published code has 1e-3
+    """full     False: the tasks' covariance alone (MRN_t); True: those of outputs and inputs, too (MRN_full)
+    c        the weight of the penalty; the published code has 1e-3
+    updates  False: whoever trains leaves the covariances alone, as the published trainer does (erratum 8)
 
     The inverse covariances start as identities, with which the penalty is weight decay.  They change only in
-    `update_covariances`, which the one who trains calls now and then, every 100 steps say.  The published trainer
-    never calls it (erratum 8): its MRN_t and MRN_full are both STL with weight decay.
+    `update_covariances`, which whoever trains calls now and then, every 100 steps say.  The published trainer never
+    calls it: its MRN_t and MRN_full are both STL with weight decay.
     """
 
-    def __init__(self, *sizes, full=False, c=1e-3, **settings):
+    def __init__(self, *sizes, full=False, c=1e-3, updates=True, **settings):
         super().__init__(*sizes, **settings)
-        self.c, self.letters = c, "PQV" if full else "P"
+        self.c, self.updates, self.letters = c, updates, "PQV" if full else "P"
         self.inverses = [{letter: nn.Buffer(np.eye(layer.weights.W.shape[AXES[letter]], dtype=self.dtype))
                           for letter in self.letters} for layer in self.layers]
 
