@@ -175,7 +175,7 @@ def train(make, seed, slower=1.0, **settings):
     first = net.state_dict()
 
     def loss(net, x, *labels):
-        return mean_loss(net, np.broadcast_to(x, (T, *x.shape)), labels, cross_entropy)
+        return mean_loss(net, np.broadcast_to(x, (T, *x.shape)), *labels, loss=cross_entropy)
 
     data = (images.X_train[rows], *answers(images.y_train[rows]))
     adam = optim.Adam(net.slower(slower) if make is TAAN else net.parameters(), lr=3e-3)

@@ -186,7 +186,7 @@ def contrast(d):
 
 
 def squared(net, x, y):
-    return mean_loss(net, x.swapaxes(0, 1), list(y.swapaxes(0, 1)), mean_squared_error)
+    return mean_loss(net, x.swapaxes(0, 1), *y.swapaxes(0, 1), loss=mean_squared_error)
 
 
 def learned(seed, known, regularizer=None, c=0.1):

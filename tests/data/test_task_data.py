@@ -7,7 +7,7 @@ import pytest
 
 from tinynet.data.multi_domain import multi_domain
 from tinynet.data.omniglot import HASHES, omniglot, ten_alphabets
-from tinynet.data.task_batches import outputs_of, task_batches
+from tinynet.data.task_batches import TaskBatches, outputs_of
 from tinynet.metrics import map_at_k
 from tinynet.models.tasks.stl_and_hard_share import HardShare
 
@@ -18,25 +18,28 @@ rng = np.random.default_rng(0)
 # %% Batches
 def test_every_example_comes_once_a_round_and_small_tasks_come_round_more_often():
     tasks = [(np.arange(12.0)[:, None], np.arange(12)), (np.arange(4.0)[:, None], np.arange(4))]
-    batches = task_batches(tasks, size=4, rng=0)
-    drawn = [next(batches) for _ in range(3)]
-    assert sorted(np.concatenate([labels[0] for _, labels in drawn])) == list(range(12))
-    assert all(sorted(labels[1]) == [0, 1, 2, 3] for _, labels in drawn)
-    for x, labels in drawn:
+    batches = TaskBatches(tasks, size=4)
+    drawn = [batch for batch, _ in batches.epoch(np.random.default_rng(0))]
+    assert len(drawn) == len(batches) == 3
+    assert sorted(np.concatenate([labels[0] for _, *labels in drawn])) == list(range(12))
+    assert all(sorted(labels[1]) == [0, 1, 2, 3] for _, *labels in drawn)
+    for x, *labels in drawn:
         assert x.shape == (2, 4, 1)
         assert all(np.array_equal(x[t, :, 0], labels[t]) for t in range(2))
-    again = next(task_batches(tasks, size=4, rng=0))
+    again = next(batches.epoch(np.random.default_rng(0)))[0]
     np.testing.assert_array_equal(again[0], drawn[0][0])
+    in_order = next(batches.epoch(None))[0]
+    assert in_order[1].tolist() == [0, 1, 2, 3]
 
 
 def test_tasks_that_give_no_batch_are_refused():
     good = np.zeros((3, 2)), np.zeros(3)
-    with pytest.raises(ValueError, match="task_batches: task 1 has no examples, so no batch can have any of it"):
-        next(task_batches([good, (np.zeros((0, 2)), np.zeros(0))], size=2))
+    with pytest.raises(ValueError, match="TaskBatches: task 1 has no examples, so no batch can have any of it"):
+        TaskBatches([good, (np.zeros((0, 2)), np.zeros(0))], size=2)
     with pytest.raises(ValueError, match=r"task 1 has X \(3, 5\) and labels \(3,\), task 0 has X \(3, 2\)"):
-        next(task_batches([good, (np.zeros((3, 5)), np.zeros(3))], size=2))
+        TaskBatches([good, (np.zeros((3, 5)), np.zeros(3))], size=2)
     with pytest.raises(ValueError, match="give a label for each example"):
-        next(task_batches([(np.zeros((3, 2)), np.zeros(2))], size=2))
+        TaskBatches([(np.zeros((3, 2)), np.zeros(2))], size=2)
 
 
 def test_outputs_of_sets_of_unequal_size():

@@ -7,18 +7,17 @@ weights are measured, nothing is chosen by the test drawers.  Sizes, rate and st
 0-7 against 8-9.
 """
 
-import itertools
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from tinynet import npz, optim
+from tinynet import optim
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.data.omniglot import ten_alphabets
-from tinynet.data.task_batches import outputs_of, task_batches
+from tinynet.data.task_batches import TaskBatches, outputs_of
 from tinynet.data.youtube8m import youtube8m
 from tinynet.engine import no_grad
 from tinynet.metrics import map_at_k
@@ -28,8 +27,8 @@ from tinynet.models.tasks.multi_task_net import mean_loss
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
 from tinynet.models.tasks.stl_and_hard_share import STL, HardShare
 from tinynet.models.tasks.taan import TAAN
+from tinynet.train import fit
 
-UPDATE = 100        # steps between two updates of MRN's covariances
 TWELVE = {
     "STL": STL, "Hard-Share": HardShare, "Soft-Order": SoftOrderNet,
     "MRN_t": MRN, "MRN_full": partial(MRN, full=True),
@@ -41,45 +40,18 @@ TWELVE = {
 # covariances never change, which is STL with weight decay
 AS_PUBLISHED = {**{f"{name}, linear": partial(TWELVE[name], activation=None, bias=1.0)
                    for name in ("DMTRL-Tucker", "DMTRL-LAF", "DMTRL-TT")},
-                "MRN, never updated": partial(MRN, updates=False)}
+                "MRN, never updated": partial(MRN, every=None)}
 
 
 # %% Training
-def train(net, tasks, loss, optimizer, steps, batch, seed, path=None, every=100):
+def train(net, tasks, loss, optimizer, steps, batch, seed, checkpoint=None):
     """Train on [(X, y)] of each task for so many steps, each with `batch` examples of every task.
 
-    path  a file that is written every `every` steps; where it is there already, the run goes on from it
+    checkpoint  a file that is written every 100 steps; where it is there already, the run goes on from it
     """
-    step = _resume(net, optimizer, path) if path and Path(path).exists() else 0
-    for x, labels in itertools.islice(task_batches(tasks, batch, seed), step, steps):
-        optimizer.zero_grad()
-        mean_loss(net, x, labels, loss).backward()
-        optimizer.step()
-        step += 1
-        if isinstance(net, MRN) and net.updates and step % UPDATE == 0:
-            net.update_covariances()
-        if path and step % every == 0:
-            _keep(net, optimizer, path, step)
+    fit(net, partial(mean_loss, loss=loss), TaskBatches(tasks, batch), optimizer, steps=steps, every=min(100, steps),
+        rng=seed, checkpoint=checkpoint, progress=False)
     return net
-
-
-def _keep(net, optimizer, path, step):
-    state = optimizer.state_dict()
-    arrays = {f"net.{name}": a for name, a in net.state_dict().items()}
-    arrays |= {f"optimizer.{name}": a for name, a in state.items() if isinstance(a, np.ndarray)}
-    others = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
-    npz.save(path, arrays, {"step": step, "optimizer": others})
-
-
-def _resume(net, optimizer, path):
-    arrays, notes = npz.load(path)
-    parts = {"net": {}, "optimizer": dict(notes["optimizer"])}
-    for name, array in arrays.items():
-        part, _, name = name.partition(".")
-        parts[part][name] = array
-    net.load_state_dict(parts["net"])
-    optimizer.load_state_dict(parts["optimizer"])
-    return notes["step"]
 
 
 def parameters_of(net, factor=0.1):
@@ -183,7 +155,7 @@ def seconds(methods=tuple(TWELVE), rounds=3, H=512, d_in=1152, classes=CLASSES, 
 
 def _step(net, adam, x, labels):
     adam.zero_grad()
-    mean_loss(net, x, labels, summed_cross_entropy).backward()
+    mean_loss(net, x, *labels, loss=summed_cross_entropy).backward()
     adam.step()
 
 

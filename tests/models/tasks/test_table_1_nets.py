@@ -32,7 +32,7 @@ def small(make, **settings):
 
 
 def loss_of(net, x, labels):
-    return mean_loss(net, x, labels, binary_cross_entropy)
+    return mean_loss(net, x, *labels, loss=binary_cross_entropy)
 
 
 LABELS = [np.random.default_rng(1).integers(2, size=(5, c)).astype(float) for c in (2, 4, 3)]
@@ -133,11 +133,20 @@ def test_mrn_without_its_update_is_weight_decay_and_both_mrn_are_the_same_net():
     decay = 1e-3 * sum((layer.weights.W.data ** 2).sum() for layer in related.layers)
     assert related.penalty().item() == pytest.approx(decay, rel=1e-12)
     assert full.penalty().item() == pytest.approx(decay, rel=1e-12)
-    assert not MRN(7, (6,), (2, 4), updates=False).updates
     for net in (related, full):
         net.update_covariances()
     assert abs(related.penalty().item() - decay) > 1e-6
     assert related.penalty().item() != pytest.approx(full.penalty().item(), rel=1e-3)
+
+
+def test_mrn_updates_its_prior_after_so_many_steps_of_training():
+    for every, moved in ((2, True), (None, False)):
+        net = small(MRN, every=every)
+        penalties = [net.penalty().item() for _ in range(4)]
+        assert penalties[0] == penalties[1]
+        assert (penalties[1] != penalties[2]) == moved
+        net.eval()
+        assert net.penalty().item() == penalties[3]
 
 
 def test_the_updated_prior_makes_like_tasks_expensive_to_part():
@@ -174,7 +183,7 @@ def test_labels_of_another_number_of_classes_are_refused_by_task():
     with pytest.raises(ValueError, match="mean_loss: task 1 has 5 classes in its labels and 4 in the net's head"):
         loss_of(net, x, [LABELS[0], np.zeros((5, 5)), LABELS[2]])
     with pytest.raises(ValueError, match="mean_loss: task 2 has 9 classes in its labels and 3"):
-        mean_loss(net, x, [np.zeros(5, int), np.zeros(5, int), np.full(5, 8)], cross_entropy)
+        mean_loss(net, x, np.zeros(5, int), np.zeros(5, int), np.full(5, 8), loss=cross_entropy)
     with pytest.raises(ValueError, match="there are 2 arrays of labels and 3 tasks"):
         loss_of(net, x, LABELS[:2])
 

@@ -22,20 +22,25 @@ AXES = {"P": 0, "Q": 1, "V": 2}         # of W (T, O, I), by the letter of its i
 class MRN(STL):
     """full     False: the tasks' covariance alone (MRN_t); True: those of outputs and inputs, too (MRN_full)
     c        the weight of the penalty; the published code has 1e-3
-    updates  False: whoever trains leaves the covariances alone, as the published trainer does (erratum 8)
+    every    how many steps lie between two updates of the covariances; None: they are never updated
 
-    The inverse covariances start as identities, with which the penalty is weight decay.  They change only in
-    `update_covariances`, which whoever trains calls now and then, every 100 steps say.  The published trainer never
-    calls it: its MRN_t and MRN_full are both STL with weight decay.
+    The inverse covariances start as identities, with which the penalty is weight decay.  A step is a call of `penalty`
+    while training.  The published trainer never updates (erratum 8): its MRN_t and MRN_full are both STL with weight
+    decay, as here with every=None.
     """
 
-    def __init__(self, *sizes, full=False, c=1e-3, updates=True, **settings):
+    def __init__(self, *sizes, full=False, c=1e-3, every=100, **settings):
         super().__init__(*sizes, **settings)
-        self.c, self.updates, self.letters = c, updates, "PQV" if full else "P"
+        self.c, self.every, self.letters = c, every, "PQV" if full else "P"
+        self.steps = nn.Buffer(np.array(0))
         self.inverses = [{letter: nn.Buffer(np.eye(layer.weights.W.shape[AXES[letter]], dtype=self.dtype))
                           for letter in self.letters} for layer in self.layers]
 
     def penalty(self):
+        if self.training:
+            if self.every and self.steps.data and self.steps.data % self.every == 0:
+                self.update_covariances()
+            self.steps.data = self.steps.data + 1
         terms = [task_relationship(layer.weights.W, **{letter: A.data for letter, A in its.items()})
                  for layer, its in zip(self.layers, self.inverses, strict=True)]
         return self.c * sum(terms[1:], terms[0])

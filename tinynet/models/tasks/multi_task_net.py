@@ -21,10 +21,11 @@ from tinynet.blocks.units.linear import Linear, linear
 from tinynet.shapes import ShapeError
 
 
-def mean_loss(net, x, labels, loss):
+def mean_loss(net, x, *labels, loss):
     """The mean over the tasks of loss(outputs, labels[t]), plus the net's penalty: what saha Ltotal minimises.
 
     labels  one array a task: classes (N) or, for several labels an example, 0 and 1 (N, classes[t])
+    `partial(mean_loss, loss=...)` is a loss for `fit` on TaskBatches.
     Raises ValueError, which names the task, for labels that its head has no output for.
     """
     outputs, losses = net(x), []
