@@ -24,3 +24,9 @@ def map_at_k(scores, labels, k=10):
     right = np.take_along_axis(labels, top, axis=1).astype(float)
     precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
     return float(((precision * right).sum(axis=1) / np.maximum(right.sum(axis=1), 1)).mean())
+
+
+def micro_f1(logits, labels):
+    """2 hits / (2 hits + false alarms + misses), all labels (N, C) of 0 and 1 together; a logit above 0 says yes."""
+    said, there = logits > 0, labels > 0
+    return 2 * (said & there).sum() / max(said.sum() + there.sum(), 1)
