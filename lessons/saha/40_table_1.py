@@ -14,7 +14,7 @@ made-up domains, and seconds as ratios.  Table 1's own data, Youtube-8M, needs i
 import numba
 import numpy as np
 
-from lessons.tables.taan import recipes
+from lessons.tables.taan import recipes, tables
 from tinynet import optim, plot
 from tinynet.data.multi_domain import multi_domain
 from tinynet.data.task_batches import outputs_of
@@ -91,7 +91,7 @@ formula = {"STL": T * trunk + heads, "Hard-Share": trunk + heads, "Soft-Order": 
            "MRN_full": T * trunk + heads + 3 * T * T + D * D + 2 * H * H + 3 * H * H, **factored,
            **{name: trunk + heads + 3 * (T * M + M) for name in METHODS if name.startswith("TAAN")}}
 for name, size in formula.items():
-    lesson.number(f"{name}: parameters (M)", f"{size / 1e6:.3g}", recipes.TABLE_1[name][1])
+    lesson.number(f"{name}: parameters (M)", f"{size / 1e6:.3g}", tables.MAP_AND_MILLIONS[name][1])
 lesson.number("MRN_full short of one 1024 x 1024 covariance (M)", f"{(formula['MRN_full'] - H * H) / 1e6:.3g}", 61.6)
 
 # %% [markdown]
@@ -130,20 +130,20 @@ runs = {name: np.array([race(make, seed) for seed in seeds])
         for name, make in {**recipes.TWELVE, **recipes.AS_PUBLISHED}.items()}
 print(f"  mAP@10, {len(seeds)} seeds: mean +- deviation; over STL: mean +- standard error")
 for name, its in runs.items():
-    over = its - runs["STL"]
+    over, (theirs, _) = its - runs["STL"], tables.MAP_AND_MILLIONS.get(name, (None, None))
     lesson.number(name, f"{its.mean():.3f} +- {its.std(ddof=1):.3f}; {over.mean():+.3f} +- "
-                  f"{over.std(ddof=1) / len(seeds) ** 0.5:.3f}", recipes.TABLE_1.get(name, (None,))[0], "table 1")
+                  f"{over.std(ddof=1) / len(seeds) ** 0.5:.3f}", theirs, "table 1")
 
 # %%
 fig, axes = plot.subplots(1, 2, figsize=(13, 5.4), sharey=True)
 rows = np.arange(len(METHODS))
-axes[0].barh(rows, [recipes.TABLE_1[name][1] for name in METHODS], color=plot.GREY)
+axes[0].barh(rows, [float(tables.MAP_AND_MILLIONS[name][1]) for name in METHODS], color=plot.GREY)
 axes[0].set(xlabel="parameters (M), table 1", yticks=rows, ylim=(11.6, -0.6), title="cost")
 axes[0].set_yticklabels(METHODS)
 axes[1].errorbar([runs[name].mean() for name in METHODS], rows + 0.15, fmt="D", color=plot.COLOURS[0], capsize=3,
                  xerr=[runs[name].std(ddof=1) for name in METHODS], label=f"made-up domains, {len(seeds)} seeds")
-axes[1].plot([recipes.TABLE_1[name][0] for name in METHODS], rows - 0.15, "s", color=plot.COLOURS[1], linestyle="",
-             label="Youtube-8M, table 1")
+axes[1].plot([float(tables.MAP_AND_MILLIONS[name][0]) for name in METHODS], rows - 0.15, "s", linestyle="",
+             color=plot.COLOURS[1], label="Youtube-8M, table 1")
 axes[1].set(xlabel="mean mAP@10", title="gain")
 axes[1].legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
 lesson.save(fig, "saha_table1_counts-and-race")
@@ -158,8 +158,8 @@ lesson.save(fig, "saha_table1_counts-and-race")
 took = recipes.seconds(rounds=1 if lesson.quick else 4, H=96, d_in=192, classes=(20,) * 16,
                        batch=16 if lesson.quick else 64)
 ratio = {name: [ours / base for ours, base in zip(took[name], took["TAAN"], strict=True)] for name in METHODS}
-deck = {name: [theirs / base for theirs, base in zip(both, recipes.TABLE_2["TAAN"], strict=True)]
-        for name, both in recipes.TABLE_2.items()}
+deck = {name: [theirs / base for theirs, base in zip(both, tables.SECONDS["TAAN"], strict=True)]
+        for name, both in tables.SECONDS.items()}
 for name in METHODS:
     lesson.number(f"{name}: training, inference over TAAN's", ratio[name], deck.get(name))
 fig, ax = plot.subplots(figsize=(9, 4.8))

@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from lessons.tables.taan.recipes import youtube_run
+from lessons.tables.taan.recipes import on_youtube8m
+from lessons.tables.table import Run
 from tinynet.data.youtube8m import FEATURES, TASKS, example, masked_crc, records, verticals, video, youtube8m
 
 rng = np.random.default_rng(0)
@@ -108,7 +109,7 @@ def test_the_recipe_of_the_table_runs_on_such_files(folder):
     videos = [a_video(labels)[2] for labels in [*([i, i + 16] for i in range(16)), *([i] for i in range(16))] * 2]
     (folder / "train02.tfrecord").write_bytes(b"".join(map(record, videos)))
     (folder / "validate00.tfrecord").write_bytes(b"".join(map(record, videos * 3)))
-    measured = youtube_run("TAAN + Lcos", seed=0, data=folder, epochs=2, widths=(6, 6), batch=3)
+    measured = on_youtube8m(Run("youtube8m", 0, folder), "TAAN + Lcos", epochs=2, widths=(6, 6), batch=3)
     assert set(measured) == {*(f"task {t}" for t in range(1, 17)), "parameters", "mean mAP@10"}
     assert 0 < measured["mean mAP@10"] <= 1
 

@@ -190,6 +190,11 @@ def youtube8m(part="train", root=None, videos=None):
     return [_task(name, its, found) for name, its in zip(TASKS, labels, strict=True)]
 
 
+def youtube8m_folder(root=None):
+    """Where `youtube8m` would read its files; raises FileNotFoundError as it does."""
+    return _folder("train", root)
+
+
 def _folder(part, root):
     root = root or os.environ.get("TINYNET_DATA")
     for folder in (Path(root), Path(root, "youtube8m")) if root else ():

@@ -60,24 +60,28 @@ def parameters_of(net, factor=0.1):
 
 
 # %% Omniglot
-SIZES = dict(widths=(256, 256, 256), channels=(6, 12, 24, 64))
-HINGES, RATE, STEPS, BATCH = 32, 2e-3, 1000, 10
+CHANNELS, WIDTHS, HINGES, RATE, STEPS, BATCH = (6, 12, 24, 64), (256,), 32, 2e-3, 1000, 10
+SOFT_WIDTHS = (256, 256, 256)       # two more than the rest: Soft-Order permutes layers that are alike
 
 
-def omniglot_run(method, seed, folder=None, data=None, steps=STEPS):
-    """{alphabet: test accuracy (%), "mean accuracy", "parameters", "train seconds"} of one method.
-
-    seed    draws the ten alphabets, the first weights and the batches
-    folder  where an interrupted run finds what it kept
-    """
-    tasks = ten_alphabets(seed, data)
-    make = {**TWELVE, **AS_PUBLISHED}[method]
+def net_for_omniglot(method, classes, seed):
+    """The convolutions and the dense layer of the table, or what `method` makes of them."""
     settings = dict(hinges=HINGES) if method.startswith("TAAN") else {}
-    net = make((1, 35, 35), SIZES["widths"], [task.classes for task in tasks], channels=SIZES["channels"], rng=seed,
-               **settings)
+    widths = SOFT_WIDTHS if method == "Soft-Order" else WIDTHS
+    return {**TWELVE, **AS_PUBLISHED}[method]((1, 35, 35), widths, classes, channels=CHANNELS, rng=seed, **settings)
+
+
+def on_omniglot(run, method, steps=STEPS):
+    """A recipe: {"task 1", ..., "task 10", "mean accuracy"} in %, "parameters" and "train seconds".
+
+    The seed draws the ten alphabets, the first weights and the batches.
+    """
+    tasks = ten_alphabets(run.seed, run.data)
+    net = net_for_omniglot(method, [task.classes for task in tasks], run.seed)
     optimizer, start = optim.Adam(parameters_of(net), lr=RATE), time.perf_counter()
-    path = Path(folder, "run.npz") if folder else None
-    train(net, [task.drawn_by(range(10)) for task in tasks], cross_entropy, optimizer, steps, BATCH, seed, path)
+    checkpoint = run.folder and Path(run.folder, "run.npz")
+    drawn = [task.drawn_by(range(10)) for task in tasks]
+    train(net, drawn, cross_entropy, optimizer, steps, BATCH, run.seed, checkpoint)
     seconds = time.perf_counter() - start
     tests = [task.drawn_by(range(10, 20)) for task in tasks]
     outputs = outputs_of(net, [X for X, _ in tests])
@@ -86,31 +90,29 @@ def omniglot_run(method, seed, folder=None, data=None, steps=STEPS):
             "train seconds": seconds, "mean accuracy": float(np.mean(right))}
 
 
-# {method: run(seed, folder, data)} of the table: about 25 to 350 seconds of one core each
-RUNS = {method: partial(omniglot_run, method) for method in (*TWELVE, *AS_PUBLISHED)}
-
-
 # %% Youtube-8M: for whoever has the files
-def youtube_run(method, seed, folder=None, data=None, epochs=10, videos=None, widths=(1024,) * 3, batch=256):
-    """{task: mAP@10, "parameters", "mean mAP@10"} by the deck's protocol: Adam 1e-4 with l2 .005, 256 videos of each
-    task a step, an epoch as long as the largest task; a random half of validate is tested, the other chooses the epoch.
+def on_youtube8m(run, method, epochs=10, widths=(1024,) * 3, batch=256):
+    """A recipe: {"task 1", ..., "task 16", "mean mAP@10"} and "parameters" in millions, by the deck's protocol.
+
+    Adam 1e-4 with l2 .005, 256 videos of each task a step, an epoch as long as the largest task; a random half of
+    validate chooses the epoch, the other half is tested.
     """
-    tasks, held_out = (youtube8m(part, data, videos) for part in ("train", "validate"))
-    halves = [np.random.default_rng(seed).random(len(task.X)) < 0.5 for task in held_out]
+    tasks, held_out = (youtube8m(part, run.data) for part in ("train", "validate"))
+    halves = [np.random.default_rng(run.seed).random(len(task.X)) < 0.5 for task in held_out]
     settings = dict(hinges=64) if method.startswith("TAAN") else {}
-    net = TWELVE[method](1152, widths, [len(task.labels) for task in tasks], rng=seed, **settings)
+    net = TWELVE[method](1152, widths, [len(task.labels) for task in tasks], rng=run.seed, **settings)
     adam = optim.Adam(net.parameters(), lr=1e-4, l2=0.005)
     arrays = [(task.X, task.Y.astype(np.float32)) for task in tasks]
-    steps, best = -(-max(len(task.X) for task in tasks) // batch), (-1.0, None)
+    steps, best = len(TaskBatches(arrays, batch)), (-1.0, None)
     for epoch in range(epochs):
-        train(net, arrays, summed_cross_entropy, adam, steps, batch, seed + 1000 * epoch)
+        train(net, arrays, summed_cross_entropy, adam, steps, batch, run.seed + 1000 * epoch)
         found = float(np.mean(_precisions(net, held_out, halves)))
         if found > best[0]:
             best = found, net.state_dict()
     net.load_state_dict(best[1])
     tested = _precisions(net, held_out, [~half for half in halves])
-    return {**{f"task {t + 1}": p for t, p in enumerate(tested)}, "parameters": sum(p.size for p in net.parameters()),
-            "mean mAP@10": float(np.mean(tested))}
+    return {**{f"task {t + 1}": p for t, p in enumerate(tested)},
+            "parameters": sum(p.size for p in net.parameters()) / 1e6, "mean mAP@10": float(np.mean(tested))}
 
 
 def summed_cross_entropy(y, labels):
@@ -153,6 +155,13 @@ def seconds(methods=tuple(TWELVE), rounds=3, H=512, d_in=1152, classes=CLASSES, 
     return {name: tuple(float(min(its[1:])) for its in both) for name, both in took.items()}
 
 
+def in_seconds(run, method):
+    """A recipe: the seconds of a training step ("training") and of an inference over those of TAAN, side by side."""
+    took = seconds((method, "TAAN") if method != "TAAN" else ("TAAN",))
+    ratios = [its / base for its, base in zip(took[method], took["TAAN"], strict=True)]
+    return {"train seconds": took[method][0], "inference": ratios[1], "training": ratios[0]}
+
+
 def _step(net, adam, x, labels):
     adam.zero_grad()
     mean_loss(net, x, *labels, loss=summed_cross_entropy).backward()
@@ -168,20 +177,3 @@ def _timed(run):
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-# %% What the deck and the authors report
-TABLE_1 = {     # mean mAP%10 on Youtube-8M, parameters in M
-    "STL": (0.675, 56.1), "Hard-Share": (0.775, 6.93), "Soft-Order": (0.783, 6.93), "MRN_t": (0.647, 56.1),
-    "MRN_full": (0.648, 61.6), "DMTRL-Tucker": (0.669, 39.1), "DMTRL-LAF": (0.838, 20.1), "DMTRL-TT": (0.848, 46.2),
-    "TAAN": (0.842, 6.93), "TAAN + Ltn": (0.749, 6.93), "TAAN + Lcos": (0.860, 6.93), "TAAN + Ldis": (0.851, 6.93)}
-TABLE_2 = {     # seconds of training, of inference
-    "MRN_t": (156.1, 8.83), "MRN_full": (157.6, 8.83), "DMTRL-Tucker": (66.02, 1.53), "DMTRL-LAF": (24.96, 0.30),
-    "DMTRL-TT": (52.75, 1.44), "TAAN": (20.05, 0.88), "TAAN + Ltn": (22.86, 0.88), "TAAN + Lcos": (40.34, 0.88),
-    "TAAN + Ldis": (38.35, 0.88)}
-# the authors' own Omniglot runs (yingrliu/TAAN-MTL, Omniglot/Results-*.txt; 50 alphabets, 105 x 105 pixels, the maximum
-# over the test checks): accuracy % and its deviation over 5 runs, for c = .1, .2, .3, .4
-AUTHORS_OMNIGLOT = {
-    "TAAN": ((84.12, 0.86),), "TAAN + Ldis": ((85.94, 0.50), (85.53, 0.61), (86.72, 0.61), (86.37, 0.74)),
-    "TAAN + Lcos": ((82.84, 1.73), (80.79, 2.16), (80.65, 2.73), (83.02, 3.60)),
-    "TAAN + Ltn": ((79.87, 2.43), (76.01, 0.71), (76.19, 1.32), (75.86, 0.44))}

@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from lessons.tables.taan import recipes
+from lessons.tables.taan import recipes, tables
+from lessons.tables.table import Run
 from tinynet import optim
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.taan import TAAN
@@ -42,9 +43,11 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, method):
         assert np.array_equal(a, part.state_dict()[name]), name
 
 
-def test_every_method_of_the_table_has_a_recipe_and_seconds():
-    assert list(recipes.TABLE_1) == list(recipes.TWELVE)
-    assert set(recipes.TABLE_2) <= set(recipes.TWELVE)
+def test_every_method_of_the_tables_has_a_recipe_and_seconds():
+    assert list(tables.MAP_AND_MILLIONS) == list(recipes.TWELVE)
+    assert set(tables.SECONDS) <= set(recipes.TWELVE)
+    assert all(set(table.paper) == set(table.run) for table in tables.TABLES)
+    assert tables.ratios("TAAN + Lcos") == {"training": "2.01", "inference": "1.00"}
     few = [name for name in recipes.TWELVE if "LAF" not in name]           # K = 5 latent layers need 5 tasks
     took = recipes.seconds(few, **SMALL)
     assert list(took) == few
@@ -52,7 +55,7 @@ def test_every_method_of_the_table_has_a_recipe_and_seconds():
 
 
 @pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with omniglot/")
-def test_two_steps_on_omniglot():
-    measured = recipes.omniglot_run("TAAN", seed=0, steps=2)
-    assert set(measured) == {*(f"task {t}" for t in range(1, 11)), "parameters", "train seconds", "mean accuracy"}
+def test_two_steps_on_omniglot(tmp_path):
+    measured = recipes.on_omniglot(Run("ten alphabets", 0, folder=tmp_path), "TAAN", steps=2)
+    assert {column.metric for column in tables.OMNIGLOT.columns} == set(measured)
     assert 0 <= measured["mean accuracy"] <= 100
