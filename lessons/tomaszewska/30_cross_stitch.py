@@ -20,7 +20,9 @@ from tinynet.blocks.tasks.cross_stitch import cross_stitch, cross_stitch_backwar
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
-from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 
 rng = np.random.default_rng(lesson.seed)
 images = digits(lesson.seed)
