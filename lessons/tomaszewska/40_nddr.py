@@ -145,7 +145,7 @@ for k, name in enumerate(names):
                 capsize=4, label=name)
 ax.axhline(0, color="black", linewidth=0.8)
 ax.set(xticks=range(len(labels)), xticklabels=labels, xlabel="labels for each starved class",
-       ylabel="gain over separate nets (points, 2 se)", title="Task A on its starved classes: what the other task brings")
+       ylabel="gain over separate nets (points, 2 se)", title="Task A on its starved classes")
 ax.legend(loc="upper right")
 lesson.save(fig, "tomaszewska_fig10_fig11_starved-classes")
 
