@@ -152,7 +152,7 @@ ax.errorbar(ratios, scores.mean(axis=0), yerr=scores.std(axis=0, ddof=1), fmt="o
             label=f"weighted, {len(grid)} runs")
 ax.axhline(uncertain.mean(), color=plot.COLOURS[1], linestyle="--", label="uncertainty, 1 run")
 ax.set(xscale="log", xlabel=r"$\alpha_2 / \alpha_1$", ylabel="mean of error / variance", ylim=(0, 0.8),
-       title="Scales 20 : 1: the grid's best is far from equal weights")
+       title="Two regressions of scales 20 : 1")
 ax.legend(loc="lower left")
 lesson.save(fig, "tomaszewska_weighted_grid")
 
@@ -220,6 +220,6 @@ if lesson.data:
 less = uniform - uncertain
 clear = less.mean() > 3 * less.std(ddof=1) / len(less) ** 0.5
 winners = order[::-1][:3]
-lesson.shown(f"at scales 20 : 1 the error is {uncertain.mean():.3f} with uncertainty weighting, {uniform.mean():.3f} with "
-             f"equal weights{'' if clear else ' (within the noise)'} and {best_of_grid:.3f} for the best of "
+lesson.shown(f"at scales 20 : 1 the error is {uncertain.mean():.3f} with uncertainty weighting, {uniform.mean():.3f} "
+             f"with equal weights{'' if clear else ' (within the noise)'} and {best_of_grid:.3f} for the best of "
              f"{len(grid)} runs of a grid; the lowest means are those of {', '.join(winners)}")

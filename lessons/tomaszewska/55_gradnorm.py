@@ -64,7 +64,7 @@ lesson.number("fig15: dL_grad/dw, formula and numeric", [*(n * np.sign(w * n - t
 # %%
 fig, ax = plot.subplots()
 at = np.linspace(0.05, 1.95, 100)
-plot.curves(ax, at, {rf"$\alpha$ = {a}": at ** a for a in (0, 0.12, 0.5, 1.5)}, legend="upper left")
+plot.curves(ax, at, {rf"$\alpha$ = {a}": at ** a for a in (0, 0.12, 0.5, 1.5)}, legend="upper center")
 ax.plot(at, at ** -0.5, color=plot.GREY, linestyle="--")
 ax.annotate(r"public code: $r^{-0.5}$", (0.3, 0.3 ** -0.5), (8, 4), textcoords="offset points")
 ax.set(xlabel=r"relative inverse training rate $r_i$ (above 1: behind)", ylabel=r"target / $\bar G_W$", ylim=(0, 3),
@@ -166,8 +166,8 @@ lesson.save(fig, "tomaszewska_fig16_weights-and-losses")
 
 # %% [markdown]
 # ## What else is to be said of it
-# - In this size GradNorm helps clearly. In the two sizes that public code uses (250 inputs, 100 outputs, saturated tanh;
-#   one seed each, 3,000 steps, measured apart) it doesn't: .46 against .43 for equal weights, and .99 for both.
+# - The two forms in public code have 250 inputs and 100 outputs, and their tanh is saturated. There GradNorm doesn't
+#   win (one seed each, 3,000 steps, measured apart): .46 against .43 for equal weights, and .99 for both.
 # - An oracle that knows the scales, $1/\sigma_i^2$, needs no rule at all. The paper's figure doesn't show it.
 # - A fresh Adam in every step is another algorithm, but here it does as well.
 
@@ -182,5 +182,5 @@ def against(name, other):
 
 lesson.shown(f"after {steps} steps the mean loss ratio is {mean['equal'].mean():.2f} with equal weights, "
              f"{mean['GradNorm'].mean():.2f} with GradNorm ({against('GradNorm', 'equal')}), "
-             f"{mean['wrong: r^(-1.5)'].mean():.2f} with r^(-1.5), and {mean['oracle: 1 / sigma^2'].mean():.2f} with the "
-             f"oracle's static weights ({against('oracle: 1 / sigma^2', 'GradNorm')} than GradNorm's)")
+             f"{mean['wrong: r^(-1.5)'].mean():.2f} with r^(-1.5), and {mean['oracle: 1 / sigma^2'].mean():.2f} with "
+             f"the oracle's static weights ({against('oracle: 1 / sigma^2', 'GradNorm')} than GradNorm's)")
