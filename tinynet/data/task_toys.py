@@ -93,7 +93,7 @@ def half_spaces(seed=0, examples=300, d=20, k=2, test=2000):
 
 
 class Bars(NamedTuple):
-    """X (N, 100) pictures of 10 x 10; y (N) int64, the bar's direction of four; where (N, 100) float32: its pixels."""
+    """X (N, 100) pictures of 10 x 10; y (N) int64, the bar's direction; where (N, 100) float32: its pixels."""
 
     X: np.ndarray
     y: np.ndarray
@@ -102,14 +102,14 @@ class Bars(NamedTuple):
     y_test: np.ndarray
 
 
-def bars_on_digits(seed=0, examples=150, test=1000, brightness=0.6):
-    """A bar of three pixels in one of four directions over a scanned digit, which is only clutter."""
+def bars_on_digits(seed=0, examples=600, test=1000, brightness=0.6, clutter=1.0, directions=2):
+    """A bar of three pixels in one of so many directions (up to 4) over a scanned digit, which is only clutter."""
     rng, images = np.random.default_rng(seed), digits(seed)
-    clutter = np.concatenate([images.X_train, images.X_test])
+    below = clutter * np.concatenate([images.X_train, images.X_test])
     n = examples + test
     X = np.zeros((n, 10, 10), np.float32)
-    X[:, 1:9, 1:9] = clutter[rng.integers(len(clutter), size=n)].reshape(-1, 8, 8)
-    y, middle = rng.integers(4, size=n), rng.integers(1, 9, size=(n, 2))
+    X[:, 1:9, 1:9] = below[rng.integers(len(below), size=n)].reshape(-1, 8, 8)
+    y, middle = rng.integers(directions, size=n), rng.integers(1, 9, size=(n, 2))
     steps = np.array([[0, 1], [1, 0], [1, 1], [1, -1]])[y]
     where = np.zeros((n, 10, 10), np.float32)
     for at in (-1, 0, 1):
