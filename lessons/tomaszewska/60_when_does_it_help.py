@@ -200,7 +200,7 @@ helps = [r for r, g, s in zip(widths, gains.mean(axis=1), se, strict=True) if g 
 difference = aligned[-1] - swapped[-1]
 clear = difference.mean() > 3 * difference.std(ddof=1) / len(difference) ** 0.5
 covariance = "more" if clear else "not clearly more"
-lesson.shown(f"sharing helps (beyond 3 standard errors) at {', '.join(map(str, helps)) or 'none'} of {widths} hidden "
-             f"units; aligned inputs save {covariance} than swapped ones at k = 64; a source at cos .8 saves "
-             f"{size_gains[0].mean():+.3f} with 40 examples and {size_gains[-1].mean():+.3f} with 2,000; rules that beat "
-             f"equal weights on like losses: {', '.join(better) or 'none'}")
+lesson.shown(f"sharing helps (beyond 3 standard errors) at {', '.join(map(str, helps)) or 'none'} of {widths} units; "
+             f"aligned inputs save {covariance} than swapped ones at k = 64; a source at cos .8 saves "
+             f"{size_gains[0].mean():+.3f} with 40 examples and {size_gains[-1].mean():+.3f} with 2,000; rules that "
+             f"beat equal weights on like losses: {', '.join(better) or 'none'}")

@@ -29,15 +29,16 @@ def balanced_backward(losses, rule, shared=None):
         _weighted_sum(losses, weights).backward()                               # (1)
         return weights
     reached = [_leaves(loss) for loss in losses]
-    every = list({id(leaf): leaf for leaves in reached for leaf in leaves}.values())
-    chosen = _in_several(reached) if shared is None else list(shared)
-    by_task = [dict(zip(map(id, every), gradients(loss, every), strict=True)) for loss in losses]
-    weights = rule(values, lambda: _matrix(by_task, chosen))
-    inside = {id(leaf) for leaf in (*_in_several(reached), *chosen)}
-    for leaf in every:
-        w = weights if id(leaf) in inside or not rule.shared_only else np.ones(len(losses))     # (2)
-        grad = sum(leaf.dtype.type(w[i]) * grads[id(leaf)] for i, grads in enumerate(by_task))  # (1)
-        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+    together = _in_several(reached)
+    if shared is not None:
+        together = list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+    G, own = _gradients(losses, reached, together)
+    weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
+    _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
+    for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
+        for leaf, grad in zip(leaves, grads, strict=True):
+            step = grad if w == 1 else grad * leaf.dtype.type(w)                # (2)
+            leaf.grad = step if leaf.grad is None else leaf.grad + step
     return weights
 
 
@@ -84,9 +85,27 @@ def _in_several(reached):
     return [found[key] for key in found if count[key] > 1]
 
 
-def _matrix(by_task, chosen):
-    """(T, P): each task's gradient on the chosen leaves, end to end; zero where it doesn't reach one."""
-    if not chosen:
-        return np.zeros((len(by_task), 0))
-    return np.stack([np.concatenate([grads.get(id(leaf), np.zeros(leaf.size, leaf.dtype)).reshape(-1)
-                                     for leaf in chosen]) for grads in by_task])
+def _gradients(losses, reached, together):
+    """G (T, P): each task's gradient on the shared leaves, end to end; and [(its own leaves, their gradients)]."""
+    known, rows, own = {id(leaf) for leaf in together}, [], []
+    for loss, leaves in zip(losses, reached, strict=True):
+        alone = [leaf for leaf in leaves if id(leaf) not in known]
+        grads = gradients(loss, [*together, *alone])
+        rows.append(np.concatenate([g.reshape(-1) for g in grads[:len(together)]]) if together else np.zeros(0))
+        own.append((alone, grads[len(together):]))
+    return np.stack(rows), own
+
+
+def _columns(together, chosen):
+    """The columns of G that belong to the chosen leaves."""
+    wanted = {id(leaf) for leaf in chosen}
+    return np.concatenate([np.full(leaf.size, id(leaf) in wanted) for leaf in together] or [np.zeros(0, bool)])
+
+
+def _add(leaves, flat):
+    """Add to each leaf's `.grad` its part of a flat array."""
+    end = 0
+    for leaf in leaves:
+        start, end = end, end + leaf.size
+        step = flat[start:end].reshape(leaf.shape).astype(leaf.dtype, copy=False)
+        leaf.grad = step if leaf.grad is None else leaf.grad + step
