@@ -12,6 +12,7 @@ the even columns have been laid apart), and 18 multiplications need 9 numbers fr
 
 import numpy as np
 
+from tinynet.blocks.images.batch_last import aligned
 from tinynet.jit import PARTS, inner_jit, parallel_jit, prange, reordering_inner_jit
 
 DOES = "3 x 3 filters with padding 1, of stride 1, or of stride 2 on images of even height and width; one group"
@@ -23,13 +24,13 @@ def does(way, groups):
 
 
 def forward(x, w, way, groups):
-    y = np.empty((len(w), *way.out, x.shape[3]), x.dtype)
+    y = aligned((len(w), *way.out, x.shape[3]), x.dtype)
     _convolve(x, _even(w), way.stride[0], y)
     return y
 
 
 def image_gradient(dy, w, way, groups):
-    dx = np.empty((w.shape[1], *way.image, dy.shape[3]), dy.dtype)
+    dx = aligned((w.shape[1], *way.image, dy.shape[3]), dy.dtype)
     if way.stride == (1, 1):
         turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)                      # (2)
         _convolve(dy, _even(turned), 1, dx)                                     # (2)
@@ -114,6 +115,14 @@ def _back_taps(e00, e01, e10, e11, y, yr, v, vr, z, zr, t, tr, w0, w1, L):
 
 # %% One row of y
 @inner_jit
+def _room(size, number):
+    """An array of so many numbers that begins where a line of the cache begins, so that no vector lies across two."""
+    room = np.empty(size + 16, number)
+    skip = (64 - room.ctypes.data % 64) % 64 // room.itemsize
+    return room[skip:skip + size]
+
+
+@inner_jit
 def _three_rows(x, i, u, rows):
     """rows (C, 3, u, (Wo + 2) N): the three rows of x under row i of y, with their margins of zeros.
 
@@ -160,7 +169,8 @@ def _convolve(x, w, u, y):
     (C, _, _, N), (K, Ho, Wo, _) = x.shape, y.shape
     L = Wo * N
     for i in prange(Ho):
-        rows, spare = np.empty((C, 3, u, (Wo + 2) * N), x.dtype), np.empty(L, x.dtype)
+        rows = _room(C * 3 * u * (Wo + 2) * N, x.dtype).reshape(C, 3, u, (Wo + 2) * N)
+        spare = _room(L, x.dtype)
         _three_rows(x, i, u, rows)
         for k in range(0, K, 2):
             y0 = y[k, i].reshape(-1)
@@ -178,7 +188,8 @@ def _sum_rows(x, dy, u, parts):
     (C, _, _, N), (K, Ho, Wo, _), P = x.shape, dy.shape, len(parts)
     L = Wo * N
     for part in prange(P):
-        rows, zero = np.empty((C, 3, u, (Wo + 2) * N), x.dtype), np.zeros(L, x.dtype)
+        rows = _room(C * 3 * u * (Wo + 2) * N, x.dtype).reshape(C, 3, u, (Wo + 2) * N)
+        zero = np.zeros(L, x.dtype)
         for i in range(part * Ho // P, (part + 1) * Ho // P):
             _three_rows(x, i, u, rows)
             for k in range(0, K, 2):
@@ -195,8 +206,9 @@ def _scatter(dy, w, dx):
     (K, Ho, Wo, N), C = dy.shape, len(dx)
     L = Wo * N
     for i in prange(Ho):
-        rows = np.zeros((len(w), 2, L + N), dy.dtype)           # dy of this row and the next, with a margin
-        e = np.empty((4, L), dy.dtype)
+        rows = _room(len(w) * 2 * (L + N), dy.dtype).reshape(len(w), 2, L + N)  # dy of two rows, with a margin
+        e = _room(4 * L, dy.dtype).reshape(4, L)
+        rows[:] = 0
         for k in range(K):
             for r in range(min(2, Ho - i)):
                 source = dy[k, i + r].reshape(-1)
