@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.shapes import ShapeError, block_name, sizes
+from tinynet.shapes import ShapeError, block_name
 
 
 class Windows(NamedTuple):
@@ -28,10 +28,17 @@ class Windows(NamedTuple):
         """(r, s) for each tap of the window."""
         return np.ndindex(*self.size)
 
+    def room(self):
+        """(H, W) of an image with its margin."""
+        return tuple(n + 2 * p for n, p in zip(self.image, self.padding, strict=True))
+
     def padded(self, X, value=0):
-        """X (..., H, W) with its margin."""
-        (p, q), still = self.padding, [(0, 0)] * (X.ndim - 2)
-        return np.pad(X, [*still, (p, p), (q, q)], constant_values=value)
+        """X (..., H, W) with its margin, in the same memory order; X itself where there is none."""
+        if self.padding == (0, 0):
+            return X
+        Xp = np.full_like(X, value, shape=(*X.shape[:-2], *self.room()))
+        self.inside(Xp)[...] = X
+        return Xp
 
     def inside(self, Xp):
         """The view of a padded array without its margin."""
@@ -48,16 +55,15 @@ class Windows(NamedTuple):
 def walk(X, size, stride=1, padding=0, dilation=1):
     """The Windows of this size, stride, padding and dilation, each a number or a pair, over X (N, C, H, W).
 
-    Raises ShapeError and ValueError in the name of the block that called: for X without four axes, a window
-    larger than the padded image, and settings that aren't whole numbers (0 or more for padding, else 1 or more).
+    Raises ShapeError and ValueError in the name of the block that called: for a window larger than the padded image,
+    and settings that aren't whole numbers (0 or more for padding, else 1 or more).
     """
-    sizes("X: N C H W", X)
     size, stride, dilation = _pair("size", size, 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     padding, image = _pair("padding", padding, 0), X.shape[2:]
     spans = [(n - 1) * e + 1 for n, e in zip(size, dilation, strict=True)]
-    room = [h + 2 * p for h, p in zip(image, padding, strict=True)]
+    room = [n + 2 * p for n, p in zip(image, padding, strict=True)]
     if spans[0] > room[0] or spans[1] > room[1] or 0 in image:
-        raise ShapeError(f"{block_name()}: the window covers {spans[0]} x {spans[1]} pixels and the padded image "
+        raise ShapeError(f"{block_name(2)}: the window covers {spans[0]} x {spans[1]} pixels and the padded image "
                          f"(H, W) has {room[0]} x {room[1]}; take a smaller window, more padding or a larger image")
     out = tuple((n - span) // u + 1 for n, span, u in zip(room, spans, stride, strict=True))
     return Windows(size, stride, padding, dilation, image, out)
@@ -66,7 +72,7 @@ def walk(X, size, stride=1, padding=0, dilation=1):
 def _pair(name, value, least):
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
-        raise ValueError(f"{block_name()}: {name} is {value!r}; give a whole number, {least} or more, or a pair of "
+        raise ValueError(f"{block_name(3)}: {name} is {value!r}; give a whole number, {least} or more, or a pair of "
                          "them (along the height, along the width)")
     return pair
 
@@ -74,7 +80,7 @@ def _pair(name, value, least):
 def must_be_pixels(X):
     """Raises TypeError, in the name of the block that called, for bytes, whose scale nobody meant to learn from."""
     if X.dtype == np.uint8:
-        raise TypeError(f"{block_name()}: X holds uint8, bytes of 0 to 255; convert them to floating numbers near 1 "
+        raise TypeError(f"{block_name(2)}: X holds uint8, bytes of 0 to 255; convert them to floating numbers near 1 "
                         "first, e.g. (X / 255).astype(np.float32)")
 
 
@@ -84,5 +90,5 @@ def must_have_channels(X, channels, whose):
         return
     last = X.shape[3] == channels
     remedy = "X looks like (N, H, W, C), so turn it by X.transpose(0, 3, 1, 2)" if last else "make them equal"
-    raise ShapeError(f"{block_name()}: X (N C H W) = {X.shape} has C = {X.shape[1]} channels and {whose} {channels}; "
+    raise ShapeError(f"{block_name(2)}: X (N C H W) = {X.shape} has C = {X.shape[1]} channels and {whose} {channels}; "
                      f"{remedy}")

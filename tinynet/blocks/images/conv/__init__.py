@@ -27,6 +27,7 @@ from tinynet.shapes import ShapeError, sizes
 
 
 def _windows(X, W, b, stride, padding, dilation, groups):
+    sizes("X: N C H W", X)
     K, channels, R, S = sizes("W: K C R S, b: K", W, b)
     if not isinstance(groups, (int, np.integer)) or groups < 1 or K % groups:
         raise ShapeError(f"conv: W (K C R S) = {W.shape} has K = {K} filters, which don't fall into {groups} groups; "
@@ -59,15 +60,25 @@ def conv_forward(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method
 
 def conv_backward(dY, cache):
     X, W, has_b, way, groups, _, need_dX = cache
-    Xp = way.padded(X)
-    dXp, dW = np.zeros(Xp.shape, dY.dtype), np.empty(W.shape, dY.dtype)
-    w, dw = (a.reshape(groups, len(W) // groups, *W.shape[1:]) for a in (W, dW))
-    dy = _columns(dY, groups)
+    dX = image_gradient(dY, W, way, groups) if need_dX else None
+    return dX, filter_gradient(dY, X, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None      # (4)
+
+
+def image_gradient(dY, W, way, groups):
+    w, dy = W.reshape(groups, len(W) // groups, *W.shape[1:]), _columns(dY, groups)
+    dXp = np.zeros((len(dY), W.shape[1] * groups, *way.room()), np.result_type(dY, W))
     for r, s in way.taps():
         seen = way.at(dXp, r, s)
         seen += (w[..., r, s].swapaxes(1, 2) @ dy).reshape(seen.shape)          # (2)
+    return way.inside(dXp)
+
+
+def filter_gradient(dY, X, way, groups):
+    Xp, dy = way.padded(X), _columns(dY, groups)
+    dw = np.empty((groups, dy.shape[2], X.shape[1] // groups, *way.size), np.result_type(dY, X))
+    for r, s in way.taps():
         dw[..., r, s] = (dy @ _columns(way.at(Xp, r, s), groups).swapaxes(2, 3)).sum(axis=0)    # (3)
-    return way.inside(dXp) if need_dX else None, dW, dY.sum(axis=(0, 2, 3)) if has_b else None  # (4)
+    return dw.reshape(groups * dw.shape[1], *dw.shape[2:])
 
 
 def _columns(X, groups):
@@ -110,11 +121,20 @@ def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, m
 
 def conv_backward_fast(dY, cache):
     X, W, has_b, way, groups, method, need_dX = cache
+    dX = image_gradient_fast(dY, W, way, groups, method) if need_dX else None
+    dW = filter_gradient_fast(dY, X, way, groups, method)
+    return dX, dW, batch_last(dY).sum(axis=(1, 2, 3)) if has_b else None        # (4)
+
+
+def image_gradient_fast(dY, W, way, groups, method=None):
+    form = chosen(way, len(dY), W.shape[1] * groups, groups, method)
+    dy, w = contiguous(dY.transpose(1, 2, 3, 0), W)
+    return batch_first(form.image_gradient(dy, w, way, groups))                 # (2)
+
+
+def filter_gradient_fast(dY, X, way, groups, method=None):
     form = chosen(way, *X.shape[:2], groups, method)
-    dy, x, w = contiguous(*batch_last(dY, X), W)
-    dx = batch_first(form.image_gradient(dy, w, way, groups)) if need_dX else None      # (2)
-    dW = form.filter_gradient(dy, x, way, groups)                               # (3)
-    return dx, dW, dy.sum(axis=(1, 2, 3)) if has_b else None                    # (4)
+    return form.filter_gradient(*batch_last(dY, X), way, groups)                # (3)
 
 
 # %% 3. The op

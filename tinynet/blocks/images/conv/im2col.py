@@ -11,6 +11,8 @@ hide it.  A few rows of y at a time keep the columns in the cache; a window of o
 Chellapilla et al. 2006, High performance convolutional neural networks for document processing.
 """
 
+import math
+
 import numpy as np
 
 from tinynet import threads
@@ -32,11 +34,9 @@ def forward(x, w, way, groups):
     def work(step):
         group, rows = step
         k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
-        filters, out = w[k].reshape(K // groups, -1), y[k, rows]
-        if out.shape[1] == Ho:
-            np.matmul(filters, _columns(xp[c], rows, way), out=out.reshape(K // groups, -1))    # (2)
-        else:
-            out[...] = (filters @ _columns(xp[c], rows, way)).reshape(out.shape)    # (2)
+        out = y[k, rows]
+        product = _matrix(w[k]) @ _columns(xp[c], rows, way)                    # (2)
+        out[...] = product.reshape(out.shape)
     _each(work, steps, w.size * Ho * Wo * N)
     return y
 
@@ -44,13 +44,13 @@ def forward(x, w, way, groups):
 def image_gradient(dy, w, way, groups):
     K, C, N = len(w), w.shape[1] * groups, dy.shape[3]
     (p, q), (H, W) = way.padding, way.image
-    dxp = np.zeros((C, H + 2 * p, W + 2 * q, N), dy.dtype)
+    dxp = np.zeros((C, *way.room(), N), dy.dtype)
     for group in range(groups):
         k, c = _of_group(group, groups, K), _of_group(group, groups, C)
-        filters = w[k].reshape(K // groups, -1).T
+        filters = _matrix(w[k]).T
         for rows in _rows(C // groups, N, way):
-            dcolumns = filters @ dy[k, rows].reshape(K // groups, -1)           # (3)
-            dcolumns = dcolumns.reshape(C // groups, *way.size, -1, way.out[1], N)
+            dcolumns = filters @ _matrix(dy[k, rows])                           # (3)
+            dcolumns = dcolumns.reshape(C // groups, *way.size, rows.stop - rows.start, way.out[1], N)
             for r, s in way.taps():
                 seen = _seen(dxp[c], r, s, rows, way)
                 seen += dcolumns[:, r, s]                                       # (3)
@@ -67,8 +67,8 @@ def filter_gradient(dy, x, way, groups):
         for rows in steps[part::parts]:
             for group in range(groups):
                 k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
-                dw[part, group] += dy[k, rows].reshape(K // groups, -1) @ _columns(xp[c], rows, way).T     # (4)
-    _each(work, range(parts), dw[0].size * dy[0].size)
+                dw[part, group] += _matrix(dy[k, rows]) @ _columns(xp[c], rows, way).T     # (4)
+    _each(work, range(parts), dw[0].size * dy.size // max(1, K))
     return dw.sum(axis=0).reshape(K, len(x) // groups, *way.size)
 
 
@@ -90,7 +90,7 @@ def _padded(x, way):
     (p, q), (C, H, W, N) = way.padding, x.shape
     if not p and not q:
         return x
-    xp = np.zeros((C, H + 2 * p, W + 2 * q, N), x.dtype)
+    xp = np.zeros((C, *way.room(), N), x.dtype)
     xp[:, p:p + H, q:q + W] = x
     return xp
 
@@ -112,8 +112,13 @@ def _seen(xp, r, s, rows, way):
 def _columns(xp, rows, way):
     C, _, _, N = xp.shape
     if way.size == (1, 1):
-        return _seen(xp, 0, 0, rows, way).reshape(C, -1)                        # (1)
+        return _matrix(_seen(xp, 0, 0, rows, way))                              # (1)
     columns = np.empty((C, *way.size, rows.stop - rows.start, way.out[1], N), xp.dtype)
     for r, s in way.taps():
         columns[:, r, s] = _seen(xp, r, s, rows, way)                           # (1)
-    return columns.reshape(C * way.size[0] * way.size[1], -1)
+    return columns.reshape(C * way.size[0] * way.size[1], (rows.stop - rows.start) * way.out[1] * N)
+
+
+def _matrix(array):
+    """The array with all axes but the first in one."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))

@@ -80,8 +80,8 @@ def _convolved(x, U, K, margin, out):
 
 
 def _four(count):
-    """The next multiple of four."""
-    return -(-count // 4) * 4
+    """The next multiple of four, 4 for none."""
+    return max(4, -(-count // 4) * 4)
 
 
 def _tiles(width, N, C):
