@@ -18,6 +18,7 @@ import numpy as np
 from tinynet.shapes import block_name
 
 PARTS = 4           # a fixed number, so that threads don't change the bits
+ROWS = 256          # the most rows of a part where many parts cost nothing: errors of long float32 sums stay small
 prange = range      # numba's own prange takes this name's place when a kernel is compiled
 
 # numba's default thread pool ends the process when two threads start kernels at once
@@ -105,6 +106,11 @@ def inner_jit(loops):
 def reordering_inner_jit(loops):
     """inner_jit for long sums, as reordering_jit is."""
     return Kernel(loops, fastmath={"contract", "reassoc"})
+
+
+def parts_of(rows):
+    """How many parts to take a sum over so many rows in: PARTS, or more where there are many rows."""
+    return max(PARTS, -(-rows // ROWS))
 
 
 def floating(x):

@@ -10,7 +10,7 @@
 x, y (..., D)   W1 (H, D)   W2 (D, H)   b1 (H) or None; a stack has one more axis L in front of each
 D features, H hidden units, L blocks
 Where F is 0 (W2 = 0) a block is the identity.  relu'(0) is taken as 0.
-He et al. 2016, arXiv:1512.03385 and arXiv:1603.05027.   Lesson: 03_residual
+He et al. 2016, arXiv:1512.03385 and arXiv:1603.05027.   Lesson: residual
 """
 
 import math
@@ -19,6 +19,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 # sigma, and its slope written with h = sigma(z)
@@ -64,7 +65,7 @@ def residual_backward(dy, cache):
     dx = identity_term + through_weights                            # (6)
     dy, dz = _rows(dy), _rows(dz)
     dW1, dW2 = dz.T @ _rows(x), dy.T @ _rows(h)                     # (5)
-    return dx, dW1, dW2, dz.sum(axis=0) if has_bias else None       # (5)
+    return dx, dW1, dW2, summed(dz, (0,)) if has_bias else None       # (5)
 
 
 def residual_stack_forward(x, W1, W2, b1=None, activation="relu"):

@@ -1,9 +1,9 @@
 """3 x 3 convolutions of stride 1 or 2 with padding 1, summed directly: nine shifted rows at a time, two filters at once.
 
-    (1)  y[k,i,j] = sum_crs w[k,c,r,s] x[c, u i + r - 1, u j + s - 1]
-    (2)  dx[c, i, j] = sum_krs w[k,c,r,s] dy[k, i + 1 - r, j + 1 - s]               stride 1: (1) with turned filters
-    (3)  dx[c, 2i + a, 2j + b]: of the nine taps those meet it with r = a + 1, s = b + 1 modulo 2     stride 2
-    (4)  dw[k,c,r,s] = sum_ijn dy[k,i,j] x[c, u i + r - 1, u j + s - 1]
+    y[k,i,j] = sum_crs w[k,c,r,s] x[c, u i + r - 1, u j + s - 1]        conv's equation 1
+    dx[c,i,j] = sum_krs w[k,c,r,s] dy[k, i + 1 - r, j + 1 - s]          2, stride 1: 1 with the filters turned round
+    dx[c, 2i + a, 2j + b] takes of the nine taps those that meet it     2, stride 2: 1, 2, 2 or 4 of them
+    dw[k,c,r,s] = sum_ijn dy[k,i,j] x[c, u i + r - 1, u j + s - 1]      3
 
 x (C, H, W, N)   y, dy (K, Ho, Wo, N)   w (K, C, 3, 3)   u stride   letters as in conv; each term holds for every n
 Why fast: all nine shifts of a row are runs of Wo N numbers that lie in memory as they are (stride 2: after the odd and
@@ -43,7 +43,7 @@ def filter_gradient(dy, x, way, groups):
     K, C = len(dy), len(x)
     parts = np.zeros((min(PARTS, way.out[0]), K + K % 2, C, 3, 3), dy.dtype)
     _sum_rows(x, dy, way.stride[0], parts)
-    return parts.sum(axis=0)[:K]                                                # (4)
+    return parts.sum(axis=0)[:K]                                                # (3)
 
 
 def _even(w):
@@ -93,9 +93,9 @@ def _sum_taps(d0, d1, x0, x1, x2, x3, x4, x5, x6, x7, x8, w0, w1, L):
         a8 += d * x8[p]
         b8 += e * x8[p]
     for t, s in enumerate((a0, a1, a2, a3, a4, a5, a6, a7, a8)):
-        w0[t // 3, t % 3] += s                                                  # (4)
+        w0[t // 3, t % 3] += s                                                  # (3)
     for t, s in enumerate((b0, b1, b2, b3, b4, b5, b6, b7, b8)):
-        w1[t // 3, t % 3] += s                                                  # (4)
+        w1[t // 3, t % 3] += s                                                  # (3)
 
 
 @inner_jit
@@ -106,11 +106,11 @@ def _back_taps(e00, e01, e10, e11, y, yr, v, vr, z, zr, t, tr, w0, w1, L):
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = (w1[0, 0], w1[0, 1], w1[0, 2], w1[1, 0], w1[1, 1], w1[1, 2], w1[2, 0],
                                           w1[2, 1], w1[2, 2])
     for p in range(L):
-        e00[p] = e00[p] + a4 * y[p] + b4 * z[p]                                 # (3)
-        e01[p] = e01[p] + a5 * y[p] + a3 * yr[p] + b5 * z[p] + b3 * zr[p]       # (3)
-        e10[p] = e10[p] + a7 * y[p] + a1 * v[p] + b7 * z[p] + b1 * t[p]         # (3)
+        e00[p] = e00[p] + a4 * y[p] + b4 * z[p]                                 # (2)
+        e01[p] = e01[p] + a5 * y[p] + a3 * yr[p] + b5 * z[p] + b3 * zr[p]       # (2)
+        e10[p] = e10[p] + a7 * y[p] + a1 * v[p] + b7 * z[p] + b1 * t[p]         # (2)
         e11[p] = (e11[p] + a8 * y[p] + a6 * yr[p] + a2 * v[p] + a0 * vr[p]
-                  + b8 * z[p] + b6 * zr[p] + b2 * t[p] + b0 * tr[p])            # (3)
+                  + b8 * z[p] + b6 * zr[p] + b2 * t[p] + b0 * tr[p])            # (2)
 
 
 # %% One row of y

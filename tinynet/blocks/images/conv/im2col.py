@@ -1,9 +1,9 @@
 """Any convolution as one product: the pixels under each window become a column (image to columns).
 
-    (1)  columns[(c,r,s), (i,j,n)] = xp[c, u i + e r, u j + e s, n]
-    (2)  y = w columns,  w (K, C R S)
-    (3)  dcolumns = w^T dy, which flows back to where (1) took it from
-    (4)  dw = dy columns^T
+    columns[(c,r,s), (i,j,n)] = xp[c, u i + e r, u j + e s, n]
+    y = w columns,  w (K, C R S)                                conv's equation 1
+    dcolumns = w^T dy, which flows back to where it came from   2
+    dw = dy columns^T                                           3
 
 x, xp (C, H, W, N)   y, dy (K, Ho, Wo, N)   letters as in conv
 Why fast: BLAS multiplies.  Why not always: each pixel is copied R S times, and a product of 16 channels is too small to
@@ -35,7 +35,7 @@ def forward(x, w, way, groups):
         group, rows = step
         k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
         out = y[k, rows]
-        product = _matrix(w[k]) @ _columns(xp[c], rows, way)                    # (2)
+        product = _matrix(w[k]) @ _columns(xp[c], rows, way)  # (1)
         out[...] = product.reshape(out.shape)
     _each(work, steps, w.size * Ho * Wo * N)
     return y
@@ -49,11 +49,11 @@ def image_gradient(dy, w, way, groups):
         k, c = _of_group(group, groups, K), _of_group(group, groups, C)
         filters = _matrix(w[k]).T
         for rows in _rows(C // groups, N, way):
-            dcolumns = filters @ _matrix(dy[k, rows])                           # (3)
+            dcolumns = filters @ _matrix(dy[k, rows])  # (2)
             dcolumns = dcolumns.reshape(C // groups, *way.size, rows.stop - rows.start, way.out[1], N)
             for r, s in way.taps():
                 seen = _seen(dxp[c], r, s, rows, way)
-                seen += dcolumns[:, r, s]                                       # (3)
+                seen += dcolumns[:, r, s]  # (2)
     return dxp[:, p:p + H, q:q + W]
 
 
@@ -67,7 +67,7 @@ def filter_gradient(dy, x, way, groups):
         for rows in steps[part::parts]:
             for group in range(groups):
                 k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
-                dw[part, group] += _matrix(dy[k, rows]) @ _columns(xp[c], rows, way).T     # (4)
+                dw[part, group] += _matrix(dy[k, rows]) @ _columns(xp[c], rows, way).T  # (3)
     _each(work, range(parts), dw[0].size * dy.size // max(1, K))
     return dw.sum(axis=0).reshape(K, len(x) // groups, *way.size)
 
@@ -112,10 +112,10 @@ def _seen(xp, r, s, rows, way):
 def _columns(xp, rows, way):
     C, _, _, N = xp.shape
     if way.size == (1, 1):
-        return _matrix(_seen(xp, 0, 0, rows, way))                              # (1)
+        return _matrix(_seen(xp, 0, 0, rows, way))
     columns = np.empty((C, *way.size, rows.stop - rows.start, way.out[1], N), xp.dtype)
     for r, s in way.taps():
-        columns[:, r, s] = _seen(xp, r, s, rows, way)                           # (1)
+        columns[:, r, s] = _seen(xp, r, s, rows, way)
     return columns.reshape(C * way.size[0] * way.size[1], (rows.stop - rows.start) * way.out[1] * N)
 
 

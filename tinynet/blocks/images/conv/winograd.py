@@ -1,12 +1,12 @@
 """3 x 3 convolutions of stride 1 by Winograd's F(4 x 4, 3 x 3): 36 products give 16 results that need 144.
 
-    (1)  U[k,c] = G w[k,c] G^T                      a filter of 3 x 3 becomes 6 x 6
-    (2)  V[c] = B^T d[c] B                          so does a tile of 6 x 6 pixels; tiles overlap by two
-    (3)  M[k] = sum_c U[k,c] V[c]                   entry by entry: this is all the multiplying
-    (4)  y[k] = A^T M[k] A                          6 x 6 becomes 4 x 4 results
-    (5)  dx: (1) to (4) on dy, with the filters turned by 180 degrees, k and c exchanged, and 2 - padding as margin
-    (6)  D[k] = A dy[k] A^T
-    (7)  dw[k,c] = G^T (sum_tiles D[k] V[c]) G
+    (W1)  U[k,c] = G w[k,c] G^T                      a filter of 3 x 3 becomes 6 x 6
+    (W2)  V[c] = B^T d[c] B                          so does a tile of 6 x 6 pixels; tiles overlap by two
+    (W3)  M[k] = sum_c U[k,c] V[c]                   entry by entry: this is all the multiplying
+    (W4)  y[k] = A^T M[k] A                          6 x 6 becomes 4 x 4 results
+    (W5)  dx: (W1) to (W4) on dy, with the filters turned by 180 degrees, k and c exchanged, and 2 - padding as margin
+    (W6)  D[k] = A dy[k] A^T
+    (W7)  dw[k,c] = G^T (sum_tiles D[k] V[c]) G
 
     B^T = 4  0 -5  0  1  0      G = 1/4   0    0        A^T = 1  1  1  1  1  0
           0 -4 -4  1  1  0         -1/6 -1/6 -1/6             0  1 -1  2 -2  0
@@ -40,25 +40,25 @@ def does(way, groups):
 
 
 def forward(x, w, way, groups):
-    return _convolved(x, _filters(w), len(w), way.padding, way.out)
+    return _convolved(x, _filters(w), len(w), way.padding, way.out)             # (1)
 
 
 def image_gradient(dy, w, way, groups):
-    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)                          # (5)
-    margin = tuple(2 - p for p in way.padding)                                  # (5)
-    return _convolved(dy, _filters(turned), w.shape[1], margin, way.image)      # (5)
+    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)                          # (W5)
+    margin = tuple(2 - p for p in way.padding)                                  # (W5)
+    return _convolved(dy, _filters(turned), w.shape[1], margin, way.image)      # (2)
 
 
 def filter_gradient(dy, x, way, groups):
     (K, Ho, Wo, N), C = dy.shape, len(x)
     parts = max(1, min(PARTS, -(-Ho // 4)))
     sums = np.zeros((parts, 36, _four(K), _four(C)), dy.dtype)
-    _sum_tiles(x, dy, sums, *way.padding, _tiles(Wo, N, C))                        # (7)
+    _sum_tiles(x, dy, sums, *way.padding, _tiles(Wo, N, C))                     # (3)
     total = sums[0]
     for part in sums[1:]:
-        total = total + part                                                    # (7)
+        total = total + part                                                    # (W7)
     with threads.for_product(36 * 9 * total[0].size):
-        dw = (GG.T.astype(dy.dtype) @ total.reshape(36, -1)).T                  # (7)
+        dw = (GG.T.astype(dy.dtype) @ total.reshape(36, -1)).T                  # (W7)
     return np.ascontiguousarray(dw.reshape(_four(K), _four(C), 3, 3)[:K, :C])
 
 
@@ -68,7 +68,7 @@ def _filters(w):
     rows = np.zeros((_four(K), _four(C), 9), w.dtype)
     rows[:K, :C] = w.reshape(K, C, 9)
     with threads.for_product(36 * rows.size):
-        U = GG.astype(w.dtype) @ rows.reshape(-1, 9).T                          # (1)
+        U = GG.astype(w.dtype) @ rows.reshape(-1, 9).T                          # (W1)
     return U.reshape(36, _four(K), _four(C))
 
 
@@ -166,17 +166,17 @@ def _multiply(M, U, V, t, k, L):
         if c == 0:
             for p in range(L):
                 a, b, d, e = v0[p], v1[p], v2[p], v3[p]
-                m0[p] = u00 * a + u01 * b + u02 * d + u03 * e                   # (3)
-                m1[p] = u10 * a + u11 * b + u12 * d + u13 * e                   # (3)
-                m2[p] = u20 * a + u21 * b + u22 * d + u23 * e                   # (3)
-                m3[p] = u30 * a + u31 * b + u32 * d + u33 * e                   # (3)
+                m0[p] = u00 * a + u01 * b + u02 * d + u03 * e                   # (W3)
+                m1[p] = u10 * a + u11 * b + u12 * d + u13 * e                   # (W3)
+                m2[p] = u20 * a + u21 * b + u22 * d + u23 * e                   # (W3)
+                m3[p] = u30 * a + u31 * b + u32 * d + u33 * e                   # (W3)
         else:
             for p in range(L):
                 a, b, d, e = v0[p], v1[p], v2[p], v3[p]
-                m0[p] = m0[p] + u00 * a + u01 * b + u02 * d + u03 * e           # (3)
-                m1[p] = m1[p] + u10 * a + u11 * b + u12 * d + u13 * e           # (3)
-                m2[p] = m2[p] + u20 * a + u21 * b + u22 * d + u23 * e           # (3)
-                m3[p] = m3[p] + u30 * a + u31 * b + u32 * d + u33 * e           # (3)
+                m0[p] = m0[p] + u00 * a + u01 * b + u02 * d + u03 * e           # (W3)
+                m1[p] = m1[p] + u10 * a + u11 * b + u12 * d + u13 * e           # (W3)
+                m2[p] = m2[p] + u20 * a + u21 * b + u22 * d + u23 * e           # (W3)
+                m3[p] = m3[p] + u30 * a + u31 * b + u32 * d + u33 * e           # (W3)
 
 
 @reordering_inner_jit
@@ -190,7 +190,7 @@ def _dots(D, V, sums, t, k, L):
         for p in range(L):
             a, b, d, e = d0[p], d1[p], d2[p], d3[p]
             v = v0[p]
-            s00 += a * v                                                        # (7)
+            s00 += a * v                                                        # (W7)
             s10 += b * v
             s20 += d * v
             s30 += e * v
@@ -211,7 +211,7 @@ def _dots(D, V, sums, t, k, L):
             s33 += e * v
         for i, four in enumerate(((s00, s01, s02, s03), (s10, s11, s12, s13), (s20, s21, s22, s23), (s30, s31, s32, s33))):
             for j in range(4):
-                sums[t, k + i, c + j] += four[j]                                # (7)
+                sums[t, k + i, c + j] += four[j]                                # (W7)
 
 
 @inner_jit
@@ -247,11 +247,11 @@ def _enter(x, top, left, tiles, rows, V, zero):
         d5 = x[c, top + 5].reshape(-1)[start:] if 0 <= top + 5 < H else zero
         a = first * N
         _before(d0, d1, d2, d3, d4, d5, 0, rows[0, a:], rows[1, a:], rows[2, a:], rows[3, a:], rows[4, a:],
-                rows[5, a:], 0, 1, length)                                      # (2)
+                rows[5, a:], 0, 1, length)                                      # (W2)
         for r in range(6):
             t = rows[r]
             _before(t, t[N:], t[2 * N:], t[3 * N:], t[4 * N:], t[5 * N:], 4 * N, V[6 * r, c], V[6 * r + 1, c],
-                    V[6 * r + 2, c], V[6 * r + 3, c], V[6 * r + 4, c], V[6 * r + 5, c], N, tiles, N)        # (2)
+                    V[6 * r + 2, c], V[6 * r + 3, c], V[6 * r + 4, c], V[6 * r + 5, c], N, tiles, N)        # (W2)
 
 
 @inner_jit
@@ -260,16 +260,16 @@ def _leave(M, q, z, y, top, left, tiles, spare):
     Ho, Wo, N = y.shape
     for s in range(6):
         _after(M[s, q], M[6 + s, q], M[12 + s, q], M[18 + s, q], M[24 + s, q], M[30 + s, q], 0,
-               z[0, s], z[1, s], z[2, s], z[3, s], 0, 1, tiles * N)             # (4)
+               z[0, s], z[1, s], z[2, s], z[3, s], 0, 1, tiles * N)             # (W4)
     whole = max(0, min(tiles, (Wo - left) // 4))
     rest = min(4 * tiles, Wo - left) - 4 * whole            # columns of the last tile, where it reaches beyond y
     for a in range(min(4, Ho - top)):
         y0, o = y[top + a].reshape(-1)[left * N:], whole * N
         _after(z[a, 0], z[a, 1], z[a, 2], z[a, 3], z[a, 4], z[a, 5], N,
-               y0, y0[N:], y0[2 * N:], y0[3 * N:], 4 * N, whole, N)             # (4)
+               y0, y0[N:], y0[2 * N:], y0[3 * N:], 4 * N, whole, N)             # (W4)
         if rest > 0:
             _after(z[a, 0, o:], z[a, 1, o:], z[a, 2, o:], z[a, 3, o:], z[a, 4, o:], z[a, 5, o:], 0,
-                   spare, spare[N:], spare[2 * N:], spare[3 * N:], 0, 1, N)     # (4)
+                   spare, spare[N:], spare[2 * N:], spare[3 * N:], 0, 1, N)     # (W4)
             last = y0[4 * o:]
             for p in range(rest * N):
                 last[p] = spare[p]
@@ -287,12 +287,12 @@ def _enter_gradient(dy, k, top, left, tiles, rows, D, zero):
         a1 = dy[kq, top + 1].reshape(-1)[left * N:] if known and top + 1 < Ho else zero
         a2 = dy[kq, top + 2].reshape(-1)[left * N:] if known and top + 2 < Ho else zero
         a3 = dy[kq, top + 3].reshape(-1)[left * N:] if known and top + 3 < Ho else zero
-        _spread(a0, a1, a2, a3, 0, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], 0, 1, inside * N)      # (6)
+        _spread(a0, a1, a2, a3, 0, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], 0, 1, inside * N)      # (W6)
         for r in range(6):
             e = rows[r]
             e[inside * N:4 * tiles * N] = 0
             _spread(e, e[N:], e[2 * N:], e[3 * N:], 4 * N, D[6 * r, q], D[6 * r + 1, q], D[6 * r + 2, q],
-                    D[6 * r + 3, q], D[6 * r + 4, q], D[6 * r + 5, q], N, tiles, N)                     # (6)
+                    D[6 * r + 3, q], D[6 * r + 4, q], D[6 * r + 5, q], N, tiles, N)                     # (W6)
 
 
 @parallel_jit
