@@ -23,7 +23,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.backend import at_least
-from tinynet.blocks.images.batch_last import aligned, batch_first, batch_last
+from tinynet.blocks.images.batch_last import aligned, batch_first
 from tinynet.blocks.images.windows import must_be_pixels, must_have_channels
 from tinynet.engine import Op
 from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
@@ -107,7 +107,7 @@ def _scaled(x, a, b, y, relu):
     zero = x.dtype.type(0)
     for p in range(len(x)):
         P = a * x[p] + b                                                    # (4) (5)
-        y[p] = P if P > zero or not relu else zero                          # (5)
+        y[p] = P if zero < P or not relu else zero                          # (5)
 
 
 @inner_jit
@@ -115,7 +115,7 @@ def _scaled_and_added(x, a, b, skip, y, relu):
     zero = x.dtype.type(0)
     for p in range(len(x)):
         P = a * x[p] + b + skip[p]                                          # (4) (5)
-        y[p] = P if P > zero or not relu else zero                          # (5)
+        y[p] = P if zero < P or not relu else zero                          # (5)
 
 
 @parallel_jit

@@ -10,7 +10,7 @@
     (8)  dX = dP dh/dX + dP dF/dX                               shi 1.6; csc321 resmath
     (9)  dW of each convolution from dP dF/dW                   shi 1.5, erratum 2
 
-P = h(X) + F(X, W); dP is dY where the last relu let it pass, and dY in the pre-activation form, which has no relu there.
+P = h(X) + F(X, W); dP is dY where the last relu let it pass, and all of dY in the pre-activation form.
 X (N, C, H, W)   Y (N, K, H / u, W / u)   u stride   N images, C and K channels; each norm has gain and bias
 In (8) with (4) the first term is dP itself: it reaches X whatever the weights are.  Erratum 2: 1.5 prints dx_L/dx_l.
 He et al. 2016, arXiv:1512.03385 (option A: zeros, option B: projection) and arXiv:1603.05027 (pre-activation).
@@ -124,8 +124,8 @@ def _layers(X, weights, stride, projected, preactivated):
     """[(W, gain, bias), ...], the projection last, once it is sure that they fit each other."""
     count = len(weights) // 3 - bool(projected)
     if len(weights) % 3 or count not in (2, 3):
-        raise ShapeError(f"conv_residual: {len(weights)} arrays of weights are given; give W, gain, bias of two or three "
-                         "layers, and of the projection where projected=True")
+        raise ShapeError(f"conv_residual: {len(weights)} arrays of weights are given; give W, gain, bias of two or "
+                         "three layers, and of the projection where projected=True")
     if projected and preactivated:
         raise ValueError("conv_residual: the pre-activation form keeps X free on its way, so it takes no projection; "
                          "leave one of the two out")
@@ -135,11 +135,11 @@ def _layers(X, weights, stride, projected, preactivated):
     layers = [tuple(weights[i:i + 3]) for i in range(0, len(weights), 3)]
     channels = len(layers[count - 1][0])
     if not projected and channels < X.shape[1]:
-        raise ShapeError(f"conv_residual: F ends with {channels} channels and X has {X.shape[1]}; option A adds channels "
-                         "of zeros and can't take any away, so use a projection (option B)")
+        raise ShapeError(f"conv_residual: F ends with {channels} channels and X has {X.shape[1]}; option A adds "
+                         "channels of zeros and can't take any away, so use a projection (option B)")
     if projected and len(layers[-1][0]) != channels:
-        raise ShapeError(f"conv_residual: F ends with {channels} channels and the projection with {len(layers[-1][0])}; "
-                         "make them equal")
+        raise ShapeError(f"conv_residual: F ends with {channels} channels and the projection with "
+                         f"{len(layers[-1][0])}; make them equal")
     return layers
 
 
@@ -166,7 +166,7 @@ class ConvResidual(nn.Module):
         rng = np.random.default_rng(rng)
         shapes = [(C, channels, 3), (channels, channels, 3)] if inner is None else [(C, inner, 1), (inner, inner, 3),
                                                                                     (inner, channels, 1)]
-        self.projected = shortcut == "B" and (stride != 1 or C != channels)
+        self.projected = shortcut == "B" and (stride != 1 or channels != C)
         if self.projected:
             shapes.append((C, channels, 1))
         self.convs = [Conv(*shape, bias=False, rng=rng, dtype=dtype) for shape in shapes]
@@ -174,6 +174,7 @@ class ConvResidual(nn.Module):
         self.stride, self.preactivated = stride, preactivated
 
     def forward(self, X):
-        weights = [array for c, norm in zip(self.convs, self.norms, strict=True) for array in (c.W, norm.gain, norm.bias)]
+        layers = zip(self.convs, self.norms, strict=True)
+        weights = [array for layer, norm in layers for array in (layer.W, norm.gain, norm.bias)]
         return conv_residual(X, *weights, stride=self.stride, projected=self.projected, preactivated=self.preactivated,
                              settings=[norm.statistics() for norm in self.norms])

@@ -32,7 +32,7 @@ from tinynet.shapes import ShapeError, sizes
 
 def _windows(X, W, b, stride, padding, dilation, groups, extra):
     """The windows that the convolution K -> C walks over Y."""
-    N, C, *image = sizes("X: N C H W", X)
+    _, C, *image = sizes("X: N C H W", X)
     _, k, *size = sizes("W: C K R S", W)
     must_be_pixels(X)
     must_have_channels(X, len(W), f"W (C K R S) = {W.shape} has")
@@ -40,7 +40,8 @@ def _windows(X, W, b, stride, padding, dilation, groups, extra):
         raise ShapeError(f"conv_transpose: W (C K R S) = {W.shape} has C = {C} filters, which don't fall into {groups} "
                          "groups; choose groups that divide C")
     if b is not None and b.shape != (k * groups,):
-        raise ShapeError(f"conv_transpose: b has shape {b.shape} and Y {k * groups} channels; give b one number for each")
+        raise ShapeError(f"conv_transpose: b has shape {b.shape} and Y has {k * groups} channels; give b one number "
+                         "for each")
     pairs = [n if isinstance(n, (tuple, list)) else (n, n) for n in (stride, padding, dilation, extra)]
     out = [(h - 1) * u - 2 * p + e * (r - 1) + 1 + x for h, r, u, p, e, x in zip(image, size, *pairs, strict=True)]
     if min(out) < 1 or 0 in image:
@@ -48,7 +49,8 @@ def _windows(X, W, b, stride, padding, dilation, groups, extra):
                          "take less padding or larger images")
     way = walk(np.empty((0, 0, *out)), size, stride, padding, dilation)
     if way.out != tuple(image):
-        raise ValueError(f"conv_transpose: extra is {extra} and the stride {stride}; extra must be less than the stride")
+        raise ValueError(f"conv_transpose: extra is {extra} and the stride {stride}; extra must be less than the "
+                         "stride")
     return way
 
 

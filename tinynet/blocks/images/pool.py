@@ -30,8 +30,8 @@ def _windows(X, size, stride, padding):
     must_be_pixels(X)
     way = walk(X, size, size if stride is None else stride, padding)
     if any(2 * p > n for p, n in zip(way.padding, way.size, strict=True)):
-        raise ValueError(f"{block_name(2)}: padding is {padding} and the window {size}; a window in the corner would see "
-                         "nothing, so pad by at most half of it")
+        raise ValueError(f"{block_name(2)}: padding is {padding} and the window {size}; a window in the corner would "
+                         "see nothing, so pad by at most half of it")
     return way
 
 

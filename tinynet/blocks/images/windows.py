@@ -1,4 +1,4 @@
-"""How a window of R x S pixels walks over images (N, C, H, W): its size, step, margin, and the questions whether it fits.
+"""How a window of R x S pixels walks over images (N, C, H, W): its size, step and margin, and whether it fits.
 
     >>> import numpy as np
     >>> from tinynet.blocks.images.windows import walk

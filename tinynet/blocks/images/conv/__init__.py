@@ -153,8 +153,8 @@ class Conv(nn.Module):
     def __init__(self, C_in, C_out, size, stride=1, padding=0, dilation=1, groups=1, bias=True, method=None, rng=None,
                  dtype=np.float32):
         if groups < 1 or C_in % groups or C_out % groups:
-            raise ValueError(f"Conv: {C_in} channels and {C_out} filters don't fall into {groups} groups; choose groups "
-                             "that divide both")
+            raise ValueError(f"Conv: {C_in} channels and {C_out} filters don't fall into {groups} groups; choose "
+                             "groups that divide both")
         size = (size, size) if isinstance(size, int) else tuple(size)
         fan_in = C_in // groups * size[0] * size[1]
         self.W = nn.Parameter(nn.he_normal(rng, (C_out, fan_in), dtype).reshape(C_out, C_in // groups, *size))

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions of stride 1 or 2 with padding 1, summed directly: nine shifted rows at a time, two filters at once.
+"""3 x 3 convolutions of stride 1 or 2 with padding 1, summed directly: nine shifted rows and two filters at a time.
 
     y[k,i,j] = sum_crs w[k,c,r,s] x[c, u i + r - 1, u j + s - 1]        conv's equation 1
     dx[c,i,j] = sum_krs w[k,c,r,s] dy[k, i + 1 - r, j + 1 - s]          2, stride 1: 1 with the filters turned round

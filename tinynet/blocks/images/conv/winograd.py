@@ -90,18 +90,18 @@ def _tiles(width, N, C):
 
 
 # %% Tiles into tiles: six rows, or six columns of each of `tiles` tiles.  Tile j is found `far` j numbers further on
-# and goes `next` j numbers further on.  The slices are cut here, because a slice that is handed over costs as much as
+# and goes `on` j numbers further on.  The slices are cut here, because a slice that is handed over costs as much as
 # a hundred numbers.
 @inner_jit
-def _before(d0, d1, d2, d3, d4, d5, far, t0, t1, t2, t3, t4, t5, next, tiles, L):
+def _before(d0, d1, d2, d3, d4, d5, far, t0, t1, t2, t3, t4, t5, on, tiles, L):
     """t = B^T d."""
     number = d0.dtype.type
     two, four, five = number(2), number(4), number(5)
     for j in range(tiles):
         e0, e1, e2 = d0[j * far:], d1[j * far:], d2[j * far:]
         e3, e4, e5 = d3[j * far:], d4[j * far:], d5[j * far:]
-        u0, u1, u2 = t0[j * next:], t1[j * next:], t2[j * next:]
-        u3, u4, u5 = t3[j * next:], t4[j * next:], t5[j * next:]
+        u0, u1, u2 = t0[j * on:], t1[j * on:], t2[j * on:]
+        u3, u4, u5 = t3[j * on:], t4[j * on:], t5[j * on:]
         for p in range(L):
             a, b, c, d, e, f = e0[p], e1[p], e2[p], e3[p], e4[p], e5[p]
             u0[p] = four * a - five * c + e
@@ -115,14 +115,14 @@ def _before(d0, d1, d2, d3, d4, d5, far, t0, t1, t2, t3, t4, t5, next, tiles, L)
 
 
 @inner_jit
-def _after(m0, m1, m2, m3, m4, m5, far, z0, z1, z2, z3, next, tiles, L):
+def _after(m0, m1, m2, m3, m4, m5, far, z0, z1, z2, z3, on, tiles, L):
     """z = A^T m."""
     number = m0.dtype.type
     two, four, eight = number(2), number(4), number(8)
     for j in range(tiles):
         n0, n1, n2 = m0[j * far:], m1[j * far:], m2[j * far:]
         n3, n4, n5 = m3[j * far:], m4[j * far:], m5[j * far:]
-        u0, u1, u2, u3 = z0[j * next:], z1[j * next:], z2[j * next:], z3[j * next:]
+        u0, u1, u2, u3 = z0[j * on:], z1[j * on:], z2[j * on:], z3[j * on:]
         for p in range(L):
             b, c, d, e = n1[p] + n2[p], n1[p] - n2[p], n3[p] + n4[p], n3[p] - n4[p]
             u0[p] = n0[p] + b + d
@@ -132,14 +132,14 @@ def _after(m0, m1, m2, m3, m4, m5, far, z0, z1, z2, z3, next, tiles, L):
 
 
 @inner_jit
-def _spread(a0, a1, a2, a3, far, e0, e1, e2, e3, e4, e5, next, tiles, L):
+def _spread(a0, a1, a2, a3, far, e0, e1, e2, e3, e4, e5, on, tiles, L):
     """e = A a."""
     number = a0.dtype.type
     two, four, eight = number(2), number(4), number(8)
     for j in range(tiles):
         b0, b1, b2, b3 = a0[j * far:], a1[j * far:], a2[j * far:], a3[j * far:]
-        u0, u1, u2 = e0[j * next:], e1[j * next:], e2[j * next:]
-        u3, u4, u5 = e3[j * next:], e4[j * next:], e5[j * next:]
+        u0, u1, u2 = e0[j * on:], e1[j * on:], e2[j * on:]
+        u3, u4, u5 = e3[j * on:], e4[j * on:], e5[j * on:]
         for p in range(L):
             a, b, c, d = b0[p], b1[p], b2[p], b3[p]
             u0[p] = a
@@ -209,9 +209,10 @@ def _dots(D, V, sums, t, k, L):
             s13 += b * v
             s23 += d * v
             s33 += e * v
-        for i, four in enumerate(((s00, s01, s02, s03), (s10, s11, s12, s13), (s20, s21, s22, s23), (s30, s31, s32, s33))):
+        rows = (s00, s01, s02, s03), (s10, s11, s12, s13), (s20, s21, s22, s23), (s30, s31, s32, s33)
+        for i, row in enumerate(rows):
             for j in range(4):
-                sums[t, k + i, c + j] += four[j]                                # (W7)
+                sums[t, k + i, c + j] += row[j]                                # (W7)
 
 
 @inner_jit
@@ -320,7 +321,7 @@ def _convolve(x, U, y, p, q, tiles):
 @parallel_jit
 def _sum_tiles(x, dy, sums, p, q, tiles):
     """sums (parts, 36, K, C) of D V over the tiles of each part's rows."""
-    (C, _, _, N), (K, Ho, Wo, _), number = x.shape, dy.shape, x.dtype
+    (C, _, _, N), (_, Ho, Wo, _), number = x.shape, dy.shape, x.dtype
     rows_of_tiles, L, parts = (Ho + 3) // 4, tiles * N, len(sums)
     for part in prange(parts):
         zero, rows = np.zeros(4 * L + 2 * N, number), _room(6 * (4 * L + 2 * N), number).reshape(6, 4 * L + 2 * N)
