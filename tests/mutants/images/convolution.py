@@ -17,8 +17,8 @@ from ..registry import mutant
 # %% Convolution
 @mutant("conv", None)
 def filters_not_turned(dY, cache):
-    X, W, _, way, groups, *_ = cache
-    dX, dW, db = conv_backward(dY, cache)
+    _, W, _, way, groups, *_ = cache
+    _, dW, db = conv_backward(dY, cache)
     return image_gradient(dY, W[:, :, ::-1, ::-1], way, groups), dW, db
 
 

@@ -29,7 +29,7 @@ def mean_held_constant(dY, cache):
 
 @mutant("batch_norm", "term")
 def variance_held_constant(dY, cache):
-    Z, dP, slope, (_, *others) = pieces(dY, cache)
+    _, dP, slope, (_, *others) = pieces(dY, cache)
     return slope * (dP - mean(dP)), *others
 
 

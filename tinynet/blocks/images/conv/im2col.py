@@ -75,9 +75,7 @@ def filter_gradient(dy, x, way, groups):
 def _each(work, parts, multiplications):
     """Small products one after the other, large ones a thread each."""
     if multiplications in threads.SMALL or len(parts) == 1:
-        with threads.for_product(multiplications):
-            for part in parts:
-                work(part)
+        threads.product(lambda: [work(part) for part in parts], multiplications)
     else:
         threads.each(work, parts)
 

@@ -57,8 +57,7 @@ def filter_gradient(dy, x, way, groups):
     total = sums[0]
     for part in sums[1:]:
         total = total + part                                                    # (W7)
-    with threads.for_product(36 * 9 * total[0].size):
-        dw = (GG.T.astype(dy.dtype) @ total.reshape(36, -1)).T                  # (W7)
+    dw = _product(GG.T, total.reshape(36, -1)).T                                # (W7)
     return np.ascontiguousarray(dw.reshape(_four(K), _four(C), 3, 3)[:K, :C])
 
 
@@ -67,8 +66,7 @@ def _filters(w):
     K, C = w.shape[:2]
     rows = np.zeros((_four(K), _four(C), 9), w.dtype)
     rows[:K, :C] = w.reshape(K, C, 9)
-    with threads.for_product(36 * rows.size):
-        U = GG.astype(w.dtype) @ rows.reshape(-1, 9).T                          # (W1)
+    U = _product(GG, rows.reshape(-1, 9).T)                                     # (W1)
     return U.reshape(36, _four(K), _four(C))
 
 
@@ -77,6 +75,12 @@ def _convolved(x, U, K, margin, out):
     y = aligned((K, *out, N), x.dtype)
     _convolve(x, U, y, *margin, _tiles(out[1], N, len(x)))
     return y
+
+
+def _product(matrix, columns):
+    """A small product; two threads of BLAS would hinder the kernel that comes next."""
+    matrix = matrix.astype(columns.dtype)
+    return threads.product(lambda: matrix @ columns, matrix.size * columns.shape[1])
 
 
 def _four(count):
