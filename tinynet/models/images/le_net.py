@@ -28,8 +28,8 @@ class LeNet(nn.Module):
         sigma, pool = (relu, MaxPool) if modern else (tanh, AveragePool)
         self.features = nn.Sequential(Conv(channels, 6, 5, padding=2, rng=rng, **made), sigma, pool(2),
                                       Conv(6, 16, 5, rng=rng, **made), sigma, pool(2))
-        self.classifier = nn.Sequential(Linear(400, 120, rng=rng, **made), sigma, Linear(120, 84, rng=rng, **made), sigma,
-                                        Linear(84, classes, rng=rng, **made))
+        self.classifier = nn.Sequential(Linear(400, 120, rng=rng, **made), sigma,
+                                        Linear(120, 84, rng=rng, **made), sigma, Linear(84, classes, rng=rng, **made))
 
     def forward(self, X):
         maps = self.features(X)

@@ -24,7 +24,7 @@ DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 
 
 class ResNet(nn.Module):
-    """X (N, 3, H, W) -> logits (N, classes), H and W about 224; images as torchvision normalises them (see data.images).
+    """X (N, 3, H, W) -> logits (N, classes), H and W about 224; images normalised as torchvision does (data.images).
 
     depth  18, 34, 50, 101 or 152
     """
@@ -34,7 +34,8 @@ class ResNet(nn.Module):
             raise ValueError(f"ResNet: depth is {depth}; choose one of {', '.join(map(str, DEPTHS))}")
         made = dict(rng=np.random.default_rng(rng), dtype=dtype)
         self.depth, bottleneck = depth, depth >= 50
-        self.first, self.norm = Conv(3, 64, 7, stride=2, padding=3, bias=False, **made), BatchNorm(64, True, dtype=dtype)
+        self.first = Conv(3, 64, 7, stride=2, padding=3, bias=False, **made)
+        self.norm = BatchNorm(64, relu=True, dtype=dtype)
         self.pool, self.average, self.blocks, before = MaxPool(3, stride=2, padding=1), GlobalAverage(), [], 64
         for stage, count in enumerate(DEPTHS[depth]):
             inner = 64 * 2 ** stage
