@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet.data import files
-from tinynet.data.pickles import admitted
+from tinynet.data.pickles import ARRAYS, admitted
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()      # noqa: SIM905
 MEAN, STD = (0.49140, 0.48216, 0.44653), (0.24703, 0.24349, 0.26159)     # of the training images, of 1

@@ -7,8 +7,8 @@
     (4, 3, 32, 32)
 
 Each function takes a batch X (N, C, H, W) and a generator and returns another batch of the same shape and dtype; X
-stays as it is.  They are for training batches alone (csc321 augment): an image of the validation or test set that is changed
-is no longer the one whose class is asked for, and its error no longer comparable from run to run.
+stays as it is.  They are for training batches alone (csc321 augment): an image of the validation or test set that is
+changed is no longer the one whose class is asked for, and its error no longer comparable from run to run.
 """
 
 from pathlib import Path
