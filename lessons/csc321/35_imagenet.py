@@ -21,7 +21,7 @@ from tinynet.engine import Tensor, no_grad
 from tinynet.lesson import lesson
 from tinynet.models.images.alex_net import AlexNet
 from tinynet.models.images.res_net import DEPTHS, ResNet
-from tinynet.models.images.vgg import VGG16
+from tinynet.models.images.vgg import STAGES, VGG16
 
 # %% [markdown]
 # ## The deck's numbers: top-5 error on ImageNet
@@ -102,10 +102,26 @@ for name in chosen:
 # ## Where the weights are
 # In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
 
+# %% [markdown]
+# VGG's layers follow a plan: 3 x 3 everywhere, half the side and twice the channels at each stage.
+
+# %%
+before, plan = 3, []
+for stage, widths in enumerate(STAGES):
+    for channels in widths:
+        plan.append(("conv", (channels, before, 3, 3), (1, channels, 224 >> stage, 224 >> stage)))
+        before = channels
+plan += [("linear", (d_out, d_in), (1, d_out)) for d_in, d_out in ((512 * 7 * 7, 4096), (4096, 4096), (4096, 1000))]
+weights = sum(int(np.prod(W)) + W[0] for _, W, _ in plan)               # and a bias for each filter and unit
+lesson.number("VGG-16 by its plan: parameters", weights, 138_357_544, "torchvision")
+assert weights == 138_357_544
+assert shapes.setdefault("VGG-16", plan) == plan
+
 # %%
 for name, layers in shapes.items():
     units = sum(int(np.prod(W)) for kind, W, _ in layers if kind == "linear")
-    lesson.number(f"{name}: share of the weights in layers of units, %", 100 * units / facts[name][1])
+    lesson.number(f"{name}: share of the weights in layers of units, %",
+                  100 * units / sum(int(np.prod(W)) for _, W, _ in layers))
 
 
 # %% [markdown]
@@ -136,11 +152,10 @@ def _rectangle(left, bottom, width, height, colour):
 
 
 for name, file in (("AlexNet", "csc321_alexnet_feature-maps"), ("VGG-16", "csc321_vgg_feature-maps")):
-    if name in shapes:
-        fig, ax = plot.subplots(figsize=(13, 3.8))
-        draw_maps(ax, shapes[name])
-        ax.set_title(f"{name}: maps after each convolution (blue), then the layers of units (grey)")
-        lesson.save(fig, file)
+    fig, ax = plot.subplots(figsize=(13, 3.8))
+    draw_maps(ax, shapes[name])
+    ax.set_title(f"{name}: maps after each convolution (dark), then the layers of units (grey)")
+    lesson.save(fig, file)
 
 # %%
 fig, axes = plot.subplots(1, 4, figsize=(14, 3.6))
