@@ -200,7 +200,7 @@ assert norms["vanishing: W = 0.5 G"] < 0.01 < 0.5 < norms["orthogonal W"] <= 1 <
 # %% csc321: the same over depth, in a convolutional net
 # A convolution is linear, so the Jacobian goes through it as images do: every column of dh(t-1)/dh(1), seen as an
 # image, is convolved with the weights W(t), and the ReLU then closes the same places for all.  Of the nine taps on
-# 4 x 4 pixels 6.25 lie inside the image on average; the weights of every layer have variance g / (6.25 C).
+# 4 x 4 pixels 6.25 lie inside the image on average, and more at its centre; the weights have variance g / (6.25 C).
 
 
 def depth_jacobians(depth, channels, g):
