@@ -126,7 +126,7 @@ for name, layers in shapes.items():
 
 # %% [markdown]
 # ## The pictures of the slides: maps that get smaller and more
-# Each block is drawn as wide as it has channels and as high as its maps.
+# Each block is drawn as wide as it has channels (up to 1,000) and as high as its maps; under it channels and side.
 
 
 # %%
@@ -135,14 +135,14 @@ def draw_maps(ax, layers):
     at = 0.0
     for kind, maps in blocks:
         channels, side = maps[1], maps[2] if len(maps) == 4 else 6
-        width = 4 + channels / 24
+        width = 4 + min(channels, 1000) / 24
         colour = plot.GREY if kind == "linear" else plot.COLOURS[0] if kind == "conv" else plot.COLOURS[4]
         ax.add_patch(_rectangle(at, -side / 2, width, side, colour))
-        label = f"{channels}" if len(maps) != 4 else f"{channels}\n{side}x{side}"
-        ax.annotate(label, (at + width / 2, -side / 2 - 6), ha="center", va="top", fontsize=7)
+        label = f"{channels}" if len(maps) != 4 else f"{channels}\n{side}"
+        ax.annotate(label, (at + width / 2, -side / 2 - 6), ha="center", va="top", fontsize=10)
         at += width + 14
-    ax.set(xlim=(-8, at), ylim=(-150, 130), xlabel="layer, first to last; width: channels, height: pixels", yticks=[],
-           xticks=[])
+    ax.set(xlim=(-8, at), ylim=(-150, 130), xlabel="layer, first to last: channels, and side of the maps in pixels",
+           yticks=[], xticks=[])
     ax.grid(False)
 
 
@@ -162,8 +162,8 @@ fig, axes = plot.subplots(1, 4, figsize=(14, 3.6))
 titles = ("layers of weights", "million parameters", "million multiplications", "ms an image, here")
 for ax, title, values, unit in zip(axes, titles, zip(*facts.values(), strict=True), (1, 1e6, 1e6, 1e-3), strict=True):
     bars = ax.bar(list(facts), [v / unit for v in values], color=plot.COLOURS[0])
-    ax.bar_label(bars, fmt="%.3g", fontsize=9)
-    ax.set(title=title, ylabel=title)
+    ax.bar_label(bars, fmt="{:,.0f}", fontsize=9)
+    ax.set(ylabel=title, title=title.split(",")[0].capitalize())
     ax.tick_params(axis="x", labelrotation=25, labelsize=9)
 lesson.save(fig, "csc321_imagenet_three-nets")
 
