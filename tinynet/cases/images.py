@@ -58,6 +58,11 @@ def conv_winograd_margins(rng, N, C, H, W, K):
 
 
 @case(_conv.conv, never_empty="H W")
+def conv_few_images(rng, N, C, H, W, K):
+    return [rng.normal(size=(N, C, H, W)), *_filters(rng, K, C, 3, 3)], dict(padding=(1, 2), method="few_images")
+
+
+@case(_conv.conv, never_empty="H W")
 def conv_direct(rng, N, C, H, W, K):
     return [rng.normal(size=(N, C, H, W)), *_filters(rng, K, C, 3, 3)], dict(padding=1, method="direct")
 

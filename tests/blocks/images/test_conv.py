@@ -27,7 +27,7 @@ def test_seven_loops_give_the_same():
     np.testing.assert_allclose(Y, expected + b[:, None, None], rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["winograd", "direct", "im2col"])
+@pytest.mark.parametrize("method", ["winograd", "direct", "im2col", "few_images"])
 @pytest.mark.parametrize(("N", "C", "H", "W", "K"), [(1, 1, 1, 1, 1), (3, 5, 6, 11, 7), (130, 9, 8, 4, 5),
                                                      (17, 16, 13, 10, 16)])
 def test_each_form_gives_what_the_taps_give(method, N, C, H, W, K):
@@ -42,7 +42,8 @@ def test_each_form_gives_what_the_taps_give(method, N, C, H, W, K):
 
 # The direct sum of 9 C products rounds to some units in the last place (6e-8) of its norm; Winograd's intermediate
 # numbers are up to 8 x 8 / 4 times larger than what is left of them, so its error may be that much larger.
-@pytest.mark.parametrize(("method", "allowed"), [("direct", 5e-7), ("im2col", 5e-7), ("winograd", 4e-6)])
+@pytest.mark.parametrize(("method", "allowed"), [("direct", 5e-7), ("im2col", 5e-7), ("winograd", 4e-6),
+                                                 ("few_images", 4e-6)])
 def test_what_each_form_rounds_in_float32(method, allowed):
     X, W, _ = drawn(N=32, C=32, H=16, W=16, K=32, dtype=np.float32)
     exact, cache = conv_forward(X.astype(float), W.astype(float), padding=1)

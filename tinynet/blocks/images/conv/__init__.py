@@ -19,7 +19,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import batch_first, batch_last
-from tinynet.blocks.images.conv import direct, im2col, winograd
+from tinynet.blocks.images.conv import direct, few_images, im2col, winograd
 from tinynet.blocks.images.windows import must_be_pixels, must_have_channels, walk
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous
@@ -43,8 +43,8 @@ def conv_forward(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method
     """Convolve X (N, C, H, W) with the filters W (K, C / groups, R, S).
 
     stride, padding, dilation  numbers or pairs (along the height, along the width)
-    method   of the fast twin: "winograd", "direct", "im2col", or None for the one that was measured to be the fastest;
-             Winograd's rounds more than the others (see conv/winograd.py), so choose another for the last digits
+    method   of the fast twin: "winograd", "direct", "im2col", "few_images", or None for the one that was measured to
+             be the fastest; winograd and few_images round more (see conv/winograd.py): for the last digits take another
     need_dX  False: backward returns None for dX, e.g. at the first layer
     Raises ShapeError, TypeError and ValueError for arrays and settings that don't fit each other.
     """
@@ -87,12 +87,12 @@ def _columns(X, groups):
     return X.reshape(N, groups, C // groups, H * W)
 
 
-# %% 2. The fast twin: three forms, of which one rule chooses; each works on (C, H, W, N), one file each
-FORMS = dict(direct=direct, winograd=winograd, im2col=im2col)
+# %% 2. The fast twin: four forms, of which one rule chooses; each works on (C, H, W, N), one file each
+FORMS = dict(direct=direct, winograd=winograd, few_images=few_images, im2col=im2col)
 
 
-def chosen(way, N, C, groups, method=None):
-    """The form for these windows over N images of C channels: the fastest, or the one that `method` names.
+def chosen(way, N, C, K, groups, method=None):
+    """The form for these windows over N images of C channels by K filters: the fastest, or the one that `method` names.
 
     Raises ValueError for a method that there isn't, or that doesn't do such windows.
     """
@@ -106,12 +106,14 @@ def chosen(way, N, C, groups, method=None):
         return winograd
     if N >= 16 and direct.does(way, groups):
         return direct
+    if few_images.does(way, groups) and few_images.worthwhile(way, N, C, K):
+        return few_images
     return im2col
 
 
 def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method=None, need_dX=True):
     way = _windows(X, W, b, stride, padding, dilation, groups)
-    form = chosen(way, *X.shape[:2], groups, method)
+    form = chosen(way, *X.shape[:2], len(W), groups, method)
     x, w, bias = contiguous(X.transpose(1, 2, 3, 0), W, b)
     y = form.forward(x, w, way, groups)                                         # (1)
     if b is not None:
@@ -127,13 +129,13 @@ def conv_backward_fast(dY, cache):
 
 
 def image_gradient_fast(dY, W, way, groups, method=None):
-    form = chosen(way, len(dY), W.shape[1] * groups, groups, method)
+    form = chosen(way, len(dY), W.shape[1] * groups, len(W), groups, method)
     dy, w = contiguous(dY.transpose(1, 2, 3, 0), W)
     return batch_first(form.image_gradient(dy, w, way, groups))                 # (2)
 
 
 def filter_gradient_fast(dY, X, way, groups, method=None):
-    form = chosen(way, *X.shape[:2], groups, method)
+    form = chosen(way, *X.shape[:2], dY.shape[1], groups, method)
     return form.filter_gradient(*batch_last(dY, X), way, groups)                # (3)
 
 

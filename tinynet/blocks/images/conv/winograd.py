@@ -40,13 +40,13 @@ def does(way, groups):
 
 
 def forward(x, w, way, groups):
-    return _convolved(x, _filters(w), len(w), way.padding, way.out)             # (1)
+    return _convolved(x, filters(w), len(w), way.padding, way.out)             # (1)
 
 
 def image_gradient(dy, w, way, groups):
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)                          # (W5)
     margin = tuple(2 - p for p in way.padding)                                  # (W5)
-    return _convolved(dy, _filters(turned), w.shape[1], margin, way.image)      # (2)
+    return _convolved(dy, filters(turned), w.shape[1], margin, way.image)      # (2)
 
 
 def filter_gradient(dy, x, way, groups):
@@ -61,7 +61,7 @@ def filter_gradient(dy, x, way, groups):
     return np.ascontiguousarray(dw.reshape(_four(K), _four(C), 3, 3)[:K, :C])
 
 
-def _filters(w):
+def filters(w):
     """U (36, K, C), with filters and channels of zeros to the next multiple of four."""
     K, C = w.shape[:2]
     rows = np.zeros((_four(K), _four(C), 9), w.dtype)
