@@ -1,4 +1,5 @@
-"""The one place with numba's flags: `jit`, `parallel_jit` and `reordering_jit` for the kernels of the blocks.
+"""The one place with numba's flags: `jit`, `parallel_jit`, `reordering_jit` for the kernels of the blocks,
+`inner_jit` and `reordering_inner_jit` for the parts that long kernels call.
 
 A kernel is compiled at its first call, not at import: numba takes longer to import than all of
 tinynet, and a run on the NumPy backend never needs it.  The machine code is kept in numba's cache
@@ -88,7 +89,10 @@ class Kernel:
         # LLVM would take 32 numbers at once, and one by one what is left: of the 8 features of a head, all.
         # It has no such option for one kernel; this one holds for the whole process.
         llvmlite.binding.set_option("", "-force-vector-interleave=1")
+        # And a loop over more than a few arrays it would leave scalar, rather than ask first whether they overlap.
+        llvmlite.binding.set_option("", "-runtime-memory-check-threshold=100")
         self.loops.__globals__["prange"] = numba.prange
+        self._compile_parts(cache)
         try:
             compiler = numba.njit(cache=cache, parallel=self.parallel, fastmath=self.fastmath, error_model="numpy",
                                   nogil=True)
@@ -100,6 +104,15 @@ class Kernel:
         if not cache and told:
             warnings.warn("tinynet: no folder for compiled kernels can be written, so every run compiles "
                           "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4)
+
+
+    def _compile_parts(self, cache):
+        """Compile the kernels that this one calls by name; they stand in the same file (see inner_jit)."""
+        names = self.loops.__globals__
+        for name in self.loops.__code__.co_names:
+            if isinstance(names.get(name), Kernel):
+                names[name]._compile(cache)
+                names[name] = names[name]._compiled
 
 
 def jit(loops):
@@ -115,6 +128,18 @@ def parallel_jit(loops):
 def reordering_jit(loops):
     """parallel_jit for long sums: several of their terms are added at once, so they round in another order."""
     return Kernel(loops, parallel=True, fastmath={"reassoc"})
+
+
+def inner_jit(loops):
+    """A part of the kernels in its file, which call it by name: loops that would be too long in one piece.
+    A product and a sum become one instruction, which rounds once.
+    """
+    return Kernel(loops, fastmath={"contract"})
+
+
+def reordering_inner_jit(loops):
+    """inner_jit for long sums, as reordering_jit is."""
+    return Kernel(loops, fastmath={"contract", "reassoc"})
 
 
 def parts_of(rows):
