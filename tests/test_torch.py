@@ -58,10 +58,53 @@ def additive_attention(s, h, W, U, v, mask=None):
     return alpha @ h
 
 
-def lstm(x, W, U, b):
-    start = torch.zeros(1, x.shape[1], len(U), dtype=x.dtype)
-    parameters = W.T, U.T, b, torch.zeros_like(b)       # its gates stand in our order; its second bias adds to b
-    return torch.lstm(x, (start, start), parameters, True, 1, 0.0, True, False, False)[0]
+def rnn(x, W, U, b, h0=None, mask=None):
+    h, states = torch.zeros(len(x), len(U), dtype=x.dtype) if h0 is None else h0, []
+    for t in range(x.shape[1]):
+        new = torch.tanh(x[:, t] @ W + h @ U + b)
+        h = new if mask is None else torch.where(mask[:, t, None], new, h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def gru(x, W, U, b, c=None, h0=None, mask=None, reset="after"):
+    H = len(U)
+    h = torch.zeros(len(x), H, dtype=x.dtype) if h0 is None else h0
+    if reset == "after" and mask is None:       # PyTorch's own; its second bias has entries for the gates, too
+        second = torch.cat([torch.zeros(2 * H, dtype=x.dtype), torch.zeros(H, dtype=x.dtype) if c is None else c])
+        return torch.gru(x, h[None], (W.T, U.T, b, second), True, 1, 0.0, True, False, True)[0]
+    states = []
+    for t in range(x.shape[1]):
+        g, u = x[:, t] @ W + b, h @ U
+        r, z = torch.sigmoid(g + u)[:, :2 * H].split(H, dim=1)
+        inner = r * (u[:, 2 * H:] + (0 if c is None else c)) if reset == "after" else (r * h) @ U[:, 2 * H:]
+        new = (1 - z) * torch.tanh(g[:, 2 * H:] + inner) + z * h
+        h = new if mask is None else torch.where(mask[:, t, None], new, h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def lstm(x, W, U, b, h0=None, c0=None, mask=None):
+    H, hs, cs = len(U), [], []
+    h, c = (torch.zeros(len(x), H, dtype=x.dtype) if a is None else a for a in (h0, c0))
+    for t in range(x.shape[1]):
+        # its gates stand in our order; its second bias adds to b
+        new_h, new_c = torch.lstm_cell(x[:, t], (h, c), W.T, U.T, b, torch.zeros_like(b))
+        h, c = (new if mask is None else torch.where(mask[:, t, None], new, old)
+                for new, old in ((new_h, h), (new_c, c)))
+        hs.append(h)
+        cs.append(c)
+    return torch.stack([torch.stack(hs, dim=1), torch.stack(cs, dim=1)])
+
+
+def embedding(E, t, padding=None):
+    y = F.embedding(t, E)
+    return y if padding is None else y * (t != padding)[..., None]
+
+
+def turned(x, mask=None):
+    lengths = [x.shape[1]] * len(x) if mask is None else mask.sum(dim=1).tolist()
+    return torch.stack([torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(x, lengths, strict=True)])
 
 
 def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
@@ -111,7 +154,8 @@ ORACLES = dict(
     mean_squared_error=lambda y, t: F.mse_loss(y, t.double()),
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
-    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm)
+    cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm,
+    rnn=rnn, gru=gru, embedding=embedding, turned=turned)
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

@@ -4,7 +4,12 @@ import numpy as np
 
 from tinynet.blocks.sequences import additive_attention as _additive_attention
 from tinynet.blocks.sequences import attention as _attention
+from tinynet.blocks.sequences import bidirectional as _bidirectional
+from tinynet.blocks.sequences import embedding as _embedding
+from tinynet.blocks.sequences import gru as _gru
 from tinynet.blocks.sequences import lstm as _lstm
+from tinynet.blocks.sequences import rnn as _rnn
+from tinynet.blocks.sequences.masking import tokens
 from tinynet.cases.registry import case, plain
 
 plain("attention", _attention.attention, "M D, N D, N E")
@@ -48,7 +53,65 @@ def additive_attention_row_without_keys(rng, M, N, P, Q, A):
     return s, h, rng.normal(size=(A, P)), rng.normal(size=(A, Q)), rng.normal(size=A), may_attend
 
 
-# %% Recurrent
+# %% Embedding
+@case(_embedding.embedding, never_empty="V")
+def embedding(rng, V, D, B, T):
+    return rng.normal(size=(V, D)), rng.integers(0, max(V, 1), (B, T))
+
+
+@case(_embedding.embedding, never_empty="V")
+def embedding_padding(rng, V, D, B, T):
+    return (rng.normal(size=(V, D)), rng.integers(0, max(V, 1), (B, T))), dict(padding=0)
+
+
+# %% Recurrent: from zero, and from a state with a mask (one sequence may be empty)
+def _recurrent(rng, gates, B, T, D, H):
+    G = gates * H
+    return rng.normal(size=(B, T, D)), rng.normal(size=(D, G)), rng.normal(size=(H, G)), rng.normal(size=G)
+
+
+def _ends(rng, B, T):
+    return tokens(rng.integers(0, T + 1, B), T)
+
+
+@case(_rnn.rnn)
+def rnn(rng, B, T, D, H):
+    return _recurrent(rng, 1, B, T, D, H)
+
+
+@case(_rnn.rnn)
+def rnn_start_and_mask(rng, B, T, D, H):
+    return *_recurrent(rng, 1, B, T, D, H), rng.normal(size=(B, H)), _ends(rng, B, T)
+
+
+@case(_gru.gru)
+def gru(rng, B, T, D, H):
+    return *_recurrent(rng, 3, B, T, D, H), rng.normal(size=H)
+
+
+@case(_gru.gru)
+def gru_start_and_mask(rng, B, T, D, H):
+    return *_recurrent(rng, 3, B, T, D, H), rng.normal(size=H), rng.normal(size=(B, H)), _ends(rng, B, T)
+
+
+@case(_gru.gru)
+def gru_reset_before(rng, B, T, D, H):
+    return (*_recurrent(rng, 3, B, T, D, H), None, rng.normal(size=(B, H)), _ends(rng, B, T)), dict(reset="before")
+
+
 @case(_lstm.lstm)
-def lstm(rng, T, B, D, H):
-    return rng.normal(size=(T, B, D)), rng.normal(size=(D, 4 * H)), rng.normal(size=(H, 4 * H)), rng.normal(size=4 * H)
+def lstm(rng, B, T, D, H):
+    return _recurrent(rng, 4, B, T, D, H)
+
+
+@case(_lstm.lstm)
+def lstm_start_and_mask(rng, B, T, D, H):
+    return *_recurrent(rng, 4, B, T, D, H), *rng.normal(size=(2, B, H)), _ends(rng, B, T)
+
+
+@case(_bidirectional.turned)
+def turned(rng, B, T, D):
+    return rng.normal(size=(B, T, D)), tokens(rng.integers(0, T + 1, B), T)
+
+
+plain("turned_full_length", _bidirectional.turned, "B T D")

@@ -1,4 +1,4 @@
-"""Masks of attention: boolean, True where a query may attend to a key."""
+"""Masks of sequences: boolean, True where a query may attend to a key, or where a sequence has a token."""
 
 import numpy as np
 
@@ -11,10 +11,14 @@ def check_mask(block, mask, shape):
         return
     if mask.dtype != bool:
         raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a query may attend to a key")
+    _must_broadcast(block, "mask", mask, shape)
+
+
+def _must_broadcast(block, name, array, shape):
     try:
-        np.broadcast_to(mask, shape)
+        np.broadcast_to(array, shape)
     except ValueError:
-        raise ShapeError(f"{block}: mask has shape {mask.shape}, which doesn't broadcast to queries and keys "
+        raise ShapeError(f"{block}: {name} has shape {array.shape}, which doesn't broadcast to queries and keys "
                          f"(..., M, N) = {shape}; add axes of size 1 where it is to be repeated") from None
 
 
@@ -25,3 +29,45 @@ def forbidden(mask, causal, M, N):
     if mask is None:
         return ~np.tri(M, N, dtype=bool)
     return ~(mask & np.tri(M, N, dtype=bool)) if causal else ~mask
+
+
+# %% Tokens
+def check_tokens(block, mask, B, T):
+    """Raises TypeError unless the mask of tokens is boolean, ShapeError unless it is (B, T)."""
+    if mask is None:
+        return
+    if mask.dtype != bool:
+        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a sequence has a token")
+    if mask.shape != (B, T):
+        raise ShapeError(f"{block}: mask has shape {mask.shape}, but x has (B T) = ({B}, {T}); "
+                         "give one boolean for each step of each sequence")
+
+
+def tokens(lengths, T=None):
+    """The mask (B, T) of sequences with these lengths; T is the longest one's unless it is given.
+
+    Raises ValueError for a length below 0 or above T.
+
+    >>> tokens([2, 0, 1]).astype(int)
+    array([[1, 1],
+           [0, 0],
+           [1, 0]])
+    """
+    lengths = np.asarray(lengths)
+    T = int(lengths.max(initial=0)) if T is None else T
+    if lengths.size and (lengths.min() < 0 or lengths.max() > T):
+        wrong = int(np.flatnonzero((lengths < 0) | (lengths > T))[0])
+        raise ValueError(f"tokens: sequence {wrong} has length {lengths[wrong]}, but there are T = {T} steps; "
+                         "make the lengths fit the array that they describe")
+    return np.arange(T) < lengths[:, None]
+
+
+def reversed_steps(mask, B, T):
+    """(B, T) numbers of steps: each sequence's own tokens from its last to its first, then its padding as it is.
+
+    >>> reversed_steps(tokens([3, 2]), 2, 3)
+    array([[2, 1, 0],
+           [1, 0, 2]])
+    """
+    t, lengths = np.arange(T), np.full((B, 1), T) if mask is None else mask.sum(axis=1, keepdims=True)
+    return np.where(t < lengths, lengths - 1 - t, t)
