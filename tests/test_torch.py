@@ -10,8 +10,11 @@ torch.set_num_threads(1)        # for arrays this small, threads only wait for e
 F = torch.nn.functional
 
 
-def cross_entropy(x, t, ignore=-1):
-    return F.cross_entropy(x.reshape(-1, x.shape[-1]), t.reshape(-1), ignore_index=ignore)
+def cross_entropy(x, t, ignore=-1, smoothing=0.0, weights=None, reduction="mean"):
+    C, w = x.shape[-1], None if weights is None else torch.from_numpy(weights)
+    loss = F.cross_entropy(x.reshape(-1, C), t.reshape(-1, C) if t.is_floating_point() else t.reshape(-1), w,
+                           ignore_index=ignore, label_smoothing=smoothing, reduction=reduction)
+    return loss.reshape(x.shape[:-1]) if reduction == "none" else loss
 
 
 def attention(Q, K, V, mask=None, causal=False, scale=None):

@@ -189,13 +189,16 @@ def softmax(valve, x, axis=-1):
     return _softmax(valve, x, axis=axis)
 
 
-def cross_entropy(valve, x, t, ignore=-1):
-    C, counts = x.shape[-1], valve.side("ignored targets", t != ignore)
-    top = x.data.max(axis=-1, keepdims=True)
-    log_sum = (x - top).exp().sum(axis=-1).log()
-    right = (x * (np.clip(t, 0, C - 1)[..., None] == np.arange(C))).sum(axis=-1)
-    l = valve("the softmax", log_sum) - valve("the target's logit", right)
-    return (l * counts).sum() / max(int((t != ignore).sum()), 1)
+def cross_entropy(valve, x, t, ignore=-1, smoothing=0.0, weights=None, reduction="mean"):
+    C, hard = x.shape[-1], t.dtype.kind != "f"
+    counts = valve.side("ignored targets", t != ignore) if hard else np.ones(x.shape[:-1])
+    target = (np.clip(t, 0, C - 1)[..., None] == np.arange(C)) if hard else t
+    w = np.ones(C) if weights is None else weights
+    q = target * (w * (1 - smoothing)) + w * smoothing / C
+    log_sum = (x - x.data.max(axis=-1, keepdims=True)).exp().sum(axis=-1).log() + x.data.max(axis=-1)
+    l = (valve("the softmax", log_sum) * q.sum(axis=-1) - valve("the target's logit", (x * q).sum(axis=-1))) * counts
+    M = (w[np.clip(t, 0, C - 1)] * (t != ignore)).sum() if hard else l.size
+    return l if reduction == "none" else l.sum() / (max(M, 1e-300) if reduction == "mean" else 1)
 
 
 def binary_cross_entropy(valve, x, t):

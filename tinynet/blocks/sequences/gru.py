@@ -114,7 +114,7 @@ def _gathered(dg, du, dH, cache):
     H = len(U)
     dx = time_first(dg @ W.T)                                       # (12)
     dW = sum_outer(x, dg)                                           # (13)
-    dU = sum_outer(np.concatenate([h[-1:], h[:-2]]), du)            # (14)
+    dU = sum_outer(np.roll(h, 1, axis=0)[:-1], du)                  # (14)
     if reset == "before":
         dU[:, 2 * H:] = sum_outer(u, dg[..., 2 * H:])               # (14)
     db = dg.sum(axis=(0, 1))                                        # (15)

@@ -79,7 +79,7 @@ def rnn_backward(dh, cache):
             dH = np.where(m[t], dz[t] @ U.T, dH)                    # (4)
     dx = time_first(dz @ W.T)                                       # (5)
     dW = sum_outer(x, dz)                                           # (6)
-    dU = sum_outer(np.concatenate([h[-1:], h[:-2]]), dz)            # (7)
+    dU = sum_outer(np.roll(h, 1, axis=0)[:-1], dz)                  # (7)
     return dx, dW, dU, dz.sum(axis=(0, 1)), dH if started else None, None           # (8)
 
 
