@@ -1,7 +1,9 @@
 """The slide index agrees with the sources it is generated from."""
 
-from lessons import slides
-from lessons.catalogue import FOLDER
+import pytest
+
+from lessons.tools import slides
+from lessons.tools.catalogue import FOLDER
 
 
 def test_every_tag_has_an_equation_and_every_equation_a_tag():
@@ -26,6 +28,9 @@ def double_forward(x):
 
 def double_backward(dy, _):
     return 2 * dy               # (TAG)
+
+
+double = Op(double_forward, double_backward)
 '''
 LESSON = '''"""Is twice twice?
 
@@ -40,34 +45,63 @@ More, about figures: none.
 
 
 def a_tree(tmp_path, tag="2", lesson=LESSON):
-    for folder in ("tinynet/blocks", "tinynet/cases", "tests", "lessons"):
+    for folder in ("tinynet/blocks/units", "tinynet/cases", "tests", "lessons/start"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "tinynet/blocks/double.py").write_text(BLOCK.replace("TAG", tag))
-    (tmp_path / "tinynet/cases/units.py").write_text("from tinynet.blocks import double\n")
-    (tmp_path / "tests/test_double.py").write_text("from tinynet.blocks.double import double\n")
-    (tmp_path / "lessons/01_twice.py").write_text(lesson)
+    (tmp_path / "tinynet/blocks/units/double.py").write_text(BLOCK.replace("TAG", tag))
+    (tmp_path / "tinynet/cases/units.py").write_text('plain("double", _double.double, "N D")\n')
+    (tmp_path / "tests/test_double.py").write_text('def test_it():\n    """What shi 1.1 and csc321 block say."""\n')
+    (tmp_path / "lessons/start/01_twice.py").write_text(lesson)
     return tmp_path, tmp_path / "lessons"
 
 
-def test_the_index_names_block_line_test_lesson_and_figure(tmp_path):
+def test_the_index_names_block_function_test_lesson_and_figure(tmp_path):
     tree = a_tree(tmp_path)
     assert slides.complaints(*tree) == []
     text = slides.index(*tree)
-    tests = "test_battery.py, test_double.py, test_lessons.py"
-    assert f"| 1.1 | (1) double.py:9 | {tests} | 01_twice |  |" in text
-    assert "| 1.2 |  | test_lessons.py | 01_twice | shi_1.2_twice.png |" in text
-    assert f"| block | (1) double.py:9 | {tests} | 01_twice | csc321_block.png |" in text
+    equation = "[double](../tinynet/blocks/units/double.py) (1) `double_forward`"
+    tests = "battery of double; [test_double.py::test_it](../tests/test_double.py)"
+    assert f"| 1.1 | {equation} | {tests} | [twice](start/01_twice.py) |  |" in text
+    assert "| 1.2 |  |  | [twice](start/01_twice.py) | [shi_1.2_twice.png](../figures/shi_1.2_twice.png) |" in text
     assert text.count("| 1.3 |") == 1
-    assert "| 1.4 |" not in text
+    assert "| 1.4 | **owed** |  |  |  |" in text
+
+
+def test_about_one_item_there_is_its_line_its_test_to_paste_its_cell_and_its_figure(tmp_path):
+    assert slides.about("shi 1.1", *a_tree(tmp_path)).splitlines() == [
+        "shi 1.1", "", "double (1)  y = 2 x,  x real",
+        "  line      tinynet/blocks/units/double.py:9  return 2 * x, None          # (1)   in double_forward",
+        "  test      tests/blocks/test_battery.py::test_backward_is_the_derivative_of_forward[double]", "",
+        "  test      tests/test_double.py::test_it", "  lesson    lessons/start/01_twice.py:1"]
+    with pytest.raises(KeyError, match=r"no slide item 'shi 1\.7'; did you mean shi 2\.7 or shi 1\."):
+        slides.about("shi 1.7")
+
+
+def test_a_block_may_be_a_folder(tmp_path):
+    root, folder = a_tree(tmp_path)
+    block = root / "tinynet/blocks/units/double"
+    block.mkdir()
+    head, code = BLOCK.replace("TAG", "2").split('"""\n\n\n', 1)
+    (block / "__init__.py").write_text(head + '"""\n')
+    (block / "plain.py").write_text(code)
+    (root / "tinynet/blocks/units/double.py").unlink()
+    assert slides.complaints(root, folder) == []
+    assert "[double](../tinynet/blocks/units/double/__init__.py) (1) `double_forward`" in slides.index(root, folder)
+
+
+def test_running_text_names_items():
+    assert sorted(slides.named("what shi 1.1-1.3 and csc321 block claim, not shift 1.4")) == [
+        ("csc321", "block"), ("shi", "1.1"), ("shi", "1.2"), ("shi", "1.3")]
+    assert list(slides.named("tomaszewska fig8, erratum 1: fails")) == [("tomaszewska", "fig8"),
+                                                                         ("tomaszewska", "erratum 1")]
 
 
 def test_a_tag_without_equation_and_an_equation_without_tag_are_named(tmp_path):
     assert slides.complaints(*a_tree(tmp_path, tag="3")) == [
         "double.py: line 13 is tagged (3), but the docstring has no equation (3)",
-        "double.py: no code line ends with the tag of equation (2)"]
+        "double: no code line ends with the tag of equation (2)"]
 
 
 def test_an_item_that_no_deck_has_and_a_block_that_is_not_there_are_named(tmp_path):
     lesson = LESSON.replace("shi 1.1-1.3", "shi 1.1, fig99").replace("Blocks: double", "Blocks: treble")
     assert slides.complaints(*a_tree(tmp_path, lesson=lesson)) == [
-        "01_twice.py: deck shi has no item 'fig99'", "01_twice.py: there is no tinynet/blocks/treble.py"]
+        "start/01_twice: deck shi has no item 'fig99'", "start/01_twice: there is no block treble"]

@@ -73,8 +73,11 @@ def test_blas_gets_its_threads_back_from_callers_that_overlap(blas):
     first = threading.Thread(target=threads.each, args=(lambda part: inside.set() or leave.wait(60), range(2)))
     first.start()
     assert inside.wait(60)
-    with threads._one_blas_thread(*threads._openblas()):
+
+    def second():
         leave.set()
         first.join(60)
         assert blas == [2, 1]
+
+    threads.with_one(second)
     assert blas == [2, 1, 2]

@@ -1,4 +1,4 @@
-"""Threads of BLAS: none but one for a small product, or a thread for each independent part of one job.
+"""How many threads BLAS uses: one for a small product; for a large job, one for each independent part.
 
 A product of 128 x 64 numbers is over before a second thread has woken up.  NumPy's own OpenBLAS can be told to
 use one thread; where NumPy has another BLAS the parts run one after the other, as they would without this file.
@@ -8,7 +8,6 @@ import ctypes
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -27,29 +26,42 @@ SMALL = range(2**18, 2**27)     # multiplications in a product; below it OpenBLA
 _lock, _callers, _before = threading.Lock(), 0, 1
 
 
-@contextmanager
-def _one_blas_thread(get, set_):
-    """The first that comes in sets BLAS to one thread, the last that goes gives it back what it had."""
+def with_one(work):
+    """work() while BLAS uses one thread.  The first caller sets it, the last one gives BLAS back what it had.
+
+    Python notices Ctrl-C only after a call, so in `finally` nothing is called before the count is right again.
+    """
     global _callers, _before
-    with _lock:
-        if _callers == 0:
-            _before = get()
-            set_(1)
-        _callers += 1
+    (get, set_), entered = _openblas(), False
     try:
-        yield
+        with _lock:
+            if _callers == 0:
+                _before = get()
+            _callers += 1
+            entered = True
+            if _callers == 1:
+                set_(1)
+        return work()
     finally:
         with _lock:
-            _callers -= 1
-            if _callers == 0:
+            _callers -= entered
+            if entered and _callers == 0:
                 set_(_before)
 
 
-def for_product(multiplications):
-    """A context in which BLAS uses one thread where a product is too small to gain by two, though OpenBLAS thinks it
-    isn't: its second thread has to be woken, and to wait for a core that a kernel's thread may still spin on.
+def product(multiply, multiplications):
+    """multiply(), with one thread of BLAS where the product is too small to gain by two.
+
+    OpenBLAS itself would take two.  Its second thread has to be woken, and has to wait for a core that a kernel's
+    thread may still spin on.
     """
-    return _one_blas_thread(*_openblas()) if multiplications in SMALL and _openblas() else nullcontext()
+    return with_one(multiply) if multiplications in SMALL and _openblas() else multiply()
+
+
+def use_one():
+    """Let BLAS use one thread from now on."""
+    if _openblas():
+        _openblas()[1](1)
 
 
 def available():
@@ -65,5 +77,9 @@ def each(work, parts):
         for part in parts:
             work(part)
         return
-    with _one_blas_thread(*_openblas()), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, parts))
+
+    def side_by_side():
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, parts))
+
+    with_one(side_by_side)

@@ -11,8 +11,8 @@ from tinynet.ops.broadcasting import needs, unbroadcast
 
 def _product(a, b):
     columns = b.shape[-1] if b.ndim > 1 else 1
-    with threads.for_product(math.prod(a.shape[-2:]) * columns):        # of one product, there may be a batch of them
-        return np.matmul(a, b)
+    multiplications = math.prod(a.shape[-2:]) * columns         # of one product, there may be a batch of them
+    return threads.product(lambda: np.matmul(a, b), multiplications)
 
 
 @needs("a's last axis must be as long as b's last but one (or only) one, and the axes before them equal or 1; "

@@ -10,7 +10,7 @@ mask   boolean, drawn for each head and entry with probability 1 - p of True
 c      dropout of the input, each head on its own: mask / (1 - p)
 
 What `dropout` and `matmul` do, but the loops never hold x c, which is M times as large as x.
-Lesson: 07_graph_attention
+Lesson: graph_attention
 """
 
 import numpy as np

@@ -7,7 +7,7 @@ x (N, D) SparseRows with K numbers that aren't 0   W (D, M, F)   y (N, M, F)   m
 N rows, D columns, M heads, F features of a head
 mask   boolean, drawn for each number and head with probability 1 - p of True; without it c = 1
 c      dropout of the input, each head on its own: mask / (1 - p)
-x is data, it gets no gradient.   Lesson: 07_graph_attention
+x is data, it gets no gradient.   Lesson: graph_attention
 """
 
 import math

@@ -18,7 +18,7 @@ mask   boolean, broadcast to (..., M, N): True where state i may attend to annot
 
 A state that may attend to nothing has alpha = 0: its context is zero, and so are its gradients.
 t is large, so both twins compute it again in the backward pass rather than keep it.
-Bahdanau et al. 2015, arXiv:1409.0473.   Lesson: 04_attention
+Bahdanau et al. 2015, arXiv:1409.0473.   Lesson: attention
 """
 
 import numpy as np

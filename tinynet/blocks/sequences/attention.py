@@ -17,7 +17,7 @@ causal True: query i attends to keys j <= i only (added to the mask)
 scale  1 / sqrt(d) unless it is given
 
 A query that may attend to nothing has P = 0: it fetches zero and gets and gives no gradient.
-Vaswani et al. 2017, arXiv:1706.03762.   Lesson: 04_attention
+Vaswani et al. 2017, arXiv:1706.03762.   Lesson: attention
 """
 
 import math

@@ -6,7 +6,7 @@
 
 X, Y (T, N, C, ...)   A (T, T) for all channels or (C, T, T) one a channel
 T tasks, N examples, C channels, any further axes (height, width)
-Misra et al. 2016, arXiv:1604.03539.   Lesson: 05_cross_stitch
+Misra et al. 2016, arXiv:1604.03539.   Lesson: cross_stitch
 """
 
 import numpy as np

@@ -15,7 +15,7 @@
     (13)  gelu'(x) = Phi(x) + x e^(-x^2 / 2) / sqrt(2 pi)
 
 x, y (...)   y the output   s slope   a alpha   Phi the distribution function of N(0, 1)
-Kinks: at x = 0 the derivative from the left is taken: 0, s and a.   Lesson: 02_vanishing_gradients
+Kinks: at x = 0 the derivative from the left is taken: 0, s and a.   Lesson: vanishing_gradients
 """
 
 import math

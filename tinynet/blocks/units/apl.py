@@ -9,7 +9,7 @@ x, y (..., D)   a, b (S, D)    D units, S hinges; n runs over all leading axes o
 Kinks: at x = 0 and at x = b_s every indicator is 0, so the hinge that meets there adds nothing.
 S = 1, b = 0, a = -0.01 is the leaky ReLU (the hinge max(0, -x) is turned, hence the minus);
 S = 0, or a = 0, is the ReLU.
-Agostinelli et al. 2015, arXiv:1412.6830.   Lesson: 06_apl
+Agostinelli et al. 2015, arXiv:1412.6830.   Lesson: apl
 """
 
 import numpy as np

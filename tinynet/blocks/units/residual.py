@@ -10,7 +10,7 @@
 x, y (..., D)   W1 (H, D)   W2 (D, H)   b1 (H) or None; a stack has one more axis L in front of each
 D features, H hidden units, L blocks
 Where F is 0 (W2 = 0) a block is the identity.  relu'(0) is taken as 0.
-He et al. 2016, arXiv:1512.03385 and arXiv:1603.05027.   Lesson: 03_residual
+He et al. 2016, arXiv:1512.03385 and arXiv:1603.05027.   Lesson: residual
 """
 
 import math

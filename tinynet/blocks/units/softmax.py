@@ -10,7 +10,7 @@
 x, y (..., C) or the classes on any other `axis`    C classes; m, s and L lack that axis
 Subtracting m changes nothing but keeps exp from overflowing.  An entry of -inf has weight 0; where
 all entries are -inf there is nothing to choose: weights and gradients 0 (m is taken as 0), L = -inf.
-Lesson: 04_attention
+Lesson: attention
 """
 
 import numpy as np

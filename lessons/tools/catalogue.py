@@ -1,4 +1,4 @@
-"""The lessons in this folder, as their docstrings describe them; nothing is run or imported here.
+"""The lessons, as their docstrings describe them; nothing is run or imported here.
 
 A lesson's docstring: the question it answers, then one line each of
 
@@ -16,19 +16,21 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[1]
+HOMES = ("start", "shi", "tomaszewska", "saha", "csc321")       # the decks' folders, in the order of reading
 FIELDS = ("Slides", "Blocks", "Run time", "Figures")
 
 
 @dataclass
 class Entry:
-    """One lesson: `name` is its file's name, `topic` the same without the number."""
+    """One lesson: `name` is deck and file, e.g. shi/10_residual, `topic` the file without its number."""
 
     path: Path
     question: str
     fields: dict = field(default_factory=dict)
 
-    name = property(lambda self: self.path.stem)
+    deck = property(lambda self: self.path.parent.name)
+    name = property(lambda self: f"{self.deck}/{self.path.stem}")
     topic = property(lambda self: self.path.stem[3:])
     slides = property(lambda self: self.fields.get("Slides", ""))
     blocks = property(lambda self: _parts(self.fields.get("Blocks", "")))
@@ -36,8 +38,8 @@ class Entry:
 
 
 def catalogue(folder=FOLDER):
-    """Every NN_topic.py of the folder, in order."""
-    return [read(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.py"))]
+    """Every NN_topic.py of the decks' folders, in order."""
+    return [read(path) for deck in HOMES for path in sorted(Path(folder, deck).glob("[0-9][0-9]_*.py"))]
 
 
 def read(path):
@@ -60,17 +62,21 @@ def _paragraph(text):
 
 
 def choose(names, entries):
-    """The lessons that `names` ask for, all without names; `residual` and `03_residual` are the same one.
+    """The lessons that `names` ask for, all without names.
 
+    A name is a topic (`residual`), a file with or without its deck and with any number before the topic
+    (`shi/10_residual`, `03_residual.py`), or a deck, for all its lessons.
     Raises KeyError with a sentence that suggests the nearest name.
     """
-    known = {key: entry for entry in entries for key in (entry.topic, entry.name, entry.path.name)}
-    unknown = [name for name in names if name not in known]
+    known = {entry.topic: [entry] for entry in entries}
+    known |= {deck: [entry for entry in entries if entry.deck == deck] for deck in HOMES}
+    plain = [re.sub(r"^(\w+/)?\d\d_", "", name).removesuffix(".py") for name in names]
+    unknown = [name for name in plain if name not in known]
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise KeyError(f"there is no lesson {unknown[0]!r}{meant} (python -m lessons --list names them all)")
-    asked = [known[name] for name in names]
+    asked = [entry for name in plain for entry in known[name]]
     return [e for e in entries if e in asked] if names else entries
 
 

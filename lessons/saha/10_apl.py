@@ -14,7 +14,6 @@ h(x) = max(0, x) + sum_s a_s max(0, -x + b_s).
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import nn, optim, plot
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.activations import LeakyReLU, ReLU, leaky_relu_forward
@@ -22,6 +21,7 @@ from tinynet.blocks.units.apl import APL, apl, apl_backward, apl_forward
 from tinynet.blocks.units.linear import Linear
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
+from tinynet.lesson import lesson
 
 images = digits(lesson.seed)
 x = np.linspace(-3, 3, 601)

@@ -15,10 +15,10 @@ from itertools import pairwise
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import plot
 from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
 from tinynet.data.digits import digits
+from tinynet.lesson import lesson
 
 rng = np.random.default_rng(lesson.seed)
 X, y, *_ = digits(lesson.seed)

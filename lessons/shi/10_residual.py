@@ -13,7 +13,6 @@ and by moving every number a little.  Then plain and residual nets of 2 to 64 la
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import plot
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.residual import (
@@ -26,6 +25,7 @@ from tinynet.blocks.units.residual import (
 )
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
+from tinynet.lesson import lesson
 from tinynet.models.images.plain_and_residual import PlainNet, ResidualNet
 from tinynet.optim import SGD
 from tinynet.train import evaluate, fit

@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import optim, plot
 from tinynet.blocks.graphs.graph_attention import graph_attention
 from tinynet.blocks.graphs.graph_attention_layer import GraphAttention
@@ -25,6 +24,7 @@ from tinynet.data.citation import citation
 from tinynet.data.generated import generated_citation
 from tinynet.data.karate import karate_club
 from tinynet.graph import Graph
+from tinynet.lesson import lesson
 from tinynet.models.graphs.gat import GAT
 from tinynet.train.nodes import Patience, fit_nodes, measure
 

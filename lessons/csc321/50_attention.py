@@ -13,7 +13,6 @@ formula, by the engine from elementary ops, by finite differences), and two nets
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import nn, optim, plot
 from tinynet.blocks.sequences.additive_attention import (
     AdditiveAttention,
@@ -22,6 +21,7 @@ from tinynet.blocks.sequences.additive_attention import (
 )
 from tinynet.blocks.sequences.attention import attention, attention_weights
 from tinynet.blocks.units.linear import Linear
+from tinynet.lesson import lesson
 
 rng = np.random.default_rng(lesson.seed)
 

@@ -14,12 +14,12 @@ tasks on scanned digits: which digit is it, and is it larger than four?
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import optim, plot
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch, cross_stitch_backward, cross_stitch_forward
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
+from tinynet.lesson import lesson
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
 
 rng = np.random.default_rng(lesson.seed)

@@ -1,11 +1,11 @@
-"""What a lesson and its reader share: `from lessons import lesson`.
+"""What a lesson and its reader share: `from tinynet.lesson import lesson`.
 
     lesson.quick, lesson.seed, lesson.data      how to run: on less?  which seed?  real data in which folder?
     lesson.number("largest sigmoid'", ours, slide=0.25, source="saha")
     lesson.save(fig, "saha_fig2_dead-neurons")
     lesson.shown("sigmoid' never exceeds 1/4, so five layers lose a factor of a thousand")
 
-`python -m lessons` sets these and collects the answers; a lesson that is run alone, as a script or
+`python -m lessons` sets these and collects the answers.  A lesson that is run alone, as a script or
 as a notebook, finds the defaults below.
 """
 
@@ -15,7 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-FIGURES = Path(__file__).resolve().parent.parent / "figures"
+from tinynet import threads
+
+threads.use_one()       # a lesson's matrices are small: a second thread of BLAS would only wait and take a core
+
+TOO_LITTLE = "too little training to conclude (--quick)"
+
+
+def _figures():
+    """figures/ of the tree that holds the lessons, else of the current folder."""
+    here = Path.cwd()
+    tree = next((folder for folder in (here, *here.parents) if (folder / "lessons" / "tools").is_dir()), here)
+    return tree / "figures"
 
 
 @dataclass
@@ -25,7 +36,8 @@ class Lesson:
     quick: bool = False
     seed: int = 0
     data: Path | None = None
-    figures: Path = FIGURES
+    figures: Path = field(default_factory=_figures)
+    format: str = "png"
     numbers: list = field(default_factory=list)     # (label, ours, slide, source)
     saved: list = field(default_factory=list)       # names of the figures' files
     sentence: str = ""
@@ -41,12 +53,12 @@ class Lesson:
         print(f"  {label:<54} {_short(ours):>12}{beside}")
 
     def save(self, fig, name):
-        """Write `fig` to figures/NAME.png: the whole file or none.  Returns the path."""
-        path = self.figures / f"{name.removesuffix('.png')}.png"
+        """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none.  Returns the path."""
+        path = self.figures / f"{name.removesuffix('.png')}.{self.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         half_written = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            fig.savefig(half_written, format="png")
+            fig.savefig(half_written, format=self.format)
             os.replace(half_written, path)
         finally:
             half_written.unlink(missing_ok=True)
@@ -54,9 +66,12 @@ class Lesson:
         return path
 
     def shown(self, sentence):
-        """What this lesson has shown, in one sentence for the table at the end."""
-        self.sentence = sentence
-        print(f"  shown: {sentence}")
+        """What this lesson has shown, in one sentence for the table at the end.
+
+        With --quick there was too little training to conclude anything, and the lesson says that instead.
+        """
+        self.sentence = TOO_LITTLE if self.quick else sentence
+        print(f"  shown: {self.sentence}")
 
 
 def _short(value):

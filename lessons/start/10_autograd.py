@@ -16,9 +16,9 @@ import time
 import numpy as np
 
 import tinynet as tn
-from lessons import lesson
 from tinynet import plot
 from tinynet.blocks.units.linear import linear as tn_linear
+from tinynet.lesson import lesson
 
 # %% A pair: how to compute, and how to undo
 # An op is two functions on plain arrays.  forward keeps in `cache` what backward will need;
