@@ -17,7 +17,17 @@ def cross_entropy(x, t, ignore=-1, smoothing=0.0, weights=None, reduction="mean"
     return loss.reshape(x.shape[:-1]) if reduction == "none" else loss
 
 
-def attention(Q, K, V, mask=None, causal=False, scale=None):
+def attention(Q, K, V, mask=None, keep=None, causal=False, scale=None, p=0.0):
+    mask = None if mask is None else torch.as_tensor(mask)
+    if keep is not None or (mask is not None and mask.is_floating_point()):
+        S = Q @ K.swapaxes(-1, -2) / Q.shape[-1] ** 0.5
+        S = S + mask if mask is not None and mask.is_floating_point() else S
+        if causal:
+            S = S.masked_fill(~torch.ones(S.shape[-2:], dtype=bool).tril(), -np.inf)
+        P = torch.softmax(S, dim=-1)
+        if mask is not None and mask.dtype == torch.bool:
+            P = torch.softmax(S.masked_fill(~mask, -1e30), dim=-1) * mask.any(dim=-1, keepdim=True)
+        return (P * (1 if keep is None else keep.double() / (1 - p))) @ V
     if mask is not None and causal:
         mask, causal = mask & torch.ones(Q.shape[-2], K.shape[-2], dtype=bool).tril(), False
     return F.scaled_dot_product_attention(Q, K, V, attn_mask=mask, is_causal=causal, scale=scale)
@@ -110,6 +120,32 @@ def turned(x, mask=None):
     return torch.stack([torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(x, lengths, strict=True)])
 
 
+def attention_gru(x, h, k, A, v, W, U, b, c, s0, mask=None):
+    s, H, rows = s0, len(U), []
+    for t in range(x.shape[1]):
+        e = torch.tanh((s @ A.T)[:, None] + k) @ v
+        alpha = torch.softmax(e, dim=1) if mask is None else (
+            torch.softmax(e.masked_fill(~mask, -1e30), dim=1) * mask.any(dim=1, keepdim=True))
+        ctx = (alpha[:, None] @ h)[:, 0]
+        second = torch.cat([torch.zeros(2 * H, dtype=x.dtype), c])
+        s = torch.gru_cell(torch.cat([x[:, t], ctx], dim=1), s, W.T, U.T, b, second)
+        rows.append(torch.cat([s, ctx, alpha], dim=1))
+    return torch.stack(rows, dim=1)
+
+
+def multi_head(x, z=None, mask=None, keep=None, heads=1, causal=False, p=0.0):
+    Q, K, V = x.chunk(3, dim=2) if z is None else (x, *z.chunk(2, dim=2))
+    Y = attention(*(a.reshape(*a.shape[:2], heads, -1).transpose(1, 2) for a in (Q, K, V)), mask, keep, causal, p=p)
+    return Y.transpose(1, 2).flatten(2)
+
+
+def rotary(x, first=0):
+    D = x.shape[-1]
+    angle = (first + torch.arange(x.shape[-2]))[:, None] * 10000.0 ** (-2 * torch.arange(D // 2).double() / D)
+    turned = torch.complex(*x.chunk(2, dim=-1)) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], dim=-1)
+
+
 def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
     i, j = (torch.from_numpy(a.astype(np.int64)) for a in (graph.rows, graph.indices))
     alpha = F.leaky_relu(s[i] + r[j], slope)
@@ -158,7 +194,8 @@ ORACLES = dict(
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
     cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm,
-    rnn=rnn, gru=gru, embedding=embedding, turned=turned)
+    rnn=rnn, gru=gru, embedding=embedding, turned=turned, attention_gru=attention_gru,
+    multi_head=multi_head, rotary=rotary)
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

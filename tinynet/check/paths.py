@@ -169,11 +169,13 @@ def cross_stitch(valve, X, A):
     return ops.stack(*rows)
 
 
-def attention(valve, Q, K, V, mask=None, causal=False, scale=None):
+def attention(valve, Q, K, V, mask=None, keep=None, causal=False, scale=None, p=0.0):
     from tinynet.blocks.sequences.attention import forbidden
     S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
+    S = S if mask is None or mask.dtype == bool else S + mask
     hidden = forbidden(mask, causal, *S.shape[-2:])
-    return _softmax(valve, S, None if hidden is None else np.broadcast_to(hidden, S.shape)) @ V
+    P = _softmax(valve, S, None if hidden is None else np.broadcast_to(hidden, S.shape))
+    return (P if keep is None else P * (keep / (1 - p))) @ V
 
 
 def additive_attention(valve, s, h, W, U, v, mask=None):

@@ -42,8 +42,8 @@ def _check(x, t, w, smoothing, reduction):
     if C == 0:
         raise ValueError(f"cross_entropy: x has shape {x.shape}, with no classes to choose from; give it at least 1")
     if w is not None and (w.shape != (C,) or not (w >= 0).all()):
-        raise ShapeError(f"cross_entropy: x has {C} classes and weights of shape {w.shape}; give each class a weight of 0 "
-                         "or more")
+        raise ShapeError(f"cross_entropy: x has {C} classes and weights of shape {w.shape}; give each class a weight "
+                         "of 0 or more")
     if not 0 <= smoothing <= 1 or reduction not in REDUCTIONS:
         raise ValueError(f"cross_entropy: smoothing is {smoothing} and reduction {reduction!r}; choose a smoothing in "
                          f"[0, 1] and one of {', '.join(map(repr, REDUCTIONS))}")
@@ -128,7 +128,7 @@ def _forward(sum_of, x, t, w, ignore, smoothing, reduction):
     m, s = sum_of(X)
     q = _soft(X, t, w, smoothing)
     loss, M = _reduced(_losses(X, t, q, m, s), t, w, keep, x.shape, reduction)
-    return loss, (X, t, m, s, keep, x.shape, q, M, (1 - smoothing) * np.ones(1) if w is None else (1 - smoothing) * w)
+    return loss, (X, t, m, s, keep, x.shape, q, M, (1 - smoothing) * (np.ones(1) if w is None else w))
 
 
 # %% 1. The mathematics

@@ -5,25 +5,29 @@ import numpy as np
 from tinynet.shapes import ShapeError
 
 
-def check_mask(block, mask, shape):
-    """Raises TypeError unless the mask is boolean, ShapeError unless it broadcasts to `shape` (..., M, N)."""
+def check_mask(block, mask, shape, floating=False):
+    """Raises TypeError unless the mask is boolean, ShapeError unless it broadcasts to `shape` (..., M, N).
+
+    floating  True where numbers are right, too, which are added to the scores
+    """
     if mask is None:
         return
-    if mask.dtype != bool:
-        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a query may attend to a key")
-    _must_broadcast(block, "mask", mask, shape)
-
-
-def _must_broadcast(block, name, array, shape):
+    if mask.dtype != bool and not (floating and mask.dtype.kind == "f"):
+        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True where a query may attend to a key"
+                        f"{', or floating numbers to be added to the scores' if floating else ''}")
     try:
-        np.broadcast_to(array, shape)
+        np.broadcast_to(mask, shape)
     except ValueError:
-        raise ShapeError(f"{block}: {name} has shape {array.shape}, which doesn't broadcast to queries and keys "
+        raise ShapeError(f"{block}: mask has shape {mask.shape}, which doesn't broadcast to queries and keys "
                          f"(..., M, N) = {shape}; add axes of size 1 where it is to be repeated") from None
 
 
 def forbidden(mask, causal, M, N):
-    """Where a query may not look, broadcastable to (..., M, N); None where it may look everywhere."""
+    """Where a query may not look, broadcastable to (..., M, N); None where it may look everywhere.
+
+    Of a floating mask what is -inf is forbidden by being added to the scores, not here.
+    """
+    mask = None if mask is None or mask.dtype != bool else mask
     if mask is None and not causal:
         return None
     if mask is None:
