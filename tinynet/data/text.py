@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.blocks.sequences.masking import tokens
+from tinynet.blocks.sequences.masking import BEGIN, END, PAD, UNKNOWN, tokens
 
-PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ("<pad>", "<unknown>", "<begin>", "<end>")
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 

@@ -4,6 +4,8 @@ import numpy as np
 
 from tinynet.shapes import ShapeError
 
+PAD, UNKNOWN, BEGIN, END = range(4)     # the numbers of the tokens that are no words, in all vocabularies
+
 
 def check_mask(block, mask, shape, floating=False):
     """Raises TypeError unless the mask is boolean, ShapeError unless it broadcasts to `shape` (..., M, N).
