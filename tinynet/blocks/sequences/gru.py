@@ -40,6 +40,7 @@ from tinynet.blocks.sequences.rnn import sum_outer, time_first, tokens_first
 from tinynet.blocks.sequences.state import Recurrent, last
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous, jit
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -117,8 +118,8 @@ def _gathered(dg, du, dH, cache):
     dU = sum_outer(np.roll(h, 1, axis=0)[:-1], du)                  # (14)
     if reset == "before":
         dU[:, 2 * H:] = sum_outer(u, dg[..., 2 * H:])               # (14)
-    db = dg.sum(axis=(0, 1))                                        # (15)
-    dc = du[..., 2 * H:].sum(axis=(0, 1)) if biased else None       # (16)
+    db = summed(dg, (0, 1))                                         # (15)
+    dc = summed(du[..., 2 * H:], (0, 1)) if biased else None        # (16)
     return dx, dW, dU, db, dc, dH if started else None, None
 
 

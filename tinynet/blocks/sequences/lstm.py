@@ -39,6 +39,7 @@ from tinynet.blocks.sequences.state import Recurrent, last
 from tinynet.blocks.units.activations import sigmoid_forward
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous, jit
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -110,7 +111,7 @@ def _gathered(dz, from_h, from_c, cache):
     dU = np.tensordot(h[:T - 1], dz[1:T], steps) if T else np.zeros_like(U)         # (14)
     if T and not no_h0:
         dU += h[T].T @ dz[0]                                        # (14)
-    db = dz.sum(axis=(0, 1))                                        # (15)
+    db = summed(dz, (0, 1))                                        # (15)
     return dx, dW, dU, db, None if no_h0 else from_h, None if no_c0 else from_c, None
 
 

@@ -31,6 +31,7 @@ from tinynet import nn
 from tinynet.blocks.sequences.masking import check_tokens
 from tinynet.blocks.sequences.state import Recurrent, last
 from tinynet.engine import Op, Tensor
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -80,7 +81,7 @@ def rnn_backward(dh, cache):
     dx = time_first(dz @ W.T)                                       # (5)
     dW = sum_outer(x, dz)                                           # (6)
     dU = sum_outer(np.roll(h, 1, axis=0)[:-1], dz)                  # (7)
-    return dx, dW, dU, dz.sum(axis=(0, 1)), dH if started else None, None           # (8)
+    return dx, dW, dU, summed(dz, (0, 1)), dH if started else None, None           # (8)
 
 
 # %% 2. The fast twin: none; nearly all the work is in the products with W and U and in tanh, where NumPy wins
