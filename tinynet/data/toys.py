@@ -46,6 +46,28 @@ def _written(d, form):
                        m=d.month, weekday=WEEKDAYS[d.weekday()])
 
 
+# %% Sentences
+WHO = ["markets", "farmers", "nurses", "pilots", "teachers", "banks", "miners", "voters", "doctors", "sailors"]
+DOES = ["fear", "welcome", "reject", "demand", "expect", "question", "praise", "oppose"]
+WHAT = ("higher taxes", "new rules", "the strike", "lower prices", "the election", "a merger", "more ships",
+        "the vote", "cheap oil", "the budget")
+WHERE = ["france", "japan", "brazil", "canada", "kenya", "norway", "india", "poland"]
+WHEN = ["today", "again", "tomorrow", "soon"]
+
+
+def headlines(rng, count):
+    """Sentences like those of a newspaper's first page, as lists of words: "nurses in norway reject new rules"."""
+    def one(words):
+        return words[rng.integers(len(words))]
+
+    found = []
+    for _ in range(count):
+        where = ["in", one(WHERE)] if rng.random() < 0.6 else []
+        when = [one(WHEN)] if rng.random() < 0.5 else []
+        found.append([one(WHO), *where, one(DOES), *one(WHAT).split(), *when])
+    return found
+
+
 # %% Pictures
 COLOURS = dict(red=(220, 40, 40), green=(40, 170, 70), blue=(50, 80, 220), yellow=(235, 205, 50))
 SHAPES = ("square", "circle", "triangle", "cross")

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import contiguous, jit
 from tinynet.shapes import sizes
 
 
@@ -48,11 +48,12 @@ def embedding_backward(dy, cache):
     return dE, None
 
 
-# %% 2. The fast twin: the tokens are sorted, so that all rows of one word stand together and one thread adds them up
-@parallel_jit
+# %% 2. The fast twin: the tokens are sorted, so that all rows of one word stand together; on one
+# thread, because the work is over before a second one has woken up
+@jit
 def _sum_of_each_word(dY, order, ends, words, dE):
     D = dY.shape[1]
-    for k in prange(len(words)):
+    for k in range(len(words)):
         for i in range(ends[k], ends[k + 1]):
             for d in range(D):
                 dE[words[k], d] += dY[order[i], d]                  # (2)
