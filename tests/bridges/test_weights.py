@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tinynet.bridges import gpt2 as writer
 from tinynet.bridges import pytorch, safetensors
 from tinynet.data.byte_pairs import BytePairs, pieces, printable_bytes
 from tinynet.models.sequences.generate import generate
@@ -226,6 +227,21 @@ def test_gpt2_from_a_file_is_what_its_published_code_computes(tmp_path, prefix):
     plain = {name.removeprefix("transformer."): a.astype(float) for name, a in weights.items()}
     np.testing.assert_allclose(net(tokens[None]).data[0], by_the_papers_names(plain, tokens, 2), atol=2e-4)
     assert len(generate(net, [tokens[:4]], 30)[0]) == 30
+
+
+def test_one_command_writes_from_a_folder(tmp_path, capsys):
+    pairs = toy_pairs()
+    assert writer.main([str(tmp_path), "hello"]) == 1
+    assert "has neither model.safetensors nor" in capsys.readouterr().err
+    safetensors.save(tmp_path / "model.safetensors", toy_weights(np.random.default_rng(0), words=len(pairs)))
+    assert writer.main([str(tmp_path), "hello"]) == 1
+    assert "lacks encoder.json" in capsys.readouterr().err
+    (tmp_path / "vocab.json").write_text(json.dumps(pairs.numbers), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("\n".join(map(" ".join, pairs.rank)), encoding="utf-8")
+    assert writer.main([str(tmp_path), "hello", "--tokens", "5"]) == 0
+    assert capsys.readouterr().out.startswith("hello")
+    assert writer.main([str(tmp_path), "hello" * 20]) == 1
+    assert "a prompt of 20 tokens is longer than the context of 16" in capsys.readouterr().err
 
 
 def test_weights_that_arent_gpt2s():

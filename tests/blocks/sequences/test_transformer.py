@@ -43,8 +43,11 @@ def test_step_by_step_gives_what_the_whole_sequence_gives(rotating):
     x, state = normal(3, 6, 8), None
     whole = net(x).data
     for t in range(6):
-        y, state = net.step(tn.Tensor(x[:, t]), state)
-        np.testing.assert_allclose(y.data, whole[:, t], atol=1e-13)
+        y, state = net.extend(tn.Tensor(x[:, t:t + 1]), state)
+        np.testing.assert_allclose(y.data[:, 0], whole[:, t], atol=1e-13)
+    _, state = net.extend(tn.Tensor(x[:, :2]))
+    y, _ = net.extend(tn.Tensor(x[:, 2:]), state)
+    np.testing.assert_allclose(y.data, whole[:, 2:], atol=1e-13)
 
 
 def test_a_memory_is_the_same_step_by_step():
@@ -52,8 +55,8 @@ def test_a_memory_is_the_same_step_by_step():
     x, memory, mask = normal(2, 3, 8), tn.Tensor(normal(2, 5, 8, seed=1)), tokens([5, 2])[:, None, None]
     whole, state = net(x, memory, mask).data, net.memorised(memory)
     for t in range(3):
-        y, _ = net.step(tn.Tensor(x[:, t]), state, fixed=True, mask=mask)
-        np.testing.assert_allclose(y.data, whole[:, t], atol=1e-13)
+        y, _ = net.extend(tn.Tensor(x[:, t:t + 1]), state, fixed=True, mask=mask)
+        np.testing.assert_allclose(y.data[:, 0], whole[:, t], atol=1e-13)
     assert net.weights(x, memory, mask).shape == (2, 2, 3, 5)
     assert not net.weights(x, memory, mask)[1, :, :, 2:].any()
 
@@ -119,8 +122,8 @@ def test_a_layer_step_by_step_and_over_a_memory(first):
     x, memory, mask = normal(2, 5, 8), tn.Tensor(normal(2, 4, 8, seed=1)), tokens([4, 2])
     whole, state = net(x, None, memory, mask).data, net.begun(memory, mask)
     for t in range(5):
-        y, state = net.step(tn.Tensor(x[:, t]), state)
-        np.testing.assert_allclose(y.data, whole[:, t], atol=1e-12)
+        y, state = net.extend(tn.Tensor(x[:, t:t + 1]), state)
+        np.testing.assert_allclose(y.data[:, 0], whole[:, t], atol=1e-12)
 
 
 def test_padding_changes_nothing_for_the_tokens():

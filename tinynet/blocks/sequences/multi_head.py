@@ -97,8 +97,8 @@ multi_head = Op(multi_head_forward, multi_head_backward, fast=(multi_head_forwar
 class MultiHeadAttention(nn.Module):
     """x (B, M, features), memory (B, N, features) or None, mask -> (B, M, features).
 
-    Without a memory x looks at itself.  `step` does the same for one more token, with the keys and values of those
-    before it in its state.
+    Without a memory x looks at itself.  `extend` does the same for the tokens that come next, with the keys and values
+    of those before them in its state.
     causal   query i sees keys j <= i only
     p        chance that a weight is dropped while training
     rotary   positions (positions.py) turn queries and keys before they meet
@@ -146,14 +146,14 @@ class MultiHeadAttention(nn.Module):
         kv = linear(memory, self.qkv.W[C:], None if self.qkv.b is None else self.qkv.b[C:])        # (1)
         return tuple(Tensor(a) for a in _heads(kv.data, 2, self.heads))
 
-    def step(self, x, state=None, fixed=False, mask=None):
-        """One more token x (B, features) -> (y (B, features), state); state holds keys and values (B, heads, t, d).
+    def extend(self, x, state=None, fixed=False, mask=None):
+        """T more tokens x (B, T, features) -> (y (B, T, features), state): keys and values (B, heads, t, d).
 
         fixed  True where the state is a memory, to which nothing is added
-        Nothing of this is written on the tape: it is for generation.
+        A token sees those of the state and those of x before it.  Nothing of this is written on the tape: it is for
+        generation.
         """
-        B, C = x.shape
-        qkv = self.qkv(x.reshape(B, 1, C))                          # (1)
+        qkv = self.qkv(x)                                           # (1)
         if self.rotary is not None:
             qkv = self.rotary(qkv, self.heads, 0 if state is None else state[0].shape[2])
         Q, K, V = _parts(qkv.data, None, self.heads)
@@ -161,6 +161,7 @@ class MultiHeadAttention(nn.Module):
             K, V = (a.data for a in state)
         elif state is not None:
             K, V = (np.concatenate([old.data, new], axis=2) for old, new in zip(state, (K, V), strict=True))
+        T, N = Q.shape[2], K.shape[2]
+        mask = mask if fixed or T == 1 else np.tri(T, N, N - T, dtype=bool)
         y = attention_forward(Q, K, V, mask)[0]                     # (2)
-        return self.out(Tensor(_side_by_side(y)))[:, 0], state if fixed else (Tensor(K), Tensor(V))         # (3)
-
+        return self.out(Tensor(_side_by_side(y))), state if fixed else (Tensor(K), Tensor(V))       # (3)

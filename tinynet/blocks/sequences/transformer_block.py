@@ -86,18 +86,18 @@ class TransformerBlock(nn.Module):
         """The state before the first token: (keys and values of the tokens so far, those of the memory, its mask)."""
         return None, None if self.cross is None else self.cross.memorised(memory), memory_mask
 
-    def step(self, x, state):
-        """One more token x (B, features) -> (its vector, state)."""
+    def extend(self, x, state):
+        """T more tokens x (B, T, features) -> (their vectors, state)."""
         seen, remembered, mask = state
         found = {}
 
         def attend(x):
-            y, found["seen"] = self.attention.step(x, seen)
+            y, found["seen"] = self.attention.extend(x, seen)
             return y
 
         x = self._residual(x, self.norm1, attend)                   # (1)
         if self.cross is not None:
             may = None if mask is None else mask[:, None, None, :]
             x = self._residual(x, self.norm_cross,
-                               lambda x: self.cross.step(x, remembered, fixed=True, mask=may)[0])   # (2)
+                               lambda x: self.cross.extend(x, remembered, fixed=True, mask=may)[0])     # (2)
         return self._residual(x, self.norm2, self.feed_forward), (found["seen"], remembered, mask)          # (3)

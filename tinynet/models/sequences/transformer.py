@@ -96,19 +96,18 @@ class GPT(nn.Module):
         if tokens.shape[1] > self.context:
             raise ShapeError(f"GPT: a prompt of {tokens.shape[1]} tokens is longer than the context of {self.context}; "
                              "shorten it")
-        for t in range(tokens.shape[1]):
-            state = self.step(tokens[:, t], state)
-        return state
+        _, so_far, layers = state or (None, np.empty((len(tokens), 0), np.int64), tuple(b.begun() for b in self.blocks))
+        if so_far.shape[1] + tokens.shape[1] > self.context:
+            kept = max(self.context // 2 - tokens.shape[1], 0)
+            return self.read(np.concatenate([so_far[:, so_far.shape[1] - kept:], tokens], axis=1))
+        x, new = self._vectors(tokens, so_far.shape[1]), []
+        for block, old in zip(self.blocks, layers, strict=True):
+            x, found = block.extend(x, old)
+            new.append(found)
+        return x[:, -1], np.concatenate([so_far, tokens], axis=1), tuple(new)
 
     def step(self, tokens, state=None):
-        x, so_far, layers = state or (None, np.empty((len(tokens), 0), np.int64), tuple(b.begun() for b in self.blocks))
-        if so_far.shape[1] == self.context:
-            x, so_far, layers = self.read(so_far[:, -(self.context // 2):])
-        x, new = self._vectors(tokens[:, None], so_far.shape[1])[:, 0], []
-        for block, old in zip(self.blocks, layers, strict=True):
-            x, found = block.step(x, old)
-            new.append(found)
-        return x, np.concatenate([so_far, tokens[:, None]], axis=1), tuple(new)
+        return self.read(tokens[:, None], state)
 
     def scores(self, state):
         """Logits (B, words) of the next token."""
@@ -169,11 +168,11 @@ class Transformer(nn.Module):
 
     def step(self, tokens, state):
         _, positions, layers = state
-        x, new = self._vectors(self.target, tokens[:, None], int(positions[0]))[:, 0], []
+        x, new = self._vectors(self.target, tokens[:, None], int(positions[0])), []
         for block, old in zip(self.decoder, layers, strict=True):
-            x, found = block.step(x, old)
+            x, found = block.extend(x, old)
             new.append(found)
-        return x, positions + 1, tuple(new)
+        return x[:, 0], positions + 1, tuple(new)
 
     def scores(self, state):
         """Logits (B, V) of the next word."""
