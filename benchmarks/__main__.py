@@ -20,7 +20,7 @@ ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names be
 def contenders():
     """{name: function that returns rows}; importing the modules registers their benchmarks."""
     try:
-        for module in ("blocks", "training"):
+        for module in ("blocks", "training", "sequences"):
             importlib.import_module(f"benchmarks.{module}")
         import torch
     except ImportError as error:
@@ -30,11 +30,12 @@ def contenders():
 
 
 def chosen(names, known):
-    """For the name `graph` all that run on graphs; without names all others."""
+    """For the names `graph` and `sequences` all that run on these; without names all but those on graphs."""
     on_graphs = [name for name in known if name.startswith(ON_GRAPHS)]
+    groups = {"graph": on_graphs, "sequences": [name for name in known if name.startswith("sequences_")]}
     if not names:
         return [name for name in known if name not in on_graphs]
-    return [each for name in names for each in (on_graphs if name == "graph" else [name])]
+    return [each for name in names for each in groups.get(name, [name])]
 
 
 def line(row):

@@ -41,9 +41,9 @@ def question_matrix_transposed(dy, cache):
 
 @mutant("attention_gru", None)
 def maps_get_no_gradient(dy, cache):
-    h, s0 = cache[0], cache[8]
+    h, n = cache[0], cache[11]
     dy = dy.copy()
-    dy[..., s0.shape[1] + h.shape[2]:] = 0
+    dy[..., n.shape[2] + h.shape[2]:] = 0
     return attention_gru_backward(dy, cache)
 
 

@@ -33,12 +33,15 @@ Bahdanau, Cho and Bengio 2015, arXiv:1409.0473.
 import numpy as np
 
 from tinynet import nn, ops
-from tinynet.blocks.sequences.gru import GRU, gru_backward, gru_forward
+from tinynet.blocks.sequences.gru import GRU, through_step, to_candidate, to_gates, to_state
 from tinynet.blocks.sequences.masking import check_tokens
+from tinynet.blocks.sequences.rnn import sum_outer, time_first
 from tinynet.blocks.sequences.state import Recurrent
 from tinynet.blocks.units.linear import Linear
 from tinynet.blocks.units.softmax import masked_softmax
 from tinynet.engine import Op
+from tinynet.jit import contiguous, jit
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -51,54 +54,148 @@ def _checked(x, h, k, A, v, W, U, b, c, s0, mask):
     return B, T, N
 
 
-def _scores(s, k, A, v, mask):
-    """The hidden units t (B, N, F) of the scores, and the weights (B, N)."""
-    t = np.tanh((s @ A.T)[:, None] + k)                             # (1)
-    return t, masked_softmax(t @ v, None if mask is None else ~mask)        # (1) (2)
+def _hidden(mask):
+    return None if mask is None else ~mask
 
 
-# %% 1. The mathematics: the GRU's own step is `gru` with T = 1
+# %% 1. The mathematics: s has one row more, the start, which is row T and, read as row -1, comes before row 0
 def attention_gru_forward(x, h, k, A, v, W, U, b, c, s0, mask=None):
-    B, T, N = _checked(x, h, k, A, v, W, U, b, c, s0, mask)
-    H, Q = s0.shape[1], h.shape[2]
-    y, s, steps = np.empty((B, T, H + Q + N), np.result_type(x, h, W)), s0, []
-    for step in range(T):
-        t, alpha = _scores(s, k, A, v, mask)
-        ctx = (alpha[:, None] @ h)[:, 0]                            # (3)
-        new, cell = gru_forward(np.concatenate([x[:, step], ctx], axis=1)[:, None], W, U, b, c, s)      # (4)
-        steps.append((t, alpha, s, cell))
-        s = new[:, 0]
-        y[:, step] = np.concatenate([s, ctx, alpha], axis=1)
-    return y, (h, k, A, v, W, U, b, c, s0, x.shape, steps)
+    _, T, N = _checked(x, h, k, A, v, W, U, b, c, s0, mask)
+    t, alpha, s, inputs, rz, n, u = _room(x, h, k, s0, T, N)
+    H = s0.shape[1]
+    for i in range(T):
+        t[i] = np.tanh((s[i - 1] @ A.T)[:, None] + k)               # (1)
+        alpha[i] = masked_softmax(t[i] @ v, _hidden(mask))          # (1) (2)
+        ctx = (alpha[i][:, None] @ h)[:, 0]                         # (3)
+        inputs[i] = np.concatenate([x[:, i], ctx], axis=1)          # (4)
+        g, gh = inputs[i] @ W + b, s[i - 1] @ U                     # (4)
+        rz[i] = (1 + np.tanh((g + gh)[:, :2 * H] / 2)) / 2          # (4)
+        r, z = rz[i, :, :H], rz[i, :, H:]
+        u[i] = gh[:, 2 * H:] + c                                    # (4)
+        n[i] = np.tanh(g[:, 2 * H:] + r * u[i])                     # (4)
+        s[i] = n[i] + z * (s[i - 1] - n[i])                         # (4)
+    return _shown(s, inputs, alpha, x.shape[2]), (h, k, A, v, W, U, t, alpha, s, inputs, rz, n, u)
+
+
+def _room(x, h, k, s0, T, N):
+    """Arrays for what the steps leave behind: t, alpha, s with the start in it, the GRU's inputs, rz, n and u."""
+    (B, H), dtype = s0.shape, np.result_type(x, h, k, s0)
+    s = np.empty((T + 1, B, H), dtype)
+    s[T] = s0
+    sizes_ = (T, B, N, k.shape[2]), (T, B, N), (T, B, x.shape[2] + h.shape[2]), (T, B, 2 * H), (T, B, H), (T, B, H)
+    t, alpha, inputs, rz, n, u = (np.empty(size, dtype) for size in sizes_)
+    return t, alpha, s, inputs, rz, n, u
+
+
+def _shown(s, inputs, alpha, D):
+    """y: the states, the contexts and the maps of all steps, side by side."""
+    return np.concatenate([s[:-1], inputs[:, :, D:], alpha], axis=2).transpose(1, 0, 2).copy()
 
 
 def attention_gru_backward(dy, cache):
-    h, k, A, v, W, U, b, c, s0, shape, steps = cache
-    D, H, Q = shape[2], s0.shape[1], h.shape[2]
-    dx, ds = np.empty(shape, dy.dtype), np.zeros_like(s0)
-    dh, dk, dA, dv, dW, dU, db, dc = (np.zeros_like(a) for a in (h, k, A, v, W, U, b, c))
-    for step in reversed(range(shape[1])):
-        t, alpha, s, cell = steps[step]
-        up_s, up_ctx, up_alpha = np.split(dy[:, step], [H, H + Q], axis=1)
-        dinput, dW_t, dU_t, db_t, dc_t, back, _ = gru_backward((ds + up_s)[:, None], cell)
-        for total, part in zip((dW, dU, db, dc), (dW_t, dU_t, db_t, dc_t), strict=True):
-            total += part
-        dx[:, step], dctx = dinput[:, 0, :D], up_ctx + dinput[:, 0, D:]     # (5)
+    h, k, A, v, W, U, t, alpha, s, inputs, rz, n, u = cache
+    (T, B, H), Q = n.shape, h.shape[2]
+    D, ds = inputs.shape[2] - Q, np.zeros((B, H), s.dtype)
+    dh, dk, dv = np.zeros_like(h), np.zeros_like(k), np.zeros_like(v)
+    dg, du, dq = np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, len(A)), s.dtype)
+    for i in reversed(range(T)):
+        up_s, up_ctx, up_alpha = np.split(dy[:, i], [H, H + Q], axis=1)
+        r, z, ds = rz[i, :, :H], rz[i, :, H:], ds + up_s
+        dn = ds * (1 - z) * (1 - n[i] ** 2)
+        dz = ds * (s[i - 1] - n[i]) * z * (1 - z)
+        dr = dn * u[i] * r * (1 - r)
+        dg[i], du[i] = np.concatenate([dr, dz, dn], axis=1), np.concatenate([dr, dz, r * dn], axis=1)
+        dctx = up_ctx + dg[i] @ W[D:].T                             # (5)
         dalpha = up_alpha + (h @ dctx[..., None])[..., 0]           # (6)
-        de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))         # (7)
-        dz = de[..., None] * v * (1 - t * t)                        # (8)
-        ds = back + dz.sum(axis=1) @ A                              # (9)
-        dA += dz.sum(axis=1).T @ s                                  # (10)
+        de = alpha[i] * (dalpha - (alpha[i] * dalpha).sum(axis=1, keepdims=True))       # (7)
+        dz = de[..., None] * v * (1 - t[i] ** 2)                    # (8)
+        dq[i] = dz.sum(axis=1)
         dk += dz                                                    # (11)
-        dv += np.tensordot(de, t, 2)                                # (12)
-        dh += alpha[..., None] * dctx[:, None]                      # (13)
-    return dx, dh, dk, dA, dv, dW, dU, db, dc, ds, None
+        dv += np.tensordot(de, t[i], 2)                             # (12)
+        dh += alpha[i][..., None] * dctx[:, None]                   # (13)
+        ds = ds * rz[i, :, H:] + du[i] @ U.T + dq[i] @ A            # (9)
+    return _gathered(dg, du, dq, dh, dk, dv, ds, cache)
 
 
-# %% 2. The fast twin
+def _gathered(dg, du, dq, dh, dk, dv, ds, cache):
+    """The gradients of all arrays, from those of the sums in every step: one product each."""
+    h, _, _, _, W, _, _, _, s, inputs, *_ = cache
+    D, H = inputs.shape[2] - h.shape[2], s.shape[2]
+    before = np.roll(s, 1, axis=0)[:-1]
+    dx = time_first(dg @ W[:D].T)                                   # (5)
+    dA = sum_outer(dq, before)                                      # (10)
+    return (dx, dh, dk, dA, dv, sum_outer(inputs, dg), sum_outer(before, du), summed(dg, (0, 1)),
+            summed(du[..., 2 * H:], (0, 1)), ds, None)
+
+
+# %% 2. The fast twin: the words' part of the gates is one product for all steps; the GRU's kernels do what stands
+# between the products, and one kernel goes once through the hidden units t on the way back
+@jit
+def _through_scores(de, t, v, dk, dq, dv):
+    """dz of one step: added to dk, summed over the annotations into dq, and dv of each example."""
+    B, N, F = t.shape
+    for b in range(B):
+        for f in range(F):
+            dq[b, f] = 0
+        for j in range(N):
+            d = de[b, j]
+            for f in range(F):
+                dz = d * v[f] * (1 - t[b, j, f] * t[b, j, f])       # (8)
+                dq[b, f] += dz
+                dk[b, j, f] += dz                                   # (11)
+                dv[b, f] += d * t[b, j, f]                          # (12)
+
+
+def attention_gru_forward_fast(x, h, k, A, v, W, U, b, c, s0, mask=None):
+    B, T, N = _checked(x, h, k, A, v, W, U, b, c, s0, mask)
+    x, h, k, A, v, W, U, b, c, s0 = contiguous(x, h, k, A, v, W, U, b, c, s0)
+    t, alpha, s, inputs, rz, n, u = _room(x, h, k, s0, T, N)
+    D, hidden, live = x.shape[2], _hidden(mask), np.ones(B, bool)
+    inputs[:, :, :D] = x.transpose(1, 0, 2)
+    g = inputs[:, :, :D] @ W[:D] + b                                # (4)
+    for i in range(T):
+        np.add((s[i - 1] @ A.T)[:, None], k, out=t[i])              # (1)
+        np.tanh(t[i], out=t[i])                                     # (1)
+        alpha[i] = masked_softmax(t[i] @ v, hidden)                 # (1) (2)
+        ctx = (alpha[i][:, None] @ h)[:, 0]                         # (3)
+        inputs[i, :, D:] = ctx
+        g[i] += ctx @ W[D:]                                         # (4)
+        to_gates(g[i], s[i - 1] @ U, c, rz[i], u[i])                # (4)
+        np.tanh(rz[i], out=rz[i])
+        to_candidate(g[i], u[i], rz[i], n[i])                       # (4)
+        np.tanh(n[i], out=n[i])
+        to_state(rz[i], n[i], s[i - 1], live, s[i])                 # (4)
+    return _shown(s, inputs, alpha, D), (h, k, A, v, W, U, t, alpha, s, inputs, rz, n, u)
+
+
+def attention_gru_backward_fast(dy, cache):
+    h, k, A, v, W, U, t, alpha, s, inputs, rz, n, u = cache
+    (T, B, H), Q, live = n.shape, h.shape[2], np.ones(n.shape[1], bool)
+    D, dy = inputs.shape[2] - Q, contiguous(dy.transpose(1, 0, 2))
+    h, k, v, t, s, rz, n, u = contiguous(h, k, v, t, s, rz, n, u)
+    ds, dk, dv = np.zeros((B, H), s.dtype), np.zeros_like(k), np.zeros((B, len(v)), s.dtype)
+    dg, du, dq = np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, len(A)), s.dtype)
+    dctx = np.empty((T, B, Q), s.dtype)
+    for i in reversed(range(T)):
+        up_s, up_alpha = contiguous(dy[i, :, :H]), dy[i, :, H + Q:]
+        through_step(up_s, ds, rz[i], n[i], u[i], s[i - 1], live, dg[i], du[i])
+        dctx[i] = dy[i, :, H:H + Q] + dg[i] @ W[D:].T               # (5)
+        dalpha = up_alpha + (h @ dctx[i][..., None])[..., 0]        # (6)
+        de = alpha[i] * (dalpha - (alpha[i] * dalpha).sum(axis=1, keepdims=True))       # (7)
+        _through_scores(de, t[i], v, dk, dq[i], dv)
+        ds += du[i] @ U.T + dq[i] @ A                               # (9)
+    dh = np.matmul(alpha.transpose(1, 2, 0), dctx.transpose(1, 0, 2))       # (13)
+    return _gathered(dg, du, dq, dh, dk, dv.sum(axis=0), ds, cache)
+
 
 # %% 3. The op
-attention_gru = Op(attention_gru_forward, attention_gru_backward)
+def _worth_kernels(x, h, k, *_):
+    """A step's hidden units must be many enough to pay for the calls."""
+    return k.size >= 4096
+
+
+attention_gru = Op(attention_gru_forward, attention_gru_backward,
+                   fast=(attention_gru_forward_fast, attention_gru_backward_fast), fast_when=_worth_kernels)
 
 
 # %% 4. The module

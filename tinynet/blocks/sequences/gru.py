@@ -126,7 +126,7 @@ def _gathered(dg, du, dH, cache):
 # %% 2. The fast twin of reset="after": a step is one product with U and one tanh over both gates, and kernels do in one
 # pass each what stands between them; sigma(x) = (1 + tanh(x / 2)) / 2 lets NumPy's vectorised tanh serve both
 @jit
-def _to_gates(g, gh, c, rz, u):
+def to_gates(g, gh, c, rz, u):
     """What tanh takes for both gates, and u."""
     (B, H), half = u.shape, g.dtype.type(0.5)
     for b in range(B):
@@ -137,7 +137,7 @@ def _to_gates(g, gh, c, rz, u):
 
 
 @jit
-def _to_candidate(g, u, rz, n):
+def to_candidate(g, u, rz, n):
     """The gates from their tanh, and what the candidate's tanh takes."""
     (B, H), half = u.shape, g.dtype.type(0.5)
     for b in range(B):
@@ -148,7 +148,7 @@ def _to_candidate(g, u, rz, n):
 
 
 @jit
-def _to_state(rz, n, before, live, h):
+def to_state(rz, n, before, live, h):
     B, H = n.shape
     for b in range(B):
         for k in range(H):
@@ -157,7 +157,7 @@ def _to_state(rz, n, before, live, h):
 
 
 @jit
-def _back(dh, dH, rz, n, u, before, live, dg, du):
+def through_step(dh, dH, rz, n, u, before, live, dg, du):
     """dg and du of one step; dH becomes what goes to the state before past the products."""
     (B, H), zero, one = n.shape, dH.dtype.type(0), dH.dtype.type(1)
     for b in range(B):
@@ -191,11 +191,11 @@ def gru_forward_fast(x, W, U, b, c=None, h0=None, mask=None, reset="after"):
     gh = np.empty((B, 3 * H), U.dtype)
     for t in range(T):
         np.matmul(h[t - 1], U, out=gh)                              # (1) (2)
-        _to_gates(g[t], gh, c, rz[t], u[t])
+        to_gates(g[t], gh, c, rz[t], u[t])
         np.tanh(rz[t], out=rz[t])                                   # (1)
-        _to_candidate(g[t], u[t], rz[t], n[t])
+        to_candidate(g[t], u[t], rz[t], n[t])
         np.tanh(n[t], out=n[t])                                     # (2)
-        _to_state(rz[t], n[t], h[t - 1], live[t], h[t])
+        to_state(rz[t], n[t], h[t - 1], live[t], h[t])
     return time_first(h[:T]).copy(), (x, W, U, h, rz, n, u, m, biased, started, reset)
 
 
@@ -208,7 +208,7 @@ def gru_backward_fast(dh, cache):
     dg, du = np.empty((T, B, 3 * H), h.dtype), np.empty((T, B, 3 * H), h.dtype)
     dH, back, live = np.zeros((B, H), h.dtype), np.empty((B, H), h.dtype), _live(m, T, B)
     for t in reversed(range(T)):
-        _back(dh[t], dH, rz[t], n[t], u[t], h[t - 1], live[t], dg[t], du[t])
+        through_step(dh[t], dH, rz[t], n[t], u[t], h[t - 1], live[t], dg[t], du[t])
         np.matmul(du[t], U.T, out=back)                             # (10)
         dH += back                                                  # (10)
     return _gathered(dg, du, dH, cache)
