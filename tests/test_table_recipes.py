@@ -11,7 +11,7 @@ from tinynet.data.generated import generated_citation
 from tinynet.data.ppi import PPI, LabelledGraph
 from tinynet.graph import Graph
 from tinynet.models.graphs.gcn import GCN
-from tinynet.train.nodes import Patience
+from tinynet.train.rules import EarlyStopping, Patience
 
 pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "plain", reason="whole trainings take the dense specification long")
 
@@ -106,7 +106,7 @@ def test_what_the_inductive_nets_see(papers, proteins, monkeypatch, attend):
     assert (on_ppi.second.attend, in_pieces.last.attend, in_pieces.first.p) == (attend, attend, 0)
     assert [(a.lr, a.l2) for a in (adam, its_adam)] == [(0.005, 0), (0.005, 0)]
     assert (learn.tolist(), settings["val"][0].tolist()) == ([*range(6)], [6, 7])
-    assert (settings["batch_size"], settings["patience"], rule.by) == (2, 100, ("loss", "accuracy"))
+    assert (settings["batch_size"], settings["rule"].epochs, rule.by) == (2, 100, ("loss", "accuracy"))
     assert np.array_equal(graph.edges, cut.with_self_loops().edges)
     assert all(map(np.array_equal, (train, val), nodes))
     assert np.isfinite(loss(on_ppi, [0, 3]).item())
@@ -149,7 +149,8 @@ def proteins(monkeypatch):
     rng = np.random.default_rng(0)
     parts = PPI([tissue(rng) for _ in range(6)], [tissue(rng) for _ in range(2)], [tissue(rng), tissue(rng, 12)])
     fit = inductive.train.fit
-    monkeypatch.setattr(inductive.train, "fit", lambda *a, **b: fit(*a, **b | ({"patience": 8} if "val" in b else {})))
+    monkeypatch.setattr(inductive.train, "fit",
+                        lambda *a, **b: fit(*a, **b | ({"rule": EarlyStopping(8)} if "val" in b else {})))
     monkeypatch.setattr(inductive, "ppi", lambda folder: parts)
     inductive.proteins.cache_clear()
     yield parts

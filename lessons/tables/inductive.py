@@ -24,7 +24,8 @@ from tinynet.graph import Graph
 from tinynet.models.graphs.gat import GAT, InductiveGAT
 from tinynet.models.graphs.gcn import MLP
 from tinynet.models.graphs.graph_sage_net import GraphSAGE, GraphSAGEStar
-from tinynet.train.nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import EarlyStopping, Patience
 
 PIECES = 24
 
@@ -60,7 +61,7 @@ def gat_on_ppi(dataset, seed, folder, make=InductiveGAT):
         return binary_cross_entropy(net(x, graph.with_self_loops()), labels)
 
     train.fit(net, loss, (learn,), optim.Adam(net.parameters(), lr=0.005), 100_000, batch_size=2, val=(val,),
-              patience=100, rng=seed, progress=False)
+              rule=EarlyStopping(100), rng=seed, progress=False)
     x, labels, graph = side_by_side([graphs[row] for row in test])
     with no_grad():
         return {"micro-F1": micro_f1(net.eval()(x, graph.with_self_loops()).data, labels)}

@@ -16,7 +16,8 @@ from tinynet.data.citation import citation
 from tinynet.models.graphs.gat import GAT
 from tinynet.models.graphs.gcn import GCN, MLP, ChebyshevNet
 from tinynet.models.graphs.label_propagation import label_propagation
-from tinynet.train.nodes import Patience, Window, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience, Window
 
 
 # %% All papers are seen, few labels are known
