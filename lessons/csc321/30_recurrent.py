@@ -13,7 +13,7 @@ time, nets must remember a number for many steps, and a net learns to write like
 import numpy as np
 
 import tinynet as tn
-from tinynet import optim, plot
+from tinynet import nn, optim, plot
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.gru import GRU, gru_forward
 from tinynet.blocks.sequences.lstm import LSTM
@@ -25,6 +25,8 @@ from tinynet.data.text import Characters
 from tinynet.lesson import lesson
 from tinynet.models.sequences.generate import Sampled, generate
 from tinynet.models.sequences.language_model import LanguageModel, nats, streams
+from tinynet.train.batches import Generated
+from tinynet.train.loop import fit
 
 rng = np.random.default_rng(lesson.seed)
 CELLS = dict(RNN=RNN, GRU=GRU, LSTM=LSTM)
@@ -156,28 +158,33 @@ lesson.save(fig, "csc321_rnn-jacobian_gates")
 delays, steps, seeds = ([8, 32], 40, 1) if lesson.quick else ([5, 15, 45], 150, 3)
 
 
+class Recall(nn.Module):
+    """Scores of the 4 symbols, from the state after the last input."""
+
+    def __init__(self, layer, readout):
+        self.layer, self.readout = layer, readout
+
+    def forward(self, x):
+        return self.readout(self.layer(x)[0][:, -1])
+
+
 def recall(cell, bias, T, seed):
     """Accuracy on 500 fresh sequences after training."""
     rng = np.random.default_rng(seed)
-    net, readout = made(cell, bias, 5, 24, rng), Linear(24, 4, rng=rng)
-    adam = optim.Adam([*net.parameters(), *readout.parameters()], lr=0.01)
+    net = Recall(made(cell, bias, 5, 24, rng), Linear(24, 4, rng=rng))
 
-    def batch(B):
+    def batch(rng, B=32):
         t = rng.integers(4, size=B)
         x = np.zeros((B, T, 5), np.float32)
         x[np.arange(B), 0, t] = 1
         x[:, 1:, 4] = rng.normal(size=(B, T - 1))
         return x, t
 
-    for _ in range(steps):
-        x, t = batch(32)
-        adam.zero_grad()
-        cross_entropy(readout(net(x)[0][:, -1]), t).backward()
-        optim.clip_grad_norm(adam.params, 1)
-        adam.step()
-    x, t = batch(500)
+    fit(net, lambda net, x, t: cross_entropy(net(x), t), Generated(batch, steps), optim.Adam(net.parameters(), lr=0.01),
+        steps=steps, clip=1, rng=seed, progress=False)
+    x, t = batch(rng, 500)
     with tn.no_grad():
-        return (readout(net(x)[0][:, -1]).data.argmax(axis=1) == t).mean()
+        return (net(x).data.argmax(axis=1) == t).mean()
 
 
 remembered = {name: np.array([[recall(*kind, T, lesson.seed + s) for T in delays] for s in range(seeds)])

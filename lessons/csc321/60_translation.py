@@ -20,10 +20,12 @@ from tinynet.blocks.sequences.bidirectional import Bidirectional
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.masking import BEGIN, END, tokens
 from tinynet.data import toys
-from tinynet.data.text import Vocabulary, bleu, by_length, detokenised, padded, teacher
+from tinynet.data.text import Vocabulary, bleu, detokenised, padded, teacher
 from tinynet.lesson import lesson
 from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
+from tinynet.train.batches import ByLength, Generated
+from tinynet.train.loop import fit
 
 rng = np.random.default_rng(lesson.seed)
 
@@ -76,19 +78,11 @@ def encoded(sources, targets):
     return source, mask, *teacher(target, real)
 
 
-def learn(net, draw, steps, lr=5e-3):
-    """Train on `draw()` -> a batch, with a falling learning rate; returns the losses."""
-    adam, losses = optim.Adam(net.parameters(), lr=lr), []
-    for step in range(steps):
-        adam.zero_grad()
-        loss = net.loss(*draw())
-        loss.backward()
-        optim.clip_grad_norm(net.parameters(), 1)
-        adam.lr = lr * (1 - step / steps)
-        adam.step()
-        losses.append(loss.item())
+def learn(net, draw, steps, lr=5e-3, seed=0):
+    """Train on a new batch draw(rng) at every step, with a falling learning rate."""
+    fit(net, lambda net, *batch: net.loss(*batch), Generated(draw, steps), optim.Adam(net.parameters(), lr=lr),
+        steps=steps, schedule=optim.LinearDecay(steps), clip=1, rng=seed, progress=False)
     net.eval()
-    return losses
 
 
 def written(net, sources, longest=20, vocabulary=letters):
@@ -104,9 +98,8 @@ kinds = {"attention": "before", "no attention": None}
 nets, exact = {}, {name: np.zeros((seeds, len(lengths))) for name in kinds}
 for name, kind in kinds.items():
     for seed in range(seeds):
-        draws = np.random.default_rng([lesson.seed, seed])
         net = EncoderDecoder(len(letters), len(letters), 32, 32, 64, kind, rng=lesson.seed + seed)
-        learn(net, lambda draws=draws: encoded(*toys.reversal(draws, 64)), steps)
+        learn(net, lambda rng: encoded(*toys.reversal(rng, 64)), steps, seed=lesson.seed + seed)
         for i, length in enumerate(lengths):
             sources, targets = toys.reversal(np.random.default_rng(99), 200, length, length)
             exact[name][seed, i] = np.mean([a == b for a, b in zip(written(net, sources), targets, strict=True)])
@@ -163,14 +156,14 @@ known = toys.dates(np.random.default_rng(0), 2000)[0]
 characters = Vocabulary(sorted({c for date in known for c in date} | set("-0123456789")))
 
 
-def draw_dates():
+def draw_dates(rng):
     read, write = toys.dates(rng, 48)
     source, mask = padded([characters.encode(list(s)) for s in read])
     return source, mask, *teacher(*padded([characters.encode(list(t)) for t in write]))
 
 
 net = EncoderDecoder(len(characters), len(characters), 32, 32, 48, "before", rng=lesson.seed)
-learn(net, draw_dates, 20 if lesson.quick else 220, 8e-3)
+learn(net, draw_dates, 20 if lesson.quick else 220, 8e-3, lesson.seed)
 read, iso = toys.dates(np.random.default_rng(7), 100)
 share = np.mean([a == b for a, b in zip(written(net, read, 12, characters), iso, strict=True)])
 lesson.number("dates written right", share, 1, "truth")
@@ -242,16 +235,10 @@ if lesson.data:
     sources, targets = in_words(multi30k("train", root=lesson.data))
     german, english = Vocabulary.of(sources, least=4), Vocabulary.of(targets, least=4)
     net = EncoderDecoder(len(german), len(english), attention="after", p=0.2, rng=lesson.seed)
-    adam = optim.Adam(net.parameters(), lr=3e-3)
-    for epoch in range(1 if lesson.quick else 3):
-        for rows in by_length([(len(targets[i]), len(sources[i])) for i in range(len(sources))], 64, rng):
-            source, mask = padded([german.encode(sources[i]) for i in rows])
-            adam.zero_grad()
-            loss = net.loss(source, mask, *teacher(*padded([english.encode(targets[i]) for i in rows])))
-            loss.backward()
-            optim.clip_grad_norm(net.parameters(), 1)
-            adam.step()
-        lesson.number(f"Multi30k, epoch {epoch + 1}: loss of the last batch", loss.item())
+    pairs = [(german.encode(s), english.encode(t)) for s, t in zip(sources, targets, strict=True)]
+    history = fit(net, lambda net, source, mask, target, real: net.loss(source, mask, *teacher(target, real)),
+                  ByLength(pairs, 64), optim.Adam(net.parameters(), lr=3e-3), epochs=1 if lesson.quick else 3, clip=1)
+    lesson.number("Multi30k: training loss of each epoch", history["loss"])
     net.eval()
     test, right = in_words(multi30k("test_2016_flickr", root=lesson.data))
     source, mask = padded([german.encode(s) for s in test[:200]])

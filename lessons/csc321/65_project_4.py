@@ -20,6 +20,8 @@ from tinynet.data.toys import WHO, headlines
 from tinynet.lesson import lesson
 from tinynet.models.sequences.generate import Sampled, best, generate
 from tinynet.models.sequences.text_autoencoder import TextAutoencoder, between, noisy
+from tinynet.train.batches import Generated
+from tinynet.train.loop import fit
 
 train, held_out = headlines(np.random.default_rng(1), 600), headlines(np.random.default_rng(2), 200)
 vocabulary = Vocabulary.of(train)
@@ -47,14 +49,14 @@ print("  targets", [vocabulary.words[i] for i in targets[0]])
 
 
 # %%
-def step(net, adam, read, write):
-    """One step: read these sentences, write those."""
-    adam.zero_grad()
-    loss = net.loss(*padded(read), *teacher(*padded(write)))
-    loss.backward()
-    optim.clip_grad_norm(net.parameters(), 1)
-    adam.step()
-    return loss.item()
+def learn(net, draw, steps, lr=1e-2, seed=0):
+    """Train on draw(rng) -> (sentences to read, sentences to write), with a falling learning rate."""
+    def make(rng):
+        read, write = draw(rng)
+        return *padded(read), *teacher(*padded(write))
+
+    return fit(net, lambda net, *batch: net.loss(*batch), Generated(make, steps), optim.Adam(net.parameters(), lr=lr),
+               steps=steps, every=20, schedule=optim.LinearDecay(steps), clip=1, rng=seed, progress=False)
 
 
 def decoded(net, codes, pick=best):
@@ -70,11 +72,8 @@ def codes_of(net, sentences):
 
 
 net = TextAutoencoder(len(vocabulary), 32, 48, rng=lesson.seed)
-adam = optim.Adam(net.parameters(), lr=1e-2)
-for i in range(61):
-    loss = step(net, adam, coded[:1], coded[:1])
-    if i % 20 == 0:
-        lesson.number(f"one headline, step {i}: loss", loss)
+history = learn(net, lambda rng: (coded[:1], coded[:1]), 80)
+lesson.number("one headline: mean loss of 20 steps, four times", history["loss"])
 print("  wrote:", " ".join(decoded(net, codes_of(net, coded[:1]))[0]))
 assert decoded(net, codes_of(net, coded[:1]))[0] == train[0]
 
@@ -98,23 +97,22 @@ lesson.number("dropped, blanked, replaced", shares, [0.1, 0.09, 0.081], "one aft
 # are given noisy headlines that they have never seen, and should write the clean ones.
 
 # %%
-epochs, seeds = (2, 1) if lesson.quick else (22, 3)
+steps, seeds = (40, 1) if lesson.quick else (440, 3)
 KINDS = {"clean to clean": (False, False), "noisy to noisy": (True, True), "noisy to clean": (True, False)}
 clean = [vocabulary.encode(h) for h in held_out]
 spoilt = [noisy(c, np.random.default_rng([3, i]), len(vocabulary)) for i, c in enumerate(clean)]
 
 
 def trained(kind, seed):
-    """A net that learnt to write one kind of sentence from another; noise is drawn anew at every epoch."""
-    rng = np.random.default_rng(seed)
-    net = TextAutoencoder(len(vocabulary), 32, 64, rng=rng)
-    adam, (noise_in, noise_out) = optim.Adam(net.parameters(), lr=1e-2), KINDS[kind]
-    for epoch in range(epochs):
-        adam.lr = 1e-2 * (1 - epoch / epochs)
-        for rows in np.array_split(rng.permutation(len(coded)), len(coded) // 30):
-            right = [coded[i] for i in rows]
-            changed = [noisy(s, rng, len(vocabulary)) for s in right] if noise_in else right
-            step(net, adam, changed, changed if noise_out else right)
+    """A net that learnt to write one kind of sentence from another; noise is drawn anew every time."""
+    net, (noise_in, noise_out) = TextAutoencoder(len(vocabulary), 32, 64, rng=seed), KINDS[kind]
+
+    def draw(rng):
+        right = [coded[i] for i in rng.integers(len(coded), size=30)]
+        changed = [noisy(s, rng, len(vocabulary)) for s in right] if noise_in else right
+        return changed, changed if noise_out else right
+
+    learn(net, draw, steps, seed=seed)
     return net
 
 

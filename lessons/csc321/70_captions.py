@@ -22,6 +22,7 @@ from tinynet.data.toys import shapes
 from tinynet.lesson import lesson
 from tinynet.models.sequences.caption_net import CaptionNet, WindowEncoder
 from tinynet.models.sequences.generate import best, generate
+from tinynet.train.loop import fit
 
 train = shapes(np.random.default_rng(1), 400 if lesson.quick else 3000)
 test = shapes(np.random.default_rng(2), 100 if lesson.quick else 400)
@@ -61,24 +62,21 @@ def written(net, images):
 
 
 def score(captions):
-    """(share of right words, share of captions right as a whole)"""
+    """(share of right words, share of captions that are right as a whole)"""
     pairs = list(zip(captions, test.captions, strict=True))
     words = np.mean([a == b for own, right in pairs for a, b in zip(own + [None] * 12, right, strict=False)])
     return words, np.mean([own == right for own, right in pairs])
 
 
-def learn(seed, epochs, B=50):
-    """(net, [(epoch, share of right words, of right captions)])"""
-    rng, net, curve = np.random.default_rng(seed), made(seed), []
+def learn(seed, epochs):
+    """(net, its share of right words and of right captions after every epoch)"""
+    net, curve = made(seed), []
     adam = optim.Adam(net.parameters(), lr=4e-3)
-    for epoch in range(epochs):
+    for epoch in range(epochs):                 # an epoch at a time, to see what it writes after each
         adam.lr = 4e-3 * (1 - epoch / epochs)
-        for rows in np.array_split(rng.permutation(len(inputs)), len(inputs) // B):
-            adam.zero_grad()
-            net.loss(train.images[rows], inputs[rows], wanted[rows]).backward()
-            optim.clip_grad_norm(net.parameters(), 1)
-            adam.step()
-        curve.append((epoch + 1, *score(written(net, test.images))))
+        fit(net, lambda net, *batch: net.loss(*batch), (train.images, inputs, wanted), adam, epochs=1, batch_size=50,
+            clip=1, rng=[seed, epoch], progress=False)
+        curve.append(score(written(net.eval(), test.images)))
     return net, np.array(curve)
 
 
@@ -86,8 +84,8 @@ epochs, seeds = (2, 1) if lesson.quick else (7, 3)
 learnt = [learn(lesson.seed + s, epochs) for s in range(seeds)]
 net = learnt[0][0]
 final = np.array([curve[-1] for _, curve in learnt])
-lesson.number(f"held-out pictures: right words, {seeds} seeds", np.sort(final[:, 1]))
-lesson.number(f"held-out pictures: right captions, {seeds} seeds", np.sort(final[:, 2]))
+lesson.number(f"held-out pictures: right words, {seeds} seeds", np.sort(final[:, 0]))
+lesson.number(f"held-out pictures: right captions, {seeds} seeds", np.sort(final[:, 1]))
 
 # %% [markdown]
 # **The constant caption**: one and the same sentence for every picture has many right words, too. Print it beside every
@@ -108,7 +106,7 @@ except ModuleNotFoundError as error:
     print(f"  {error}")
 fig, ax = plot.subplots(figsize=(7.6, 4.2))
 mean = np.mean([curve for _, curve in learnt], axis=0)
-plot.curves(ax, mean[:, 0], {"right words": mean[:, 1], "right captions": mean[:, 2]}, legend="lower right")
+plot.curves(ax, range(1, epochs + 1), {"right words": mean[:, 0], "right captions": mean[:, 1]}, legend="lower right")
 ax.axhline(guessed[0], color="black", linestyle=":")
 ax.text(1, guessed[0] - 0.02, "right words of the constant caption", va="top")
 ax.set(xlabel="epoch", ylabel="share, held-out pictures", ylim=(0, 1.03), title=f"Mean of {seeds} seeds")
@@ -121,7 +119,7 @@ lesson.save(fig, "csc321_caption_training")
 
 # %%
 rows, columns = net.encoder.grid(28, 28)
-middles = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).reshape(-1, 2) * STRIDE + SIZE / 2
+middles = np.indices((rows, columns)).reshape(2, -1).T * STRIDE + SIZE / 2
 
 
 def inside(box):
@@ -191,5 +189,5 @@ axes[1, 0].set_ylabel("wrong")
 lesson.save(fig, "csc321_caption_right-and-wrong")
 
 # %%
-lesson.shown(f"{final[:, 1].mean():.0%} of the words and {final[:, 2].mean():.0%} of the whole captions of held-out "
+lesson.shown(f"{final[:, 0].mean():.0%} of the words and {final[:, 1].mean():.0%} of the whole captions of held-out "
              f"pictures are right (the constant caption's: {guessed[0]:.0%} and {guessed[1]:.0%})")

@@ -25,6 +25,8 @@ from tinynet.data.text import Characters
 from tinynet.lesson import lesson
 from tinynet.models.sequences.generate import Sampled, generate
 from tinynet.models.sequences.transformer import GPT
+from tinynet.train.batches import Windows
+from tinynet.train.loop import fit
 
 rng = np.random.default_rng(lesson.seed)
 
@@ -94,17 +96,9 @@ def losses(rows):
 
 
 rate = optim.WarmUp(steps // 10, optim.CosineDecay(steps - steps // 10, end=0.1))
-adam, curve = optim.Adam(gpt.parameters(), lr=3e-3, betas=(0.9, 0.99)), []
-for step in range(steps):
-    first = rng.integers(len(train) - T - 1, size=(16, 1))
-    adam.zero_grad()
-    loss = gpt.loss(train[first + np.arange(T)], train[first + 1 + np.arange(T)])
-    loss.backward()
-    optim.clip_grad_norm(gpt.parameters(), 1)
-    adam.lr = 3e-3 * rate(step)
-    adam.step()
-    if step % (steps // 10) == 0 or step == steps - 1:
-        curve.append((step, losses(slice(0, None, 6)).mean()))
+adam = optim.Adam(gpt.parameters(), lr=3e-3, betas=(0.9, 0.99))
+history = fit(gpt, lambda gpt, *batch: gpt.loss(*batch), Windows(train, T, 16), adam, steps=steps, every=steps // 10,
+              schedule=rate, clip=1, val=Windows(held_out[:5000], T, 32), rng=lesson.seed, progress=False)
 each = losses(slice(None))
 lesson.number("parameters", sum(p.size for p in gpt.parameters()))
 lesson.number(f"validation loss, all {len(each)} windows, nats", each.mean(), np.log(len(letters)), "all letters alike")
@@ -119,7 +113,7 @@ lesson.number("240 windows: standard deviation of the estimate", np.std(draws), 
 written, = generate(gpt, [letters.encode("ROMEO:\n")], 40 if lesson.quick else 200, Sampled(0.8, rng=lesson.seed))
 print(f"  --- temperature 0.8\n  {letters.decode(written)!r}")
 fig, ax = plot.subplots(figsize=(7.6, 4.2))
-plot.curves(ax, [s for s, _ in curve], {"held-out windows": [v for _, v in curve]})
+plot.curves(ax, history["step"], {"training": history["loss"], "held-out windows": history["val_loss"]})
 ax.axhline(np.log(len(letters)), color="black", linestyle=":")
 ax.text(steps, np.log(len(letters)) - 0.02, "all letters alike", ha="right", va="top")
 ax.set(xlabel="step", ylabel="loss (nats a letter)", title="A transformer of 3 layers learns to write")

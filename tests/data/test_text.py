@@ -11,7 +11,7 @@ from tinynet.data import text, toys
 from tinynet.data.flickr8k import caption_words, flickr8k
 from tinynet.data.multi30k import in_words, joined, multi30k
 from tinynet.data.shakespeare import shakespeare, split
-from tinynet.data.text import Characters, Vocabulary, bleu, by_length, detokenised, padded, read_text, teacher, words
+from tinynet.data.text import Characters, Vocabulary, bleu, detokenised, padded, read_text, teacher, words
 
 DATA = os.environ.get("TINYNET_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="TINYNET_DATA names no folder with the files")
@@ -89,18 +89,6 @@ def test_the_target_moved_by_one_is_the_input():
     inputs, wanted = teacher(target, mask)
     np.testing.assert_array_equal(inputs, [[2, 5, 6], [2, 7, 3]])
     np.testing.assert_array_equal(wanted, [[5, 6, 3], [7, 3, -1]])
-
-
-def test_pools_by_length_take_each_example_once_and_pad_little():
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 40, 1000)
-    batches = by_length(lengths, 32, rng)
-    assert sorted(np.concatenate(batches)) == list(range(1000))
-
-    def padding(batches):
-        return 1 - lengths.sum() / sum(len(b) * lengths[b].max() for b in batches)
-
-    assert padding(batches) < 0.06 < 0.4 < padding(np.array_split(np.arange(1000), 32))
 
 
 # %% BLEU

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.blocks.sequences.masking import BEGIN, END, PAD, UNKNOWN, tokens
+from tinynet.blocks.sequences.masking import BEGIN, END, PAD, UNKNOWN
+from tinynet.train import batches
 
 SPECIAL = ("<pad>", "<unknown>", "<begin>", "<end>")
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
@@ -138,10 +139,7 @@ def padded(sequences, pad=PAD):
     lengths = [len(s) for s in sequences]
     if 0 in lengths:
         raise ValueError(f"padded: sequence {lengths.index(0)} is empty; leave it out, or give it at least an END")
-    mask = tokens(lengths)
-    numbers = np.full(mask.shape, pad, np.int64)
-    numbers[mask] = np.concatenate([np.asarray(s, np.int64) for s in sequences]) if sequences else []
-    return numbers, mask
+    return batches.padded([np.asarray(s, np.int64) for s in sequences], pad)
 
 
 def teacher(target, mask):
@@ -157,21 +155,6 @@ def teacher(target, mask):
     """
     begin = np.full((len(target), 1), BEGIN, target.dtype)
     return np.concatenate([begin, target[:, :-1]], axis=1), np.where(mask, target, -1)
-
-
-def by_length(lengths, size, rng, pools=50):
-    """Numbers of the examples of each batch: sorted by length within random pools of `pools` batches, batches shuffled.
-
-    lengths (N) or (N, K), sorted by the first column, then the next; `size` examples a batch.
-    Half of what random batches of sentences hold is padding; of these some 3 % is.
-    """
-    lengths = np.asarray(lengths).reshape(len(lengths), -1)
-    order, batches = rng.permutation(len(lengths)), []
-    for first in range(0, len(order), pools * size):
-        pool = order[first:first + pools * size]
-        pool = pool[np.lexsort(lengths[pool].T[::-1])]
-        batches += [pool[i:i + size] for i in range(0, len(pool), size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 # %% How good a translation is
