@@ -1,6 +1,7 @@
 """Label propagation: what the graph alone tells, without features and without parameters (shi fig9, row LP).
 
-Every node takes the mean of its neighbours' class scores, the labelled ones keep theirs, until nothing changes.
+Every node takes the mean of its neighbours' class scores, each neighbour counted by its edge's weight; the labelled
+ones keep theirs, until nothing changes.
 Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions".
 With few labels on a large graph what nothing changes any more tells little (Nadler, Srebro and Zhou 2009): stop early.
 
