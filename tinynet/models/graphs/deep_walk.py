@@ -1,8 +1,8 @@
 """DeepWalk: nodes that meet on random walks get rows that agree, and a linear classifier reads the rows (shi fig9).
 
-Walks are sentences, nodes are words, and word2vec does the rest: for each place of a walk a window drawn from 1..window,
-each node in it a pair that was met, and with it `negatives` pairs drawn at random.  The paper trains a hierarchical
-softmax; negative sampling is what later code uses, word2vec's own included.
+Walks are sentences, nodes are words, and word2vec does the rest: each place of a walk has a window, drawn from
+1..window; each node in it makes a pair that was met, and with it come `negatives` pairs drawn at random.  The paper
+trains a hierarchical softmax; negative sampling is what later code uses, word2vec's own included.
 
     >>> import numpy as np
     >>> from tinynet.graph import Graph
@@ -80,29 +80,29 @@ def _walk(indptr, indices, ladder, starts, rng, walks):
 
 
 # %% Pairs
-def pairs_of(walks, window, negatives, noise, rng, with_self=False):
+def pairs_of(walks, window, negatives, noise, rng, whole=False):
     """(pairs (P, 2), gamma (P)) for `skip_gram`: each node of a window with its middle node, and after each pair
     `negatives` with a node drawn from the noise.
 
-    window      its half width is drawn from 1..window for each place, as in word2vec
     noise (N)   the shares of the nodes among the negatives, rising to 1
-    with_self   also the pair of a node with itself, as in Planetoid's public code
+    whole       False: the window's half width is drawn from 1..window for each place, as in word2vec; True: it is
+                `window`, and a node is paired with itself, too, as in Planetoid's public code
     """
     B, T = walks.shape
-    most = B * T * (2 * window + with_self) * (1 + negatives)
+    most = B * T * (2 * window + whole) * (1 + negatives)
     pairs, gamma = np.empty((most, 2), np.int32), np.empty(most, np.float32)
-    count = _pair(walks, window, negatives, noise, rng, with_self, pairs, gamma)
+    count = _pair(walks, window, negatives, noise, rng, whole, pairs, gamma)
     return pairs[:count], gamma[:count]
 
 
 @jit
-def _pair(walks, window, negatives, noise, rng, with_self, pairs, gamma):
+def _pair(walks, window, negatives, noise, rng, whole, pairs, gamma):
     count, (B, T), N = 0, walks.shape, len(noise)
     for b in range(B):
         for t in range(T):
-            half = 1 + int(rng.random() * window)
+            half = window if whole else 1 + int(rng.random() * window)
             for other in range(max(0, t - half), min(T, t + half + 1)):
-                if other == t and not with_self:
+                if other == t and not whole:
                     continue
                 for n in range(1 + negatives):
                     pairs[count, 0], pairs[count, 1], gamma[count] = walks[b, t], walks[b, other], 1

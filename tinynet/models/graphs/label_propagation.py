@@ -38,8 +38,8 @@ def checked_labels(block, graph, known, labels, classes):
                          f"the classes 0..{classes - 1}")
     missing = np.setdiff1d(np.arange(classes), labels)
     if len(missing):
-        raise ValueError(f"{block}: no known node is of class {missing[0]}, so no node could be told to be of it; label "
-                         "one, or leave the class out")
+        raise ValueError(f"{block}: no known node is of class {missing[0]}, so no node could be told to be of it; "
+                         "label one, or leave the class out")
     return known, labels
 
 

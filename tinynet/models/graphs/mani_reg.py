@@ -9,8 +9,8 @@ and its gradient in W is 0 where
 
     (X_l'X_l / l + ridge + smooth/E X'LX) W = X_l'(Y - b) / l
 
-The matrix is as large as the words, however many nodes there are.  `graph` is what the method may see: of nodes that are
-to stay unseen, leave out the edges (`graph.only`); their features have then no part in W.
+The matrix is as large as the words, however many nodes there are.  `graph` is what the method may see: of nodes that
+are to stay unseen, leave out the edges (`graph.only`); their features have then no part in W.
 
     >>> import numpy as np
     >>> from tinynet.graph import Graph
