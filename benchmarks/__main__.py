@@ -7,13 +7,13 @@ import os
 import sys
 from importlib.metadata import version
 
-from benchmarks import graph, startup, timing
+from benchmarks import graph, graph_baselines, startup, timing
 from tinynet import memory
 
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
-          "graph_scale": graph.scale_rows}
+          "graph_scale": graph.scale_rows, "graph_deep_walk": graph_baselines.deep_walk_rows}
 ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
 
 

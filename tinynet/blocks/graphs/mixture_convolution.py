@@ -33,7 +33,7 @@ from tinynet.blocks.units.linear import Linear
 from tinynet.blocks.units.softmax import masked_softmax
 from tinynet.engine import Op
 from tinynet.graph import must_fit
-from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
 from tinynet.masks import checked_chance
 from tinynet.shapes import ShapeError, sizes
 
@@ -49,18 +49,13 @@ def _checked(h, u, mu, sigma, graph):
                          "with sigma = 1, or take a smaller learning rate")
 
 
-def _distances(u, mu, sigma):
-    """z (E, K, D)"""
-    return (u[:, None] - mu) / sigma
-
-
 # %% 1. The mathematics, with every pair of nodes
 def mixture_convolution_forward(h, u, mu, sigma, graph=None, normalised=True):
     """y (N, F).  Raises ShapeError where the arrays and the graph don't fit, TypeError for a graph that isn't a Graph,
     ValueError for a sigma of 0.
     """
     _checked(h, u, mu, sigma, graph)
-    z = _distances(u, mu, sigma)
+    z = (u[:, None] - mu) / sigma
     q = -(z * z).sum(axis=2) / 2                                            # (1)
     if normalised:
         no_edge = ~graph.spread(np.ones(len(graph.indices), bool))
@@ -77,17 +72,23 @@ def mixture_convolution_backward(dy, cache):
     if normalised:
         dq -= w * graph.spread(dq).sum(axis=1)[graph.rows]                  # (7)
     dh = np.einsum("ijk,if->jkf", graph.spread(w), dy)                      # (11)
-    return dh, *_to_gaussians(dq, u, mu, sigma)
-
-
-def _to_gaussians(dq, u, mu, sigma):
-    """du, dmu, dsigma: short sums over K and D, and both twins take these."""
-    z = _distances(u, mu, sigma)
+    z = (u[:, None] - mu) / sigma
     dz = dq[:, :, None] * z / sigma
-    return -dz.sum(axis=1), dz.sum(axis=0), np.einsum("ekd,ekd->kd", dz, z)        # (10) (8) (9)
+    return dh, -dz.sum(axis=1), dz.sum(axis=0), (dz * z).sum(axis=0)        # (10) (8) (9)
 
 
-# %% 2. The fast twin over the edges: each node owns its y, and over the transposed graph its dh
+# %% 2. The fast twin over the edges: each node owns its y, over the transposed graph its dh, each part a dmu and dsigma
+@parallel_jit
+def _exponents(u, mu, inverse, q):
+    (K, D), E = mu.shape, len(u)
+    for e in prange(E):
+        for k in range(K):
+            square = u.dtype.type(0)
+            for d in range(D):
+                square += ((u[e, d] - mu[k, d]) * inverse[k, d]) ** 2
+            q[e, k] = -square / 2                                           # (1)
+
+
 @parallel_jit
 def _mixed(indptr, indices, w, h, normalised, y):
     """w comes in as q below its top, exponentiated."""
@@ -118,8 +119,8 @@ def _tops(q, graph):
 def mixture_convolution_forward_fast(h, u, mu, sigma, graph=None, normalised=True):
     _checked(h, u, mu, sigma, graph)
     h, u, mu, sigma = contiguous(h, u, mu, sigma)
-    z = _distances(u, mu, sigma)
-    q = -np.einsum("ekd,ekd->ek", z, z) / 2                                 # (1)
+    q = np.empty((len(u), len(mu)), u.dtype)
+    _exponents(u, mu, 1 / sigma, q)                                         # (1)
     w = np.exp(q - _tops(q, graph) if normalised else q)                    # (2)
     y = np.empty((len(h), h.shape[2]), h.dtype)
     _mixed(graph.indptr, graph.indices, w, h, normalised, y)                # (3) (4)
@@ -144,6 +145,20 @@ def _back_to_q(dy, h, w, normalised, indptr, indices, dq):
 
 
 @parallel_jit
+def _back_to_gaussians(dq, u, mu, inverse, du, dmu, dsigma):
+    (K, D), E, parts = mu.shape, len(u), len(dmu)
+    for part in prange(parts):
+        for e in range(part * E // parts, (part + 1) * E // parts):
+            for k in range(K):
+                for d in range(D):
+                    z = (u[e, d] - mu[k, d]) * inverse[k, d]
+                    dz = dq[e, k] * z * inverse[k, d]
+                    du[e, d] -= dz                                          # (10)
+                    dmu[part, k, d] += dz                                   # (8)
+                    dsigma[part, k, d] += dz * z                            # (9)
+
+
+@parallel_jit
 def _back_to_h(dy, w, indptr, rows, edges, dh):
     N, K, F = dh.shape
     for j in prange(N):
@@ -157,10 +172,12 @@ def _back_to_h(dy, w, indptr, rows, edges, dh):
 def mixture_convolution_backward_fast(dy, cache):
     h, u, mu, sigma, w, graph, normalised = cache
     dy, h, u, mu, sigma, w = contiguous(dy, h, u, mu, sigma, w)
-    dq, dh = np.empty_like(w), np.empty_like(h)
+    dq, dh, du = np.empty_like(w), np.empty_like(h), np.zeros_like(u)
+    dmu, dsigma = np.zeros((2, PARTS, *mu.shape), mu.dtype)
     _back_to_q(dy, h, w, normalised, graph.indptr, graph.indices, dq)       # (5)-(7)
     _back_to_h(dy, w, *graph.transposed, dh)                                # (11)
-    return dh, *_to_gaussians(dq, u, mu, sigma)                             # (8)-(10)
+    _back_to_gaussians(dq, u, mu, 1 / sigma, du, dmu, dsigma)               # (8)-(10)
+    return dh, du, dmu.sum(axis=0), dsigma.sum(axis=0)
 
 
 # %% 3. The op
