@@ -53,7 +53,7 @@ class Lesson:
         print(f"  {label:<54} {_short(ours):>12}{beside}")
 
     def save(self, fig, name):
-        """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none.  Returns the path."""
+        """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none."""
         path = self.figures / f"{name.removesuffix('.png')}.{self.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         half_written = path.with_name(f".{path.name}.{os.getpid()}")
@@ -63,7 +63,6 @@ class Lesson:
         finally:
             half_written.unlink(missing_ok=True)
         self.saved.append(path.name)
-        return path
 
     def shown(self, sentence):
         """What this lesson has shown, in one sentence for the table at the end.
