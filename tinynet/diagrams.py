@@ -40,8 +40,8 @@ def sum_node(ax, x, y, text="+"):
     return box(ax, x, y, text, 0.56, 0.56, rounding=0.28)
 
 
-def arrow(ax, start, end, text="", bend=0.0, look="-|>", **settings):
-    """An arrow between two boxes; its text stands at the middle of the arc."""
+def arrow(ax, start, end, text="", bend=0.0, look="-|>", at=0.5, **settings):
+    """An arrow between two boxes; its text stands at the middle of the arc, or `at` this part of a straight way."""
     from matplotlib.patches import FancyArrowPatch
 
     (x0, y0), (x1, y1) = _centre(start), _centre(end)
@@ -49,8 +49,8 @@ def arrow(ax, start, end, text="", bend=0.0, look="-|>", **settings):
     ax.add_patch(FancyArrowPatch((x0, y0), (x1, y1), patchA=start, patchB=end, arrowstyle=look, mutation_scale=14,
                                  connectionstyle=f"arc3,rad={bend}", shrinkA=0, shrinkB=0, zorder=1, **settings))
     if text:
-        middle = (x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2
-        ax.text(*middle, text, ha="center", va="center", zorder=3,
+        place = x0 + at * (x1 - x0) + bend * (y1 - y0) / 2, y0 + at * (y1 - y0) - bend * (x1 - x0) / 2
+        ax.text(*place, text, ha="center", va="center", zorder=3,
                 bbox=dict(boxstyle="round,pad=0.12", facecolor="white", edgecolor="none"))
 
 
@@ -87,10 +87,8 @@ def cross_stitch_unit(ax):
            for i, (t, y) in enumerate((("A", 3.2), ("B", 0.8)))]
     for i, task in enumerate("AB"):
         for j, other in enumerate("AB"):
-            arrow(ax, x[j], plus[i], linestyle="-" if i == j else "--")
-            y = {("A", "A"): 3.2, ("B", "B"): 0.8, ("A", "B"): 2.5, ("B", "A"): 1.5}[task, other]
-            ax.text(2.4 if i == j else 2.98, y, rf"$\alpha_{{{task}{other}}}$", ha="center", va="center", zorder=3,
-                    bbox=dict(boxstyle="round,pad=0.12", facecolor="white", edgecolor="none"))
+            arrow(ax, x[j], plus[i], rf"$\alpha_{{{task}{other}}}$", at=0.5 if i == j else 0.68,
+                  linestyle="-" if i == j else "--")
         arrow(ax, plus[i], out[i])
 
 
