@@ -10,10 +10,10 @@ from tinynet.blocks.sequences.attention import attention
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_forward
 from tinynet.blocks.units.linear import Linear, linear, linear_backward, linear_forward
 from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
+from tinynet.cases import distinct
 from tinynet.check import GradientError, gradcheck
 from tinynet.check.paths import RECIPES, alternatives
 from tinynet.check.rates import false_alarms
-from tinynet.check.student import distinct
 
 
 @pytest.fixture

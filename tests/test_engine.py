@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import backend, engine, ops
+from tinynet import backend, engine, nn, ops, optim
 
 
 def leaf(*values, dtype=np.float64):
@@ -162,7 +162,7 @@ def test_repr_tells_values_shape_dtype_and_origin():
     x = tn.Tensor(np.ones(2, np.float32), requires_grad=True, name="w")
     assert repr(x) == "Tensor([1., 1.], shape=(2,), float32, name='w', requires_grad)"
     assert "from=add" in repr(x + 1)
-    assert repr(ops.add) == "Op(add)"
+    assert repr(ops.add) == "Op(add(a, b), plain)"
 
 
 def test_a_backward_with_too_few_gradients_is_named():
@@ -255,3 +255,63 @@ def test_what_a_pair_returns_is_checked():
         tn.Op(sum_forward, lambda dy, x: dy)(x).backward()
     tn.Op(sum_forward, lambda dy, x: [dy * np.ones_like(x)])(x).backward()
     assert x.grad.tolist() == [1, 1]
+
+
+# %% gradients()
+def test_gradients_of_leaves_and_of_what_is_between_leave_grad_alone():
+    w, u = tn.Tensor([1.0, 2.0], requires_grad=True), tn.Tensor([3.0], requires_grad=True)
+    h = w * w
+    y = (h * 5).sum()
+    dw, dh, du = engine.gradients(y, [w, h, u])
+    assert (dw.tolist(), dh.tolist(), du.tolist()) == ([10, 20], [5, 5], [0])
+    assert w.grad is None
+    y.backward()
+    assert w.grad.tolist() == [10, 20]
+    assert engine.gradients(h, [w], np.array([1.0, 0.0]))[0].tolist() == [2, 0]
+    dw[:] = 7
+    assert w.grad.tolist() == [10, 20]
+    with pytest.raises(RuntimeError, match="no tensor behind y has requires_grad"):
+        engine.gradients(tn.Tensor(1.0), [w])
+
+
+# %% What an op must return
+def test_several_arrays_and_surplus_gradients_are_refused():
+    def two_forward(x):
+        return (x, x), None
+
+    def one_forward(x):
+        return 2 * x, None
+
+    with pytest.raises(TypeError, match="two: its forward returned 2 arrays, but an op returns one; stack them"):
+        tn.Op(two_forward, None)(np.ones(2))
+    y = tn.Op(one_forward, lambda dy, _: (2 * dy, dy))(tn.Tensor(1.0, requires_grad=True))
+    with pytest.raises(TypeError, match="one: its backward returned 2 gradients for 1 arrays"):
+        y.backward()
+
+
+# %% Changed in place
+def test_an_optimisers_step_between_forward_and_backward_is_told():
+    w = nn.Parameter(np.ones(1))
+    sgd = optim.SGD([w], lr=1.0)
+    y, z = (w * w).sum(), (w * w).sum()
+    z.backward()
+    sgd.step()
+    with pytest.raises(RuntimeError, match="multiply: its input 0 was changed in place"):
+        y.backward()
+
+
+def test_what_backward_does_not_need_may_change_and_new_arrays_are_no_change():
+    w = nn.Parameter(np.ones(1))
+    y = (w + 1).sum()
+    w.data -= 0.5
+    y.backward()
+    assert w.grad.tolist() == [1]
+    y = (w * w).sum()
+    w.data = np.array([9.0])
+    w.zero_grad()
+    y.backward()
+    assert w.grad.tolist() == [1]           # at 0.5, where y was computed
+    y = (w * w).sum()
+    w.data *= 2
+    with pytest.raises(RuntimeError, match=r"multiply: its input 0 was changed in place .* p\.data -= "):
+        y.backward()

@@ -1,12 +1,14 @@
 """The operators and methods of Tensor; the ops' gradients are checked over their cases in test_blocks.py."""
 
+import math
 import operator
 
 import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import ops
+from tinynet import Tensor, nn, ops
+from tinynet.shapes import ShapeError
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv]
 NUMBERS = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.float16(2.5), np.int64(2), np.uint8(2), np.bool_(True)]
@@ -210,3 +212,74 @@ def test_numbers_without_axes_leave_float32_alone(number):
     assert (number * x).dtype == x.grad.dtype == np.float32
     scale = tn.Tensor(np.array(2.0), requires_grad=True)        # one that learns keeps its own
     assert (x * scale).dtype == np.float64
+
+
+# %% NumPy's functions
+def test_numpy_functions_run_our_ops_and_keep_the_gradient():
+    a, b, w = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(1)), nn.Parameter(np.arange(3.0))
+    (w * np.concatenate([a, b])).sum().backward()
+    assert (a.grad.tolist(), b.grad.tolist()) == ([0.0, 1.0], [2.0])
+    x = np.random.default_rng(0).uniform(0.5, 2, (3, 4))
+    for function in (np.sum, np.mean, np.max, np.exp, np.log, np.sqrt, np.square, np.transpose, np.squeeze, np.ravel,
+                     np.linalg.norm, np.var, np.std, np.prod, np.tril, np.sort, np.cumsum, np.abs, np.negative,
+                     lambda x: np.stack([x, x]), lambda x: np.where(x > 1, x, 0), lambda x: np.maximum(x, 1),
+                     lambda x: np.einsum("ij,kj->ik", x, x), lambda x: np.dot(x, x.T), lambda x: np.clip(x, 0.7, 1.5),
+                     lambda x: np.outer(x[0], x[1]), lambda x: np.reshape(x, (4, 3)), lambda x: np.tile(x, (2, 1)),
+                     lambda x: np.take(x, [0, 2], axis=1), lambda x: np.split(x, 2, axis=1)[1], lambda x: x.std(axis=0),
+                     lambda x: np.pad(x, 1), lambda x: np.repeat(x, 2, axis=0), lambda x: np.expand_dims(x, 1),
+                     lambda x: np.add(np.ones(4), x), lambda x: np.ones(4) * x, lambda x: np.float64(2) - x,
+                     lambda x: np.linalg.norm(x, axis=1, keepdims=True), lambda x: np.moveaxis(x, 0, 1)):
+        p = nn.Parameter(x)
+        y = function(p)
+        assert isinstance(y, Tensor)
+        assert y.requires_grad
+        np.testing.assert_allclose(y.data, function(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("lose", "sentence"), [
+    (np.array, "lose its gradient"), (np.asarray, "lose its gradient"), (lambda x: np.array([x, x]), "lose"),
+    (float, r"use t\.item\(\)"), (math.exp, r"use t\.item\(\)"), (np.cbrt, "np.cbrt would lose the gradient"),
+    (np.fft.fft, "would lose the gradient"), (lambda x: np.sum(x, dtype=np.float32), "takes no such argument"),
+    (np.add.reduce, "np.add.reduce would lose"), (lambda x: np.exp(x, out=np.ones(1)), "can't be written into"),
+    (lambda x: operator.iadd(np.ones(1), x), "can't be written into an array"),
+    (lambda x: np.linalg.norm(x, 1), "Euclidean norm alone"), (lambda x: np.pad(x, 1, "edge"), "with a constant alone"),
+    (lambda x: list(x.sum()), "no length"),
+])
+def test_what_would_lose_the_gradient_is_refused(lose, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        lose(nn.Parameter(np.ones(1)))
+
+
+def test_what_has_no_gradient_to_lose_is_answered():
+    x = nn.Parameter(np.array([3.0, 1.0]))
+    assert np.argmax(x) == x.argmax() == 0
+    assert np.shape(x) == (2,)
+    assert np.isfinite(x).all()
+    assert np.zeros_like(x).tolist() == [0, 0]
+    assert np.array(x.detach()).tolist() == [3, 1]
+    assert float(x.sum().detach()) == 4
+
+
+# %% Ops put together from others
+def test_split_sort_topk_tile_and_the_rest_are_numpys():
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    p = nn.Parameter(x)
+    assert [part.data.tolist() for part in p.split([1, 4], axis=1)] == [a.tolist() for a in np.split(x, [1, 4], axis=1)]
+    assert [part.shape for part in ops.split(p, 2)] == [(2, 6), (2, 6)]
+    with pytest.raises(ShapeError, match="axis 1 has 6 entries, which 4 equal parts don't share"):
+        ops.split(p, 4, axis=1)
+    values, places = p.topk(2, axis=1)
+    np.testing.assert_array_equal(values.data, -np.sort(-x, axis=1)[:, :2])
+    np.testing.assert_array_equal(np.take_along_axis(x, places, 1), values.data)
+    values.sum().backward()
+    assert p.grad.sum() == 8
+    np.testing.assert_array_equal(ops.tile(p, (2, 1, 3)).data, np.tile(x, (2, 1, 3)))
+    assert p.squeeze().unsqueeze(0).flatten(1).shape == (1, 24)
+    assert ops.dot(p, x.T).shape == (4, 4)
+    with pytest.raises(ShapeError, match=r"widths are .*; they must be 0 or more"):
+        ops.pad(p, widths=-1)
+
+
+def test_the_norm_neither_overflows_nor_vanishes():
+    x = Tensor(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
+    np.testing.assert_allclose(x.norm(axis=1).data, [5e-30, 5e30], rtol=1e-6)

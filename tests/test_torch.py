@@ -92,6 +92,17 @@ def reduced(function):
         x, dim=tuple(range(x.ndim)) if axis is None else axis, keepdim=keepdims)
 
 
+def one_by_one(function, x, axis, keepdims):
+    """A function that PyTorch has for one axis, over several."""
+    for a in sorted(range(x.ndim) if axis is None else [i % x.ndim for i in np.atleast_1d(axis)], reverse=True):
+        x = function(x, dim=int(a), keepdim=keepdims)
+    return x
+
+
+def pad(x, widths, value=0):
+    return F.pad(x, [int(n) for pair in np.broadcast_to(widths, (x.ndim, 2))[::-1] for n in pair], value=value)
+
+
 ORACLES = dict(
     add=torch.add, subtract=torch.sub, multiply=torch.mul, divide=torch.div, maximum=torch.maximum,
     minimum=torch.minimum, where=lambda c, a, b: torch.where(c.bool(), a, b), negative=torch.neg, exp=torch.exp,
@@ -112,6 +123,17 @@ ORACLES = dict(
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
     cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm)
+ORACLES |= dict(
+    sin=torch.sin, cos=torch.cos, log1p=torch.log1p, expm1=torch.expm1, softplus=F.softplus, sign=torch.sign,
+    floor=torch.floor, clip=lambda x, low=None, high=None: torch.clamp(x, low, high), min=reduced(torch.amin),
+    var=lambda x, axis=None, keepdims=False, ddof=0: torch.var(x, axis, correction=ddof, keepdim=keepdims),
+    std=lambda x, axis=None, keepdims=False, ddof=0: torch.std(x, axis, correction=ddof, keepdim=keepdims),
+    norm=lambda x, axis=None, keepdims=False: torch.linalg.vector_norm(x, dim=axis, keepdim=keepdims),
+    prod=lambda x, axis=None, keepdims=False: one_by_one(torch.prod, x, axis, keepdims),
+    cumsum=lambda x, axis=-1: torch.cumsum(x, axis), pad=pad, tril=lambda x, k: x.tril(k), triu=lambda x, k: x.triu(k),
+    repeat=lambda x, count, axis: torch.repeat_interleave(x, count, axis),
+    take_along_axis=lambda x, indices, axis=-1: torch.take_along_dim(x, indices, axis),
+    einsum=lambda *xs, subscripts: torch.einsum(subscripts, *xs))
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

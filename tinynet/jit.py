@@ -17,6 +17,7 @@ import numpy as np
 from tinynet.shapes import block_name
 
 PARTS = 4           # a fixed number, so that threads don't change the bits
+ROWS = 256          # the most rows of a part where many parts cost nothing: errors of long float32 sums stay small
 prange = range      # numba's own prange takes this name's place when a kernel is compiled
 
 # numba's default thread pool ends the process when two threads start kernels at once
@@ -80,6 +81,11 @@ def parallel_jit(loops):
 def reordering_jit(loops):
     """parallel_jit for long sums: several of their terms are added at once, so they round in another order."""
     return Kernel(loops, parallel=True, fastmath={"reassoc"})
+
+
+def parts_of(rows):
+    """How many parts to take a sum over so many rows in: PARTS, or more where there are many rows."""
+    return max(PARTS, -(-rows // ROWS))
 
 
 def floating(x):

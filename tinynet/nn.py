@@ -109,12 +109,12 @@ class Module:
         """Turn all parameters and floating state into `dtype`, e.g. np.float64 for a gradient check; returns self."""
         for _, holder, key, thing in self._all(_STATE):
             if thing.dtype.kind == "f":
-                _set(holder, key, thing, thing.data.astype(dtype) if isinstance(thing, Tensor) else thing.astype(dtype))
+                _set(holder, key, thing, _array(thing).astype(dtype))
         return self
 
     def state_dict(self):
         """Copies of the arrays of all parameters, then of all other state, by name."""
-        found = {name: np.array(thing) for name, _, _, thing in self._all(_STATE)}
+        found = {name: np.array(_array(thing)) for name, _, _, thing in self._all(_STATE)}
         learnt = {name for name, _ in self.named_parameters()}
         return {name: found[name] for name in sorted(found, key=lambda name: name not in learnt)}
 
@@ -161,6 +161,10 @@ def _places(name, holder, key, value):
             yield from _places(f"{name}.{k}", value, k, part)
     else:
         yield name, holder, key, value
+
+
+def _array(thing):
+    return thing.data if isinstance(thing, Tensor) else thing
 
 
 def _set(holder, key, thing, array):

@@ -153,8 +153,7 @@ class _Group:
     def apply(self):
         """Subtract from each parameter the step that `_update` left in place of its gradient."""
         for i in self.present:
-            data = self.params[i].data
-            np.subtract(data, self.parts[i][1], out=data)
+            self.params[i].data -= self.parts[i][1]
 
 
 class SGD(Optimizer):

@@ -109,3 +109,56 @@ plain("concatenate_one", ops.concatenate, "N D", axis=1)
 plain("stack", ops.stack, "N D, N D, N D", axis=0)
 plain("stack_last", ops.stack, "N D, N D", axis=-1)
 plain("stack_numbers", ops.stack, ",", axis=0)
+
+
+# %% Functions of one array
+for _op in (ops.sin, ops.cos, ops.expm1, ops.softplus, ops.sign, ops.floor):
+    plain(_op.name, _op, "B N D")
+    plain(f"{_op.name}_number", _op, "")
+plain("log1p", ops.log1p, "B N D", positive)
+plain("clip", ops.clip, "B N D", low=-0.7, high=0.4)
+plain("clip_below", ops.clip, "N D", low=0.1)
+
+# %% More reductions
+for _op, _never in ((ops.min, "B N D"), (ops.var, "B N D"), (ops.norm, ""), (ops.prod, "")):
+    for _name, _axis, _over in (("all", None, _never), ("first", 0, "B"), ("two", (0, -1), "B D")):
+        plain(f"{_op.name}_{_name}", _op, "B N D", never_empty=_over if _never else "", axis=_axis)
+    plain(f"{_op.name}_last_kept", _op, "B N D", never_empty="D" if _never else "", axis=-1, keepdims=True)
+plain("var_sample", ops.var, "N D", never_empty="N D", where="N > 1 or D == 0", axis=0, ddof=1)
+plain("std", ops.std, "N D", never_empty="N", where="N > 1", axis=0)
+plain("cumsum", ops.cumsum, "B N D", axis=1)
+plain("cumsum_last", ops.cumsum, "N D")
+
+
+@case(ops.norm)
+def norm_zero_row(rng, N, D):
+    return [rng.normal(size=(N, D)) * (np.arange(N) > 0)[:, None]], dict(axis=-1)
+
+
+@case(ops.prod)
+def prod_zeros(rng, N):
+    x = rng.normal(size=(N, 3))
+    x[0::2, 1] = 0          # one zero in a row: only its own entry has a slope
+    return [x], dict(axis=-1)
+
+
+# %% More moves
+plain("pad", ops.pad, "N D", widths=((1, 0), (2, 3)), value=0.5)
+plain("pad_all", ops.pad, "B N D", widths=1)
+plain("repeat", ops.repeat, "B N D", count=3, axis=1)
+plain("tril", ops.tril, "B N M", k=-1)
+plain("triu", ops.triu, "N M", k=1)
+
+
+@case(ops.take_along_axis, never_empty="N")
+def take_along_axis(rng, N, M, D):
+    return (rng.normal(size=(N, D)), rng.integers(0, max(N, 1), (M, D))), dict(axis=0)
+
+
+# %% Einsum
+for _name, (_subscripts, _shapes) in dict(
+        matmul=("ij,jk->ik", "N D, D C"), batch=("bij,bkj->bik", "B N D, B M D"), trace=("ii->", "N N"),
+        diagonal=("nii->ni", "B N N"), summed_alone=("ij,k->i", "N D, C"), implicit=("ij,jk", "N D, D C"),
+        dots=("...ij,...jk->...ik", "B N D, D C"), three=("ni,oij,nj->no", "N D, C D E, N E"),
+        scalar=(",ij->ij", ", N D"), broadcast=("ij,ij->i", "N 1, N D")).items():
+    plain(f"einsum_{_name}", ops.einsum, _shapes, subscripts=_subscripts)

@@ -1,6 +1,6 @@
-"""The elementary ops: arithmetic with broadcasting, matmul, reductions, shape moves, indexing."""
+"""The elementary ops: arithmetic with broadcasting, products, reductions, moves, and NumPy's functions on tensors."""
 
-from tinynet.ops import operators  # noqa: F401  (hangs the operators on Tensor)
+from tinynet.ops import numpy_functions, operators  # noqa: F401  (hang functions and operators on Tensor)
 from tinynet.ops.arithmetic import (
     absolute,
     add,
@@ -16,12 +16,34 @@ from tinynet.ops.arithmetic import (
     subtract,
     where,
 )
-from tinynet.ops.moves import broadcast_to, concatenate, getitem, reshape, stack, transpose
-from tinynet.ops.products import matmul
-from tinynet.ops.reductions import max, mean, sum  # noqa: A004  (NumPy's names)
+from tinynet.ops.elementwise import clip, cos, expm1, floor, log1p, sign, sin, softplus
+from tinynet.ops.moves import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    getitem,
+    moveaxis,
+    pad,
+    repeat,
+    reshape,
+    sort,
+    split,
+    squeeze,
+    stack,
+    take_along_axis,
+    tile,
+    topk,
+    transpose,
+    tril,
+    triu,
+)
+from tinynet.ops.products import dot, einsum, matmul, outer
+from tinynet.ops.reductions import cumsum, max, mean, min, norm, prod, std, sum, var  # noqa: A004  (NumPy's names)
 
 __all__ = [
-    "absolute", "add", "broadcast_to", "concatenate", "divide", "exp", "getitem", "log", "matmul", "max", "maximum",
-    "mean", "minimum", "multiply", "negative", "power", "reshape", "sqrt", "stack", "subtract", "sum", "transpose",
-    "where",
+    "absolute", "add", "broadcast_to", "clip", "concatenate", "cos", "cumsum", "divide", "dot", "einsum", "exp",
+    "expand_dims", "expm1", "floor", "getitem", "log", "log1p", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "moveaxis", "multiply", "negative", "norm", "outer", "pad", "power", "prod", "repeat", "reshape",
+    "sign", "sin", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
+    "take_along_axis", "tile", "topk", "transpose", "tril", "triu", "var", "where",
 ]

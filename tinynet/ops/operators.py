@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinynet.engine import Tensor
+from tinynet.ops import elementwise, moves, reductions
 from tinynet.ops.arithmetic import absolute, add, divide, exp, log, multiply, negative, power, sqrt, subtract
 from tinynet.ops.moves import getitem, reshape, transpose
 from tinynet.ops.products import matmul
@@ -51,7 +52,6 @@ for _name, _ufunc in dict(eq=np.equal, ne=np.not_equal, lt=np.less, le=np.less_e
                           gt=np.greater, ge=np.greater_equal).items():
     setattr(Tensor, f"__{_name}__", _comparison(_ufunc))
 
-Tensor.__array_ufunc__ = None          # array + tensor gives a tensor, not an array of tensors
 Tensor.__neg__ = lambda self: negative(self)
 Tensor.__abs__ = lambda self: absolute(self)
 Tensor.__pow__ = _exponent
@@ -68,3 +68,29 @@ Tensor.reshape = lambda self, *shape: reshape(self, shape=_shape(shape))
 Tensor.transpose = lambda self, *axes: transpose(self, axes=_shape(axes) or None)
 Tensor.swapaxes = _swap
 Tensor.T = property(lambda self: transpose(self))
+
+
+# Methods that PyTorch has, too.  Where it has another name, that name stands beside NumPy's.
+def _method(op, *names):
+    """A method whose positional arguments are the op's settings of these names."""
+    return lambda self, *values, **settings: op(self, **dict(zip(names, values, strict=False)), **settings)
+
+
+for _name in ("sin", "cos", "log1p", "expm1", "softplus", "sign", "floor"):
+    setattr(Tensor, _name, _method(getattr(elementwise, _name)))
+for _name in ("min", "prod", "norm"):
+    setattr(Tensor, _name, _method(getattr(reductions, _name), "axis", "keepdims"))
+for _name in ("var", "std"):
+    setattr(Tensor, _name, _method(getattr(reductions, _name), "axis", "keepdims", "ddof"))
+Tensor.clip = Tensor.clamp = _method(elementwise.clip, "low", "high")
+Tensor.cumsum = _method(reductions.cumsum, "axis")
+Tensor.tril, Tensor.triu = _method(moves.tril, "k"), _method(moves.triu, "k")
+Tensor.repeat = _method(moves.repeat, "count", "axis")
+Tensor.gather = lambda self, axis, indices: moves.take_along_axis(self, indices, axis=axis)
+Tensor.split, Tensor.tile, Tensor.sort, Tensor.topk = moves.split, moves.tile, moves.sort, moves.topk
+Tensor.squeeze, Tensor.unsqueeze, Tensor.moveaxis = moves.squeeze, moves.expand_dims, moves.moveaxis
+Tensor.flatten = lambda self, start=0: self.reshape(*self.shape[:start], -1)
+Tensor.expand = Tensor.broadcast_to = lambda self, *shape: moves.broadcast_to(self, shape=_shape(shape))
+Tensor.view = Tensor.reshape
+Tensor.argmax = lambda self, axis=None: self.data.argmax(axis)       # places have no gradient
+Tensor.argmin = lambda self, axis=None: self.data.argmin(axis)

@@ -14,7 +14,8 @@ import numpy as np
 
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import contiguous, parallel_jit, parts_of, prange, reordering_jit
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -64,9 +65,9 @@ def half_scores_forward_fast(h, a, b):
 
 def half_scores_backward_fast(ds, cache):
     ds, h, a = contiguous(ds, *cache)
-    dh, da = np.empty_like(h), np.zeros((PARTS, *a.shape), h.dtype)
+    dh, da = np.empty_like(h), np.zeros((parts_of(len(h)), *a.shape), h.dtype)
     _back_to_halves(ds, h, a, dh, da)                                       # (2)
-    return dh, da.sum(axis=0), np.einsum("sim->sm", ds)                     # (2)
+    return dh, summed(da, (0,)), summed(ds, (1,))                          # (2)
 
 
 # %% 3. The op

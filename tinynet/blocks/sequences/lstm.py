@@ -26,6 +26,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.units.activations import sigmoid_forward
 from tinynet.engine import Op
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -72,7 +73,7 @@ def lstm_backward(dh, cache):
     dx = dz[:T] @ W.T                                               # (11)
     dW = np.tensordot(x, dz[:T], steps)                             # (12)
     dU = np.tensordot(h[:T - 1], dz[1:T], steps)                    # (13)
-    return dx, dW, dU, dz.sum(axis=(0, 1))                          # (14)
+    return dx, dW, dU, summed(dz, (0, 1))                          # (14)
 
 
 # %% 2. The fast twin: none; most of the work is in the products with W and U, where BLAS wins

@@ -17,7 +17,8 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import PARTS, contiguous, parallel_jit, prange
+from tinynet.jit import contiguous, parallel_jit, parts_of, prange
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -37,8 +38,8 @@ def apl_backward(dy, cache):
     for s, (a_s, b_s) in enumerate(zip(a, b, strict=True)):
         dy_on = dy * (x < b_s)
         dx = dx - a_s * dy_on                                       # (2)
-        da[s] = (dy_on * (b_s - x)).sum(axis=leading)               # (3)
-        db[s] = a_s * dy_on.sum(axis=leading)                       # (4)
+        da[s] = summed(dy_on * (b_s - x), leading)                  # (3)
+        db[s] = a_s * summed(dy_on, leading)                        # (4)
     return dx, da, db
 
 
@@ -89,9 +90,9 @@ def apl_forward_fast(x, a, b):
 
 def apl_backward_fast(dy, cache):
     dy, x, a, b = contiguous(dy, *cache)
-    dx, da, db = np.empty_like(x), *np.zeros((2, PARTS, *a.shape), x.dtype)
+    dx, da, db = np.empty_like(x), *np.zeros((2, parts_of(len(_rows(x))), *a.shape), x.dtype)
     _unbend(_rows(dy), _rows(x), a, b, _rows(dx), da, db)
-    return dx, da.sum(axis=0), a * db.sum(axis=0)                   # (3) (4)
+    return dx, summed(da, (0,)), a * summed(db, (0,))                # (3) (4)
 
 
 def _rows(x):

@@ -18,7 +18,8 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import PARTS, contiguous, prange, reordering_jit
+from tinynet.jit import contiguous, parts_of, prange, reordering_jit
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -43,7 +44,7 @@ def layer_norm_backward(dy, cache):
     x, gain, mu, r = cache
     z = (x - mu[..., None]) * r[..., None]                              # (3)
     rows = tuple(range(x.ndim - 1))
-    dgain, dbias = (dy * z).sum(axis=rows), dy.sum(axis=rows)           # (5) (6)
+    dgain, dbias = summed(dy * z, rows), summed(dy, rows)               # (5) (6)
     dz = dy * gain                                                      # (7)
     dx = dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)   # (8)
     return dx * r[..., None], dgain, dbias                              # (8)
@@ -96,9 +97,9 @@ def layer_norm_forward_fast(x, gain, bias, eps=1e-5):
 def layer_norm_backward_fast(dy, cache):
     dy, x, gain, mu, r = contiguous(dy, *cache)
     N, D = mu.size, gain.size
-    dx, dgain, dbias = np.empty_like(x), np.zeros((PARTS, D), x.dtype), np.zeros((PARTS, D), x.dtype)
+    dx, dgain, dbias = np.empty_like(x), *np.zeros((2, parts_of(N), D), x.dtype)
     _through_norm(dy.reshape(N, D), x.reshape(N, D), gain, mu.reshape(N), r.reshape(N), dx.reshape(N, D), dgain, dbias)
-    return dx, dgain.sum(axis=0), dbias.sum(axis=0)
+    return dx, summed(dgain, (0,)), summed(dbias, (0,))
 
 
 # %% 3. The op

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 
@@ -30,7 +31,7 @@ def linear_backward(dy, cache):
     dy_rows, x_rows = dy.reshape(N, W.shape[0]), x.reshape(N, W.shape[1])
     dx = dy @ W                                                     # (2)
     dW = dy_rows.T @ x_rows                                         # (3)
-    return dx, dW, dy_rows.sum(axis=0) if has_bias else None        # (4)
+    return dx, dW, summed(dy_rows, (0,)) if has_bias else None        # (4)
 
 
 # %% 2. The fast twin: none, BLAS already wins

@@ -18,6 +18,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -42,7 +43,7 @@ def maxout_backward(dy, cache):
     dz_rows, W_rows = dz.reshape(N, C * K), W.reshape(C * K, D)
     dx = (dz_rows @ W_rows).reshape(x.shape)                        # (4)
     dW = (dz_rows.T @ x.reshape(N, D)).reshape(W.shape)             # (5)
-    db = dz_rows.sum(axis=0).reshape(C, K) if has_bias else None    # (6)
+    db = summed(dz_rows, (0,)).reshape(C, K) if has_bias else None    # (6)
     return dx, dW, db
 
 

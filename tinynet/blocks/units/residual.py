@@ -19,6 +19,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.engine import Op
+from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
 
 # sigma, and its slope written with h = sigma(z)
@@ -64,7 +65,7 @@ def residual_backward(dy, cache):
     dx = identity_term + through_weights                            # (6)
     dy, dz = _rows(dy), _rows(dz)
     dW1, dW2 = dz.T @ _rows(x), dy.T @ _rows(h)                     # (5)
-    return dx, dW1, dW2, dz.sum(axis=0) if has_bias else None       # (5)
+    return dx, dW1, dW2, summed(dz, (0,)) if has_bias else None       # (5)
 
 
 def residual_stack_forward(x, W1, W2, b1=None, activation="relu"):
