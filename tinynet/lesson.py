@@ -10,6 +10,7 @@ as a notebook, finds the defaults below.
 """
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import numpy as np
 
 from tinynet import threads
 
-threads.use_one()       # a lesson's matrices are small: a second thread of BLAS would only wait and take a core
+# A lesson's arrays are small: a second thread, of BLAS or of a kernel, would only wait and take a core.
+threads.use_one()
+if "numba" not in sys.modules:
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 TOO_LITTLE = "too little training to conclude (--quick)"
 

@@ -84,7 +84,8 @@ def image(ax, values, label=None, signed=False, numbers=None, **settings):
     ink = np.where(picture.to_rgba(values)[..., :3] @ (0.3, 0.59, 0.11) < 0.5, "white", "black")
     if numbers is not None:
         for (i, j), value in np.ndenumerate(values):
-            text = format(value, numbers).replace("-", "\N{MINUS SIGN}")
+            text = format(value, numbers)
+            text = text.replace("-", "\N{MINUS SIGN}") if float(text) else format(0.0, numbers)     # not "-0"
             ax.text(j, i, text, ha="center", va="center", fontsize=11, color=ink[i, j])
     elif signed:
         for sign, marker in ((1, "+"), (-1, "_")):
