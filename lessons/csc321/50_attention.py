@@ -78,8 +78,8 @@ fig, (left, right) = plot.subplots(1, 2, height=4.8)
 plot.curves(left, temperatures, dict(zip(words, maps.T, strict=True)), legend=None)
 left.set(xscale="log", xlabel="temperature τ", ylabel="attention weight α", ylim=(0, 1.02), title="From hard to soft")
 plot.curves(right, temperatures, {"|dc/dq|": sensitivity})
-right.text(0.02, 0.5 * sensitivity.max(), "τ too small:\nno gradient")
-right.text(20, 0.5 * sensitivity.max(), "τ too large:\nno choice", ha="right")
+right.text(0.02, 0.85 * sensitivity.max(), "τ too small:\nno gradient")
+right.text(20, 0.85 * sensitivity.max(), "τ too large:\nno choice", ha="right")
 right.set(xscale="log", xlabel="temperature τ", ylabel="norm of dc/dq", ylim=(0, None), title="How much can be learned")
 fig.suptitle("“Find me an adjective”")
 plot.legend_below(fig, left)
@@ -156,8 +156,8 @@ alpha = np.exp(e) / np.exp(e).sum(axis=1, keepdims=True)
 lesson.number("alpha of state 0", alpha[0], additive_attention_weights(s, h, W, U, v)[0], "block")
 np.testing.assert_allclose(alpha, additive_attention_weights(s, h, W, U, v), rtol=1e-12)
 np.testing.assert_allclose(alpha @ h, additive_attention.forward(s, h, W, U, v)[0], rtol=1e-12)
-tn.gradcheck(attention.forward, attention.backward, Q, K, h).raise_if_wrong()
-tn.gradcheck(additive_attention.forward, additive_attention.backward, s, h, W, U, v).raise_if_wrong()
+assert tn.gradcheck(attention.forward, attention.backward, Q, K, h).ok
+assert tn.gradcheck(additive_attention.forward, additive_attention.backward, s, h, W, U, v).ok
 
 # %% [markdown]
 # ## csc321 transformer: masks
