@@ -105,6 +105,8 @@ class Optimizer:
         shapes = {name: np.shape(value) for name, value in state.items() if name.partition(".")[0] in self.memory}
         self._need(shapes == {name: a.shape for name, a in own.items()} and len(state["steps"]) == len(self.params),
                    "the state belongs to other parameters; build the same model first")
+        self._need(math.isfinite(state["lr"]) and state["lr"] >= 0, f"the state's learning rate is {state['lr']}")
+        self._need(all(int(count) >= 0 for count in state["steps"]), f"the state counts {min(state['steps'])} steps")
         self.lr = float(state["lr"])
         for (group, i), count in zip(self._places, state["steps"], strict=True):
             group.counts[i] = int(count)

@@ -25,7 +25,8 @@ from tinynet.data.generated import generated_citation
 from tinynet.data.karate import karate_club
 from tinynet.lesson import lesson
 from tinynet.models.graphs.gat import GAT
-from tinynet.train.nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience
 
 papers, source = (citation("cora", lesson.data), "Cora") if lesson.data else (generated_citation(), "generated papers")
 topics = [f"subject {c + 1}" for c in range(papers.classes)]

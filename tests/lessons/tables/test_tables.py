@@ -11,20 +11,23 @@ from types import SimpleNamespace
 import pytest
 
 from lessons.tables import __main__ as command
-from lessons.tables import graph, ledger, report
+from lessons.tables import ledger, report
+from lessons.tables.graphs import tables as graph
 from lessons.tables.ledger import Cell
+from lessons.tables.table import Column, Table
 
 joblib = pytest.importorskip("joblib")
 CELL = Cell("shi fig9", "GAT", "cora", 0)
 
 
 @pytest.fixture(autouse=True)
-def no_files_of_the_users(monkeypatch):
+def no_files_of_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYNET_DATA", raising=False)
 
 
 def test_what_is_appended_is_read_again(tmp_path):
-    book = tmp_path / "ledger.jsonl"
+    book = tmp_path / "ledger" / "t.jsonl"
     assert ledger.read(book) == {}
     ledger.append(book, CELL, {"test accuracy": 83.12345, "val accuracy": 80}, 1.234)
     ledger.append(book, CELL._replace(seed=1), {"test accuracy": 82.0}, 2)
@@ -35,7 +38,7 @@ def test_what_is_appended_is_read_again(tmp_path):
 
 
 def test_a_run_is_never_counted_twice(tmp_path):
-    book = tmp_path / "ledger.jsonl"
+    book = tmp_path / "ledger" / "t.jsonl"
     for value in (83.0, 84.0):
         ledger.append(book, CELL, {"test accuracy": value}, 1)
     assert ledger.read(book) == {CELL: {"test accuracy": (83.0, 1.0)}}
@@ -43,21 +46,22 @@ def test_a_run_is_never_counted_twice(tmp_path):
 
 @pytest.mark.parametrize("torn", ['{"table": "shi fi', '{"table": 3}', "\ufffd", "[]", "null"])
 def test_a_torn_line_is_passed_over_and_the_next_starts_anew(tmp_path, torn):
-    book = tmp_path / "ledger.jsonl"
+    book = tmp_path / "ledger" / "t.jsonl"
     book.write_text(torn, encoding="utf-8")
     ledger.append(book, CELL, {"test accuracy": 83.0}, 1)
     assert ledger.read(book) == {CELL: {"test accuracy": (83.0, 1.0)}}
 
 
 # %% A small group of tables in place of the real one
-def score(dataset, seed, folder):
-    if folder and seed == 2 and not (once := Path(folder) / "killed").exists():
+def score(run):
+    dataset, seed = run.dataset, run.seed
+    if run.data and seed == 2 and not (once := Path(run.data) / "killed").exists():
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)        # a single worker is the command itself
     return {"val accuracy": seed, "test accuracy": 50 + seed + len(dataset) / 10}
 
 
-def worse(dataset, seed, folder):
+def worse(run):
     return {"val accuracy": -1.0, "test accuracy": 99.0}
 
 
@@ -65,22 +69,23 @@ def absent(folder):
     raise FileNotFoundError("its files are missing")
 
 
-SMALL = report.Table("t", "accuracy %", ("a", "bbbb"),
+SMALL = Table("t", "accuracy %", ("a", "bbbb"),
                      {"Old": dict(a="40.0"), "New": dict(a="51.0 +- 0.5", bbbb="60.0")},
                      {"New": {"New one": score, "New two": worse}})
-ABSENT = report.Table("u", "accuracy %", ("b",), {"New": dict(b="60.0")}, {"New": {"New": score}}, needs=absent)
+ABSENT = Table("u", "accuracy %", ("b",), {"New": dict(b="60.0")}, {"New": {"New": score}}, needs=absent)
 TABLES = SMALL, ABSENT
 
 
 def program(*arguments):
     """What runs the command on this small group, in a process of its own."""
     return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
-            f"import test_tables as t; t.command.GROUPS['graph'] = t; sys.exit(t.command.main({list(arguments)!r}))"]
+            f"import test_tables as t; sys.modules['lessons.tables.graphs.tables'] = t; "
+            f"sys.exit(t.command.main({list(arguments)!r}))"]
 
 
 def run(*arguments):
     """Its standard output, once it has ended well."""
-    ended = subprocess.run(program("graph", *arguments), capture_output=True, text=True, timeout=240)
+    ended = subprocess.run(program("graphs", *arguments), capture_output=True, text=True, timeout=240)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -90,7 +95,7 @@ def test_the_same_table_for_any_number_of_workers(tmp_path):
     for workers in ("1", "2"):
         folder = tmp_path / workers
         told = run("--runs", "3", "--workers", workers, "--figures", str(folder))
-        text = (folder / "RESULTS.md").read_text()
+        text = (folder / "results" / "graphs.md").read_text()
         texts.append([line.split("|")[:5] for line in text.splitlines()])
         assert (folder / "t_paper-beside-ours.png").stat().st_size > 5000
     assert texts[0] == texts[1]
@@ -105,7 +110,7 @@ def test_the_same_table_for_any_number_of_workers(tmp_path):
 def test_what_is_in_the_ledger_is_not_run_again():
     def missing(done, *arguments):
         return [str(cell) for cell in command.missing(SimpleNamespace(TABLES=TABLES), done, command.parse(
-            ["graph", *arguments]))]
+            ["graphs", *arguments]))]
 
     one, two = (f"t: New {n} on a, seed 0" for n in ("one", "two"))
     assert missing({}, "--runs", "1", "--only", "on a") == [one, two]
@@ -118,63 +123,62 @@ def test_what_is_in_the_ledger_is_not_run_again():
 
 
 def test_runs_whose_files_are_missing_are_known_but_left_out(capsys):
-    asked = command.parse(["graph", "--runs", "1", "--only", "u: New"])
+    asked = command.parse(["graphs", "--runs", "1", "--only", "u: New"])
     assert command.missing(SimpleNamespace(TABLES=TABLES), {}, asked) == []
     assert capsys.readouterr().out == "u is left out: its files are missing\n"
 
 
 def test_ctrl_c_leaves_the_tables_of_what_is_done(tmp_path, capsys, monkeypatch):
-    def interrupted(group, todo, book, asked):
-        ledger.append(book, todo[0], {"val accuracy": 50, "test accuracy": 51.0}, 1.0)
+    def interrupted(group, todo, asked):
+        ledger.append(asked.figures / "ledger" / "t.jsonl", todo[0], {"val accuracy": 50, "test accuracy": 51.0}, 1.0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "run_all", interrupted)
-    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
-    assert command.main(["graph", "--runs", "1", "--figures", str(tmp_path)]) == 130
-    assert "| New | 51.0 +- 0.5 | 51.0 | 1 |" in (tmp_path / "RESULTS.md").read_text()
+    monkeypatch.setitem(sys.modules, "lessons.tables.graphs.tables", sys.modules[__name__])
+    assert command.main(["graphs", "--runs", "1", "--figures", str(tmp_path)]) == 130
+    assert "| New | 51.0 +- 0.5 | 51.0 | 1 |" in (tmp_path / "results" / "graphs.md").read_text()
     assert "the same command goes on from there" in capsys.readouterr().out
 
 
 def test_killed_it_goes_on_where_it_was(tmp_path, monkeypatch):
     there = "--runs", "4", "--workers", "1", "--figures", str(tmp_path), "--data", str(tmp_path)
-    killed = subprocess.run(program("graph", *there), capture_output=True, timeout=240)
+    killed = subprocess.run(program("graphs", *there), capture_output=True, timeout=240)
     assert killed.returncode == -signal.SIGKILL
-    done = ledger.read(tmp_path / "ledger.jsonl")
+    done = ledger.read(tmp_path / "ledger" / "t.jsonl")
     assert sorted({cell.seed for cell in done}) == [0, 1]
     run(*there)
-    assert len(ledger.read(tmp_path / "ledger.jsonl")) == 16
-    assert done.items() <= ledger.read(tmp_path / "ledger.jsonl").items()
-    text = (tmp_path / "ledger.jsonl").read_text()
+    assert len(ledger.read(tmp_path / "ledger" / "t.jsonl")) == 16
+    assert done.items() <= ledger.read(tmp_path / "ledger" / "t.jsonl").items()
+    text = (tmp_path / "ledger" / "t.jsonl").read_text()
     assert len(text.splitlines()) == 32
-    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
-    assert command.main(["graph", *there]) == 0                 # nothing is left to run
-    assert (tmp_path / "ledger.jsonl").read_text() == text
+    monkeypatch.setitem(sys.modules, "lessons.tables.graphs.tables", sys.modules[__name__])
+    assert command.main(["graphs", *there]) == 0                 # nothing is left to run
+    assert (tmp_path / "ledger" / "t.jsonl").read_text() == text
 
 
 def test_a_dask_cluster_gives_the_same_table(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setitem(command.GROUPS, "graph", sys.modules[__name__])
+    monkeypatch.setitem(sys.modules, "lessons.tables.graphs.tables", sys.modules[__name__])
     with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
         there = "--dask", cluster.scheduler_address, "--figures", str(tmp_path)
-        assert command.main(["graph", "--runs", "3", *there]) == 0
-    assert "| New | 51.0 +- 0.5 | 51.1 +- 1.0 | 3 |" in (tmp_path / "RESULTS.md").read_text()
+        assert command.main(["graphs", "--runs", "3", *there]) == 0
+    assert "| New | 51.0 +- 0.5 | 51.1 +- 1.0 | 3 |" in (tmp_path / "results" / "graphs.md").read_text()
 
 
 def test_a_run_that_diverges_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
-    def diverging(dataset, seed, folder):
+    def diverging(run):
         raise FloatingPointError("the loss is nan")
 
     table = SMALL._replace(run={"New": {"New one": score, "New two": diverging}})
-    group = SimpleNamespace(__name__="group", TABLES=(table,))
-    monkeypatch.setitem(sys.modules, "group", group)
-    monkeypatch.setitem(command.GROUPS, "graph", group)
-    assert command.main(["graph", "--runs", "1", "--workers", "1", "--figures", str(tmp_path)]) == 1
+    group = SimpleNamespace(__name__="lessons.tables.graphs.tables", TABLES=(table,))
+    monkeypatch.setitem(sys.modules, "lessons.tables.graphs.tables", group)
+    assert command.main(["graphs", "--runs", "1", "--workers", "1", "--figures", str(tmp_path)]) == 1
     assert "t: New two on a, seed 0 failed: the loss is nan" in capsys.readouterr().err
-    assert len(ledger.read(tmp_path / "ledger.jsonl")) == 2
+    assert len(ledger.read(tmp_path / "ledger" / "t.jsonl")) == 2
 
 
 def test_a_system_without_chance_is_judged_by_its_one_run():
-    table = report.Table("t", "%", ("a",), {"Sure": dict(a="40.0")}, {"Sure": {"Sure": score}}, deterministic=("Sure",),
+    table = Table("t", "%", ("a",), {"Sure": dict(a="40.0")}, {"Sure": {"Sure": score}}, deterministic=("Sure",),
                          why={("Sure", "a"): "so"})
     assert report.verdict(table, "Sure", "a", "40.0", [45.0]) == "+5.0: so"
     assert report.verdict(table, "Sure", "a", "40.0", [40.04]) == ""
@@ -214,8 +218,8 @@ def test_the_papers_values_are_those_of_the_deck():
 
 
 def test_what_is_committed_is_what_the_ledger_says(tmp_path):
-    text = report.write(graph.TABLES, ledger.read(command.FIGURES / "ledger.jsonl"), tmp_path)
-    assert text == (command.FIGURES / "RESULTS.md").read_text(encoding="utf-8")
+    text = report.write(graph.TABLES, ledger.read_all(graph.TABLES, command.FIGURES), tmp_path, "graphs")
+    assert text == (command.FIGURES / "results" / "graphs.md").read_text(encoding="utf-8")
     for table in graph.TABLES:
         for row in table.paper.values():
             assert all(report.stated(value) for value in row.values())
@@ -224,8 +228,45 @@ def test_what_is_committed_is_what_the_ledger_says(tmp_path):
 
 def test_what_can_not_be_done_is_told_in_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("TINYNET_DATA", raising=False)
-    assert command.main(["graph", "--runs", "-1", "--figures", str(tmp_path)]) == 2
+    assert command.main(["graphs", "--runs", "-1", "--figures", str(tmp_path)]) == 2
     assert "--runs -1" in capsys.readouterr().err
     there = "--data", str(tmp_path), "--figures", str(tmp_path)
-    assert command.main(["graph", "--runs", "1", "--workers", "1", *there]) == 2
+    assert command.main(["graphs", "--runs", "1", "--workers", "1", *there]) == 2
     assert "lacks ind." in capsys.readouterr().err
+
+
+# %% Columns, curves, and a run's own folder
+def resuming(run):
+    """Writes down how often it was started; a curve and two numbers."""
+    book = run.folder / "starts"
+    book.write_text(book.read_text() + "x" if book.exists() else "x")
+    if run.data and run.seed == 1 and len(book.read_text()) == 1:
+        raise KeyboardInterrupt
+    return {"error": 5.0 + run.seed, "starts": len(book.read_text()), "curve": [[1, 9.0], [2, 5.0 + run.seed]]}
+
+
+def test_several_columns_and_a_curve(tmp_path):
+    table = Table("t", "%", ("a",), {"New": dict(a={"error": "5.5", "starts": "1"})}, {"New": {"New": resuming}},
+                  columns=(Column("error"), Column("starts", digits=0), Column("curve", axis="epoch")))
+    runs = {Cell("t", "New", "a", seed): {"error": (5.0 + seed, 1.0), "starts": (1.0, 1.0),
+                                          "curve": ([[1, 9.0], [2, 5.0 + seed]], 1.0)} for seed in range(2)}
+    text = report.write((table,), runs, tmp_path, "x")
+    assert "| system | error paper | error ours | starts paper | starts ours | curve paper | curve ours | seeds" in text
+    assert "| New | 5.5 | 5.5 +- 0.7 | 1 | 1 +- 0 |  | 5.5 +- 0.7 | 2 | 1.0 |  |" in text
+    assert (tmp_path / "t_curve.png").stat().st_size > 5000
+    book = tmp_path / "t.jsonl"
+    ledger.append(book, CELL, {"curve": [(1, 9.0), (2, 5.0)]}, 1)
+    assert ledger.read(book)[CELL]["curve"][0] == [[1, 9.0], [2, 5.0]]
+
+
+def test_a_run_that_was_stopped_finds_its_own_folder_again_and_it_is_removed_at_the_end(tmp_path, monkeypatch):
+    table = SMALL._replace(run={"New": {"New one": resuming}}, columns=(Column("starts"),), datasets=("a",))
+    group = SimpleNamespace(__name__="lessons.tables.graphs.tables", TABLES=(table,))
+    monkeypatch.setitem(sys.modules, "lessons.tables.graphs.tables", group)
+    there = ["graphs", "--runs", "2", "--workers", "1", "--figures", str(tmp_path), "--data", str(tmp_path)]
+    assert command.main(there) == 130
+    assert command.main(there) == 0
+    done = ledger.read(tmp_path / "ledger" / "t.jsonl")
+    starts = {cell.seed: measured["starts"][0] for cell, measured in done.items()}
+    assert starts == {0: 1.0, 1: 2.0}
+    assert list((tmp_path / "cache" / "tables").iterdir()) == []
