@@ -6,7 +6,7 @@
 
 Slides: saha sigmoid, fig2; shi fig2; csc321 rnn-jacobian, cnn-jacobian
 Blocks: activations, linear
-Run time: 8 s, --quick 2 s
+Run time: 6 s, --quick 2 s
 Figures: saha_sigmoid_slope.png, saha_fig2_dead-neurons.png, shi_fig2_speed-of-learning.png,
 csc321_rnn-jacobian.png, csc321_cnn-jacobian.png
 

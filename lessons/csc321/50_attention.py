@@ -6,7 +6,7 @@
 
 Slides: csc321 context, score, map, transformer
 Blocks: attention, additive_attention
-Run time: 6 s, --quick 3 s
+Run time: 3 s, --quick 2 s
 Figures: csc321_context_look-up.png, csc321_score_jacobian.png, csc321_map_training.png, csc321_map.png
 
 A dictionary look-up is made soft in three steps. Its equations are compared with the blocks and with measured

@@ -6,7 +6,7 @@
 
 Slides: saha apl, fig1, fig2, relu, leaky-relu
 Blocks: apl, activations, linear, cross_entropy
-Run time: 8 s, --quick 2 s
+Run time: 5 s, --quick 2 s
 Figures: saha_fig1_apl-shapes.png, saha_apl_any-curve.png, saha_fig2_waking-a-dead-unit.png,
 saha_apl_against-relu.png, saha_fig1_learned-on-digits.png
 

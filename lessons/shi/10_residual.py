@@ -6,7 +6,7 @@
 
 Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5, erratum 2; csc321 block, resmath, cifar
 Blocks: residual, linear, cross_entropy
-Run time: 13 s, --quick 3 s
+Run time: 12 s, --quick 3 s
 Figures: shi_fig3_block.png, shi_1.6_two-terms.png, shi_fig1_degradation.png, shi_fig1_fading-signal.png,
 shi_fig4_fig5_training.png, csc321_cifar_depth.png
 

@@ -6,7 +6,7 @@
 
 Slides: shi 2.1-2.7, fig6, erratum 3
 Blocks: graph_attention, graph_attention_layer, activations
-Run time: 3 s, --quick 3 s
+Run time: 2 s, --quick 2 s
 Figures: shi_fig6_one-node.png
 
 The deck's formulas on a graph of four nodes that can be followed by hand. The deck's alpha and beta are the paper's e

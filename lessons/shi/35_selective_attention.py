@@ -6,7 +6,7 @@
 
 Slides: shi 2.3, 2.5, fig7
 Blocks: graph_attention_layer, sparse_matmul, dropout_matmul
-Run time: 9 s, --quick 4 s; on Cora, with --data, 60 s
+Run time: 9 s, --quick 4 s; on Cora, with --data, 45 s
 Figures: shi_2.5_karate-club.png, shi_2.3_entropy.png, shi_fig7_hidden-features.png
 
 A club that broke in two, and papers that cite each other: generated ones, or Cora with --data.
@@ -45,7 +45,7 @@ told, stop_by = np.array([0, 1, 32, 33]), np.array([2, 3, 7, 23, 29, 30])
 rest = np.setdiff1d(np.arange(34), np.concatenate([told, stop_by]))
 gat = GAT(34, 2, heads=3, width=4, p=0.3, rng=lesson.seed)
 adam = optim.Adam(gat.parameters(), lr=0.02, l2=5e-4)
-fit_nodes(gat, members, friends, club.factions, told, stop_by, adam, Patience(), 100 if lesson.quick else 300)
+fit_nodes(gat, members, friends, club.factions, told, stop_by, adam, Patience(), 50 if lesson.quick else 300)
 found = measure(gat, members, friends, club.factions, rest)["accuracy"]
 lesson.number(f"karate club: sides named right, of {len(rest)}", round(found * len(rest)))
 
@@ -139,7 +139,7 @@ lesson.save(fig, "shi_2.5_karate-club")
 
 # %%
 words, cites = papers.features.normalised(), papers.graph.with_self_loops()
-quick, full = (200, 100_000) if lesson.data else (40, 80)       # Patience ends Cora's, generated papers need no more
+quick, full = (200, 100_000) if lesson.data else (20, 80)       # Patience ends Cora's, generated papers need no more
 epochs = quick if lesson.quick else full
 seeds = lesson.seed + np.arange(2 if lesson.quick else 3 if lesson.data else 8)
 
@@ -216,7 +216,7 @@ lesson.number("GAT - GAT switched off: mean", f"{(on - off).mean():+.1f}")
 # uniform that is $1/d_i + 1/d_j$ times the heads: strong lines join papers with few neighbours.
 
 # %%
-drawn = 300 if lesson.quick else cites.nodes
+drawn = 200 if lesson.quick else cites.nodes
 flat = TSNE(random_state=lesson.seed).fit_transform(hidden[:drawn])
 there_and_back = cites.transposed[2]            # where the edge j <- i stands, for each edge i <- j
 strength, uniform = ((b + b[there_and_back]).sum(axis=1) for b in (betas[0], cites.means.values[:, None].repeat(8, 1)))

@@ -6,7 +6,7 @@
 
 Slides: saha chain
 Blocks: linear
-Run time: 4 s, --quick 1 s
+Run time: 2 s, --quick 1 s
 Figures: saha_chain_two-units.png
 
 An engine is built in three cells: values, ops, and a walk from the end to the start. Then it is tested.

@@ -6,7 +6,7 @@
 
 Slides: none
 Blocks: linear, softmax, activations
-Run time: 3 s, --quick 2 s
+Run time: 1 s, --quick 1 s
 Figures: ours_gradient-check_step.png, ours_gradient-check_kink.png
 
 Move every number a little, look at the result, and compare. The lesson shows how small the move should be, what the

@@ -6,7 +6,7 @@
 
 Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11, fig12
 Blocks: cross_stitch, linear, cross_entropy
-Run time: 10 s, --quick 3 s
+Run time: 6 s, --quick 3 s
 Figures: shi_fig11_fig12_sharing.png, tomaszewska_fig6_fig9_cross-stitch.png,
 tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png, tomaszewska_init_alphas.png,
 tomaszewska_fig10_gain-over-separate.png
