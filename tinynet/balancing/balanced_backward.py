@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from tinynet.engine import Tensor
+from tinynet.engine import Tensor, gradients
 
 
 def balanced_backward(losses, rule, shared=None):
@@ -15,7 +15,8 @@ def balanced_backward(losses, rule, shared=None):
     losses  a list of tensors with one entry, one a task
     rule    a tinynet.balancing rule
     shared  the parameters on which the rule sees gradients; without it all leaves that two or more
-            losses reach.  GradNorm wants the last shared layer alone.
+            losses reach.  GradNorm wants the last shared layer alone.  The weights then hold for all
+            that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
     Raises ValueError for no task or no shared parameter, TypeError for losses that aren't single numbers,
@@ -28,17 +29,16 @@ def balanced_backward(losses, rule, shared=None):
         _weighted_sum(losses, weights).backward()                               # (1)
         return weights
     reached = [_leaves(loss) for loss in losses]
-    chosen = list(shared) if shared is not None else _in_several(reached)
-    every = list({id(leaf): leaf for leaves in reached for leaf in leaves}.values())
-    by_task = [gradients(loss, every) for loss in losses]
-    weights = rule(values, lambda: _matrix(by_task, every, chosen))
-    inside = {id(leaf) for leaf in (_in_several(reached) if shared is None else chosen)}
-    for k, leaf in enumerate(every):
-        w = weights if id(leaf) in inside or not rule.shared_only else np.ones(len(losses))     # (2)
-        for task, grads in enumerate(by_task):
-            if grads[k] is not None and w[task]:
-                step = leaf.dtype.type(w[task]) * grads[k]                      # (1)
-                leaf.grad = step if leaf.grad is None else leaf.grad + step
+    together = _in_several(reached)
+    if shared is not None:
+        together = list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+    G, own = _gradients(losses, reached, together)
+    weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
+    _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
+    for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
+        for leaf, grad in zip(leaves, grads, strict=True):
+            step = grad if w == 1 else grad * leaf.dtype.type(w)                # (2)
+            leaf.grad = step if leaf.grad is None else leaf.grad + step
     return weights
 
 
@@ -85,26 +85,27 @@ def _in_several(reached):
     return [found[key] for key in found if count[key] > 1]
 
 
-def gradients(loss, leaves):
-    """dloss/dleaf for each leaf, None where the loss doesn't reach it; `.grad` stays as it is."""
-    before = [leaf.grad for leaf in leaves]
+def _gradients(losses, reached, together):
+    """G (T, P): each task's gradient on the shared leaves, end to end; and [(its own leaves, their gradients)]."""
+    known, rows, own = {id(leaf) for leaf in together}, [], []
+    for loss, leaves in zip(losses, reached, strict=True):
+        alone = [leaf for leaf in leaves if id(leaf) not in known]
+        grads = gradients(loss, [*together, *alone])
+        rows.append(np.concatenate([g.reshape(-1) for g in grads[:len(together)]]) if together else np.zeros(0))
+        own.append((alone, grads[len(together):]))
+    return np.stack(rows), own
+
+
+def _columns(together, chosen):
+    """The columns of G that belong to the chosen leaves."""
+    wanted = {id(leaf) for leaf in chosen}
+    return np.concatenate([np.full(leaf.size, id(leaf) in wanted) for leaf in together] or [np.zeros(0, bool)])
+
+
+def _add(leaves, flat):
+    """Add to each leaf's `.grad` its part of a flat array."""
+    end = 0
     for leaf in leaves:
-        leaf.grad = None
-    loss.backward(np.ones(loss.shape, loss.dtype))
-    found = [leaf.grad for leaf in leaves]
-    for leaf, grad in zip(leaves, before, strict=True):
-        leaf.grad = grad
-    return found
-
-
-def _matrix(by_task, every, chosen):
-    """(T, P): each task's gradient on the chosen leaves, end to end; zero where it doesn't reach one."""
-    place = {id(leaf): k for k, leaf in enumerate(every)}
-    rows = []
-    for grads in by_task:
-        found = [grads[place[id(leaf)]] if id(leaf) in place else None for leaf in chosen]
-        rows.append([np.zeros(leaf.size, leaf.dtype) if g is None else g.reshape(-1)
-                     for leaf, g in zip(chosen, found, strict=True)])
-    if not chosen:
-        return np.zeros((len(by_task), 0))
-    return np.stack([np.concatenate(row) for row in rows])
+        start, end = end, end + leaf.size
+        step = flat[start:end].reshape(leaf.shape).astype(leaf.dtype, copy=False)
+        leaf.grad = step if leaf.grad is None else leaf.grad + step

@@ -41,7 +41,7 @@ def cagrad_weights(K, c, steps=200):
     w, length = mean, np.sqrt(max(mean @ K @ mean, 0.0))
     for _ in range(steps):
         shift = length / radius * mean
-        w = min_norm_weights(_shifted(K, shift))                                # (2) (5)
+        w = min_norm_weights(_shifted(K, shift), w)                              # (2) (5)
         before, length = length, np.sqrt(max(w @ K @ w, 0.0))                   # (4)
         if abs(before - length) <= 1e-10 * before:
             break

@@ -14,13 +14,19 @@ Wolfe 1976, Finding the nearest point in a polytope
 import numpy as np
 
 
-def min_norm_weights(K, tolerance=1e-12):
-    """c (T,) that solves (1) for a positive semidefinite K; where several do, one of them."""
+def min_norm_weights(K, start=None, tolerance=1e-12):
+    """c (T,) that solves (1) for a positive semidefinite K; where several do, one of them.
+
+    start  the solution of a problem nearby, which saves time
+    """
     if len(K) == 2:
         return _of_two(K)
     K = K / max(np.trace(K), np.finfo(float).tiny)      # lengths of any unit
-    c = np.zeros(len(K))
-    c[np.diag(K).argmin()] = 1
+    if start is None:
+        c = np.zeros(len(K))
+        c[np.diag(K).argmin()] = 1
+    else:
+        c = _solve_corral(K, start, [*np.flatnonzero(start)])
     for _ in range(20 * len(K)):
         slopes = K @ c
         worst = int(slopes.argmin())

@@ -14,7 +14,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import PARTS, contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import contiguous, jit, parallel_jit, prange, reordering_jit
 from tinynet.ops import stack
 from tinynet.shapes import ShapeError, sizes
 
@@ -122,36 +122,40 @@ def _unstitch_two(dy, x, a, dx, dA):
             dA[n, c, 0, 0], dA[n, c, 0, 1], dA[n, c, 1, 0], dA[n, c, 1, 1] = to_AA, to_AB, to_BA, to_BB
 
 
-# Short planes, as in a net without images: x (T, N, Q) with Q = C P, a stretched to (T, T, Q); the loop runs
-# along Q, of which each part belongs to one thread.
-@parallel_jit
+# Short planes, as in a net without images: x (T, N, Q) with Q = C P, a stretched to (T, T, Q).  The loop runs
+# along Q.  One thread is right, because the linear layers around it cost far more.
+@jit
 def _stitch_rows(x, a, y):
     T, N, Q = x.shape
-    for part in prange(PARTS):
-        start, stop = part * Q // PARTS, (part + 1) * Q // PARTS
-        for n in range(N):
-            for i in range(T):
-                for q in range(start, stop):
-                    y[i, n, q] = a[i, 0, q] * x[0, n, q]                    # (1)
-                for j in range(1, T):
-                    for q in range(start, stop):
-                        y[i, n, q] += a[i, j, q] * x[j, n, q]               # (1)
+    for n in range(N):
+        for i in range(T):
+            to = y[i, n]
+            for j in range(T):
+                alpha, of = a[i, j], x[j, n]
+                if j == 0:
+                    for q in range(Q):
+                        to[q] = alpha[q] * of[q]                            # (1)
+                else:
+                    for q in range(Q):
+                        to[q] += alpha[q] * of[q]                           # (1)
 
 
-@parallel_jit
+@jit
 def _unstitch_rows(dy, x, a, dx, dA):
     T, N, Q = x.shape
-    for part in prange(PARTS):
-        start, stop = part * Q // PARTS, (part + 1) * Q // PARTS
-        for n in range(N):
-            for j in range(T):
-                for q in range(start, stop):
-                    dx[j, n, q] = a[0, j, q] * dy[0, n, q]                  # (2)
-                    dA[0, j, q] += dy[0, n, q] * x[j, n, q]                 # (3)
-                for i in range(1, T):
-                    for q in range(start, stop):
-                        dx[j, n, q] += a[i, j, q] * dy[i, n, q]             # (2)
-                        dA[i, j, q] += dy[i, n, q] * x[j, n, q]             # (3)
+    for n in range(N):
+        for j in range(T):
+            of, to = x[j, n], dx[j, n]
+            for i in range(T):
+                alpha, d, total = a[i, j], dy[i, n], dA[i, j]
+                if i == 0:
+                    for q in range(Q):
+                        to[q] = alpha[q] * d[q]                             # (2)
+                        total[q] += d[q] * of[q]                            # (3)
+                else:
+                    for q in range(Q):
+                        to[q] += alpha[q] * d[q]                            # (2)
+                        total[q] += d[q] * of[q]                            # (3)
 
 
 def _stretched(x, a):
@@ -194,7 +198,7 @@ def cross_stitch_backward_fast(dY, cache):
 
 # %% 3. The op
 cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
-                  fast=(cross_stitch_forward_fast, cross_stitch_backward_fast), fast_when=at_least(4096))
+                  fast=(cross_stitch_forward_fast, cross_stitch_backward_fast), fast_when=at_least(1024))
 
 
 # %% 4. The module
