@@ -7,22 +7,23 @@ import os
 import sys
 from importlib.metadata import version
 
-from benchmarks import graph, startup, timing
+from benchmarks import graph, graph_baselines, startup, timing
 from tinynet import memory
 
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
-          "graph_scale": graph.scale_rows,
+          "graph_scale": graph.scale_rows, "graph_deep_walk": graph_baselines.deep_walk_rows,
           "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
-ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
-ON_IMAGES = ("image_",)
+# what the names of a group's benchmarks begin with; those on graphs need the real graphs
+GROUPS = {"graph": ("cora_", "pubmed_", "ppi_", "graph_"), "images": ("image_",), "sequences": ("sequences_",),
+          "tasks": ("tasks_",)}
 
 
 def contenders():
     """{name: function that returns rows}; importing the modules registers their benchmarks."""
     try:
-        for module in ("blocks", "training", "images"):
+        for module in ("blocks", "training", "images", "sequences", "tasks", "adaptive_activation"):
             importlib.import_module(f"benchmarks.{module}")
         import torch
     except ImportError as error:
@@ -32,9 +33,8 @@ def contenders():
 
 
 def chosen(names, known):
-    """For the name `graph` all that run on graphs, for `images` all on images; without names all others."""
-    groups = {group: [name for name in known if name.startswith(begin)]
-              for group, begin in (("graph", ON_GRAPHS), ("images", ON_IMAGES))}
+    """For the name of a group, e.g. `images`, all its benchmarks; without names all that are in no group."""
+    groups = {group: [name for name in known if name.startswith(begin)] for group, begin in GROUPS.items()}
     if not names:
         return [name for name in known if not any(name in group for group in groups.values())]
     return [each for name in names for each in groups.get(name, [name])]
