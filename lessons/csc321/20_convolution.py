@@ -1,6 +1,6 @@
 """What is a convolution, what does a net of them see, and why is a deep one better than a wide one?
 
-Slides: csc321 alexnet, vgg, depth, cnn-jacobian
+Slides: csc321 alexnet, vgg, depth, cnn-jacobian, augment
 Blocks: conv, pool, linear, cross_entropy
 Run time: 12 s, --quick 5 s (two cores)
 Figures: csc321_depth_features.png, csc321_depth_parameters.png
@@ -22,6 +22,7 @@ from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
+from tinynet.data.images import pad_and_crop
 from tinynet.engine import no_grad
 from tinynet.lesson import lesson
 from tinynet.optim import Adam
@@ -135,6 +136,20 @@ for row, (title, pictures) in enumerate(rows):
         ax.set(xticks=[], yticks=[], title=f"{title}" if column == 0 else f"{column + 1}")
         ax.title.set_fontsize(9)
 lesson.save(fig, "csc321_depth_features")
+
+# %% [markdown]
+# ## The two questions about augmentation: the validation images, too?  The test images?
+# The net is measured on the test images as they are, and on images that were moved by up to a pixel, in ten draws.
+# The moved ones answer another question, and each draw answers it differently: so neither is augmented.
+
+# %%
+X_test, draws = data.X_test.reshape(-1, 1, 8, 8), []
+for draw in range(10):
+    moved = pad_and_crop(X_test, np.random.default_rng(draw), pad=1)
+    draws.append(100 * (1 - evaluate(net, None, (moved, data.y_test), {"accuracy": accuracy})["accuracy"]))
+lesson.number("test error %, images as they are", 100 * (1 - test), "measure this", "csc321 augment")
+lesson.number("test error %, moved: lowest, mean and highest draw", [min(draws), np.mean(draws), max(draws)], "not this",
+              "csc321 augment")
 
 # %% [markdown]
 # ## Why depth: the same view for fewer weights
