@@ -124,7 +124,7 @@ lesson.number("classes among the 30 images a filter answers most, layer 1", np.m
 lesson.number("the same, layer 2", np.mean(kinds[8:]), "fewer", "csc321 depth")
 
 # %%
-fig, axes = plot.subplots(4, 8, figsize=(12, 6.6))
+fig, axes = plot.subplots(4, 8, figsize=(12, 7))
 maps = relu(front[0](digit[None])).data[0]
 rows = [("filter of layer 1", front[0].W.data[:, 0]), ("its map of a 3", maps),
         ("map of layer 2", back_part[0](front(digit[None])).data[0, :8].clip(0)),
@@ -132,7 +132,7 @@ rows = [("filter of layer 1", front[0].W.data[:, 0]), ("its map of a 3", maps),
 for row, (title, pictures) in enumerate(rows):
     for column, picture in enumerate(pictures):
         ax = axes[row, column]
-        ax.imshow(picture, cmap="gray_r" if row != 0 else plot.SIGNED)
+        ax.imshow(picture, cmap="gray_r")          # dark is large
         ax.set(xticks=[], yticks=[], title=f"{title}" if column == 0 else f"{column + 1}")
         ax.title.set_fontsize(9)
 lesson.save(fig, "csc321_depth_features")
@@ -148,8 +148,8 @@ for draw in range(10):
     moved = pad_and_crop(X_test, np.random.default_rng(draw), pad=1)
     draws.append(100 * (1 - evaluate(net, None, (moved, data.y_test), {"accuracy": accuracy})["accuracy"]))
 lesson.number("test error %, images as they are", 100 * (1 - test), "measure this", "csc321 augment")
-lesson.number("test error %, moved: lowest, mean and highest draw", [min(draws), np.mean(draws), max(draws)], "not this",
-              "csc321 augment")
+lesson.number("test error %, moved: lowest, mean and highest draw", [min(draws), np.mean(draws), max(draws)],
+              "not this", "csc321 augment")
 
 # %% [markdown]
 # ## Why depth: the same view for fewer weights
