@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import lzma
 import pickle
 import struct
@@ -55,11 +56,25 @@ def test_bytes_become_numbers_near_1():
 
 
 # %% CIFAR-10 in both forms
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings, which is how the published files hold them."""
+
+    dispatch = dict(pickle._Pickler.dispatch)           # noqa: RUF012
+
+    def save_bytes(self, data):
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(data)
+
+    dispatch[bytes] = save_bytes
+
+
 def batches(folder, monkeypatch):
     """The published form, of 12 images a part."""
     hashes = {}
     for name in cifar.BATCHES:
-        data = pickle.dumps({"data": X.reshape(12, 3072), "labels": y.tolist()}, protocol=2)
+        file = io.BytesIO()
+        Python2Pickler(file, protocol=2).dump({"data": X.reshape(12, 3072), "labels": y.tolist()})
+        data = file.getvalue()
         data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")        # as it was called then
         (folder / name).write_bytes(data)
         hashes[name] = hashlib.sha256(data).hexdigest()
