@@ -149,7 +149,7 @@ def semi_emb(dataset, seed, folder, seen=False, weight=10.0, pairs=200):
     def logits(nodes):
         return net(x.take(nodes))
 
-    steps = descend(net, adam, loss, logits, data, steps=1000)
+    steps = descend(net, adam, loss, logits, data, 1000)
     return of_net(net, logits, data, steps=steps)
 
 
