@@ -26,7 +26,8 @@ from tinynet.data.karate import karate_club
 from tinynet.graph import Graph
 from tinynet.lesson import lesson
 from tinynet.models.graphs.gat import GAT
-from tinynet.train.nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience
 
 
 def compare(label, ours, by_hand):

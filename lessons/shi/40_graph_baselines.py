@@ -33,7 +33,8 @@ from tinynet.models.graphs.gcn import GCN, MLP
 from tinynet.models.graphs.iterative_classification import iterative_classification
 from tinynet.models.graphs.label_propagation import label_propagation, unreached
 from tinynet.models.graphs.mani_reg import Smoothness
-from tinynet.train.nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience
 
 warnings.filterwarnings("ignore", "label_propagation", UserWarning)        # it counts the nodes that no label reaches
 

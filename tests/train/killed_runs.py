@@ -15,6 +15,8 @@ import numpy as np
 from tinynet import nn, npz, optim, train
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
+from tinynet.train.batches import Shuffled
+from tinynet.train.rules import EarlyStopping
 
 TICKS_AN_EPOCH = 28     # roughly: 4 batches, 20 arrays written, 2 fsyncs, 1 rename
 
@@ -23,19 +25,45 @@ def noop(_):
     pass
 
 
-def fit(path, tick=noop):
-    """The run: dropout, Adam, a schedule per step, clipping and early stopping; returns the final weights."""
+class Centred(nn.Module):
+    """Subtracts a running mean, which is state, adds noise from a generator in a list, and counts its calls."""
+
+    def __init__(self):
+        self.mean, self.calls, self.rngs = nn.Buffer(np.zeros(5, np.float32)), np.zeros(1, int), [
+            np.random.default_rng(9)]
+
+    def forward(self, x):
+        if self.training:
+            self.mean.data = 0.9 * self.mean.data + np.float32(0.1) * x.mean(axis=0)
+            self.calls = self.calls + 1
+            x = x + self.rngs[0].normal(scale=0.1, size=x.shape).astype(np.float32)
+        return x - self.mean.data
+
+
+def fit(path, tick=noop, kind="epochs"):
+    """The run: dropout, state, Adam, a schedule per step, clipping and a rule; returns the final weights.
+
+    kind  "epochs": arrays, a row an epoch; "steps": augmented arrays, a row every 3 steps, in the middle of epochs
+    """
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 5)).astype(np.float32), rng.normal(size=(30, 2)).astype(np.float32)
-    model = nn.Sequential(Linear(5, 8, rng=1), Dropout(0.3, rng=2), Linear(8, 2, rng=3))
+    model = nn.Sequential(Centred(), Linear(5, 8, rng=1), Dropout(0.3, rng=2), Linear(8, 2, rng=3))
 
     def loss(model, X, y):
         tick("batch")
         return ((model(X) - y) ** 2).mean()
 
-    train.fit(model, loss, (X, y), optim.Adam(model.parameters(), 0.01, weight_decay=0.1), epochs=5, batch_size=8,
-              val=(X[:10], y[:10]), schedule=optim.WarmUp(1.5, then=optim.CosineDecay(3.5), start=0.1), clip=1.0,
-              patience=4, rng=4, checkpoint=path, progress=False)
+    def shaken(rng, X, y):
+        return X + rng.normal(scale=0.1, size=X.shape).astype(np.float32), y
+
+    adam = optim.Adam(model.parameters(), 0.01, weight_decay=0.1)
+    settings = dict(val=(X[:10], y[:10]), clip=1.0, rng=4, checkpoint=path, progress=False, rule=EarlyStopping(4))
+    if kind == "epochs":
+        schedule = optim.WarmUp(1.5, then=optim.CosineDecay(3.5), start=0.1)
+        train.fit(model, loss, (X, y), adam, epochs=5, batch_size=8, schedule=schedule, **settings)
+    else:
+        train.fit(model, loss, Shuffled((X, y), 8, augment=shaken), adam, steps=18, every=3,
+                  schedule=optim.CosineDecay(18), **settings)
     return model.state_dict()
 
 
@@ -56,7 +84,7 @@ def ticking(tick):
     around(np.lib.format, "write_array")
 
 
-def one_life(path, moment, own_hand):
+def one_life(path, moment, own_hand, kind):
     """A child that trains until SIGKILL strikes at its tick number `moment`, by its own hand or, while it goes on,
     by its parent's.  Returns the place of the last tick, or None when the child came to the end of the run."""
     reader, writer = os.pipe()
@@ -72,7 +100,7 @@ def one_life(path, moment, own_hand):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         ticking(tick)
-        fit(path, tick)
+        fit(path, tick, kind)
         os._exit(0)
     os.close(writer)
     places = []
@@ -97,15 +125,18 @@ def end(path, weights):
 
 
 def main(folder, runs):
-    expected = end(folder / "straight.npz", fit(folder / "straight.npz"))
-    rng, kills, differing = np.random.default_rng(7), [], []
-    for i in range(runs):
-        path = folder / f"killed{i}.npz"
-        while place := one_life(path, int(rng.integers(1, 3 * TICKS_AN_EPOCH)), own_hand=bool(i % 2)):
+    rng, kills, differing, expected = np.random.default_rng(7), [], [], {}
+    for i in range(2 * runs):
+        kind = ("epochs", "steps")[i // runs]
+        path, straight = folder / f"killed{i}.npz", folder / f"{kind}.npz"
+        if kind not in expected:
+            expected[kind] = end(straight, fit(straight, kind=kind))
+        while place := one_life(path, int(rng.integers(1, 3 * TICKS_AN_EPOCH)), bool(i % 2), kind):
             kills.append(place)
-        found = end(path, fit(path))
-        differing += [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
-    print(json.dumps({"kills": kills, "differing": differing, "compared": sorted(expected)}))
+        found = end(path, fit(path, kind=kind))
+        differing += [name for name in expected[kind].keys() | found.keys()
+                      if expected[kind].get(name) != found.get(name)]
+    print(json.dumps({"kills": kills, "differing": differing, "compared": sorted(expected["steps"])}))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,12 @@ import pytest
 
 import tinynet
 from tinynet import metrics, nn, npz, optim, train
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
 from tinynet.npz import CheckpointError
+from tinynet.train.batches import Generated, Shuffled, Together, Windows
+from tinynet.train.rules import EarlyStopping
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)).astype(np.float32), RNG.normal(size=(20, 2)).astype(np.float32)
@@ -29,6 +32,11 @@ def fit(model=None, data=(X, Y), loss=squared_error, optimizer=None, epochs=3, p
     model = net() if model is None else model
     optimizer = optimizer or optim.Adam(model.parameters(), 0.01)
     return train.fit(model, loss, data, optimizer, epochs, progress=progress, **settings)
+
+
+def fit_steps(model=None, data=(X, Y), loss=squared_error, **settings):
+    model = net() if model is None else model
+    return train.fit(model, loss, data, optim.Adam(model.parameters(), 0.01), progress=False, **settings)
 
 
 def same(first, second):
@@ -105,7 +113,7 @@ def test_patience_stops_and_restores_the_best_weights():
             best.update(model.state_dict())
         return value
 
-    history = fit(model, loss=loss, val=(X, Y), epochs=9, patience=2)
+    history = fit(model, loss=loss, val=(X, Y), epochs=9, rule=EarlyStopping(2))
     assert history["val_loss"] == [5, 3, 4, 3]
     assert history.best_epoch == 2
     assert same(model.state_dict(), best)
@@ -162,7 +170,7 @@ def test_lines_where_there_is_no_terminal_and_silence_on_demand(capsys):
 def test_a_bar_where_there_is_a_terminal(capsys, monkeypatch):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    fit(progress=True, val=(X, Y), epochs=30, patience=1, optimizer=None)
+    fit(progress=True, val=(X, Y), epochs=30, rule=EarlyStopping(1), optimizer=None)
     err = capsys.readouterr().err
     assert "step/s" in err
     assert "loss " in err
@@ -183,8 +191,8 @@ NAN[[3, 7]] = np.nan
     (dict(batch_size=0), "batch_size is 0; it must be a whole number, 1 or more"),
     (dict(batch_size=2.5), "batch_size is 2.5"),
     (dict(epochs=-1), "epochs is -1"),
-    (dict(patience=0, val=(X, Y)), "patience is 0"),
-    (dict(patience=3), "patience needs val"),
+    (dict(steps=3), "either epochs= or steps="),
+    (dict(every=3), "every= goes with steps="),
     (dict(clip=-1), "clip is -1"),
     (dict(optimizer=optim.SGD(net().parameters(), 0.1)), "none of the model's parameters"),
 ])
@@ -240,7 +248,7 @@ def test_ctrl_c_leaves_the_last_checkpoint_and_says_so(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         fit(loss=loss, batch_size=8, checkpoint=path)
     assert f"stopped in epoch 3; the 2 epochs before are in {path}" in capsys.readouterr().err
-    assert npz.load(path)[1]["epoch"] == 2
+    assert npz.load(path)[1]["rows"] == 2
     assert fit(batch_size=8, checkpoint=path)["epoch"] == [1, 2, 3]
 
 
@@ -254,10 +262,10 @@ def test_a_checkpoint_of_something_else_names_what_differs(tmp_path):
         (dict(model=plain), "random generators: .*model.1.rng.* there"),
         (dict(model=sgd, optimizer=optim.SGD(sgd.parameters(), 0.1)), "trained with Adam, and this is SGD"),
         (dict(model=small, optimizer=optim.Adam(small.parameters(), 0.5)), "lr=0.01 there and 0.5 here"),
-        (dict(batch_size=4), "'batch_size': 32.* there and .*'batch_size': 4"),
+        (dict(batch_size=4), "'size': 32.* there and .*'size': 4"),
         (dict(data=(X[:9], Y[:9])), "there and .*9, 3"),
         (dict(schedule=optim.LinearDecay(3)), "schedule: None there and .*LinearDecay"),
-        (dict(val=(X, Y), patience=1), "'keeps_best': False"),
+        (dict(val=(X, Y), rule=EarlyStopping(1)), "'rule': 'NoneType'"),
     ]:
         with pytest.raises(CheckpointError, match=f"(?s)checkpoint .*run.npz: .*{sentence}"):
             fit(checkpoint=path, **settings)
@@ -267,7 +275,9 @@ def test_a_checkpoint_of_something_else_names_what_differs(tmp_path):
     lambda notes: notes.pop("history"), lambda notes: notes.update(run=3), lambda notes: notes.update(lr="fast"),
     lambda notes: notes.update(rngs={"fit": 1, "model.1.rng": {}}), lambda notes: notes.update(optimizer=[]),
     lambda notes: notes["history"].update(loss=[]), lambda notes: notes["optimizer"].update(steps=["x"] * 4),
-    lambda notes: notes["optimizer"].pop("settings"),
+    lambda notes: notes["optimizer"].pop("settings"), lambda notes: notes.update(lr=float("nan")),
+    lambda notes: notes["optimizer"].update(lr=-1.0), lambda notes: notes["optimizer"].update(lr=float("inf")),
+    lambda notes: notes["optimizer"].update(steps=[-1] * 4), lambda notes: notes["history"].pop("loss"),
 ])
 def test_damaged_notes_are_refused(tmp_path, damage):
     path = tmp_path / "run.npz"
@@ -295,9 +305,9 @@ def test_runs_killed_at_any_moment_end_bitwise_where_the_uninterrupted_one_ends(
                           env={**os.environ, "TINYNET_BACKEND": "plain", "OPENBLAS_NUM_THREADS": "1"})
     report = json.loads(done.stdout)
     assert report["differing"] == []
-    assert len(report["kills"]) >= 8
+    assert len(report["kills"]) >= 12
     assert any(place != "batch" for place in report["kills"])
-    assert {"notes", "model.0.W", "best.0.W", "final.0.W", "optimizer.v.0"} <= set(report["compared"])
+    assert {"notes", "model.1.W", "best.1.W", "final.1.W", "optimizer.v.0", "model.0.mean"} <= set(report["compared"])
 
 
 def test_data_may_come_as_a_list_of_arrays():
@@ -310,3 +320,99 @@ def test_modules_in_lists_and_dictionaries_are_found():
             self.by_name = {"a": Linear(2, 1, bias=False), "b": [Linear(2, 1, bias=False)]}
 
     assert [name for name, _ in Branches().named_parameters()] == ["by_name.a.W", "by_name.b.0.W"]
+
+
+# %% Steps, batches of other kinds, several tasks
+def test_rows_come_every_so_many_steps_and_the_schedule_counts_them():
+    seen, model = [], net()
+    history = train.fit(model, squared_error, Shuffled((X, Y), 4), optim.SGD(model.parameters(), 1.0), steps=8, every=3,
+                        schedule=lambda t: seen.append(t) or 0.01, progress=False)
+    assert history["step"] == [3, 6, 8]
+    assert seen == list(range(8))
+    assert len(history.rows()) == 3
+
+
+def test_batches_drawn_twice_from_the_same_seed_are_the_same_and_augmented_in_training_alone():
+    def shake(rng, x, y):
+        return x + rng.normal(size=x.shape), y
+
+    data = Shuffled((X, Y), 4, augment=shake)
+    first, again = ([b[0] for b, _ in data.epoch(np.random.default_rng(3))] for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    np.testing.assert_array_equal(np.concatenate([b[0] for b, _ in data.epoch(None)]), X)
+
+
+def test_a_loss_that_counts_something_else_says_so():
+    weights = np.arange(1.0, 1 + len(X))[:, None]
+
+    def loss(model, x, y, w):
+        return ((model(x) - y) ** 2 * w).sum() / w.sum(), float(w.sum())
+
+    model = net(dropout=0)
+    history = fit(model, (X, Y, weights), loss, optim.SGD(model.parameters(), 0.0), epochs=1, batch_size=3)
+    everything, _ = loss(model, X, Y, weights)
+    assert history["loss"][0] == pytest.approx(everything.item(), rel=1e-6)
+
+
+def test_several_tasks_have_batches_of_their_own_and_a_column_each():
+    def loss(model, first, second):
+        return [squared_error(model, *first), squared_error(model, *second) * 2]
+
+    data = Together(Shuffled((X, Y), 4), Shuffled((X[:3], Y[:3]), 2))
+    assert len(data) == len(Shuffled((X, Y), 4))
+    history = fit(net(), data, loss, epochs=2)
+    assert {"loss", "loss_0", "loss_1"} <= history.keys()
+    assert history["loss"][0] == pytest.approx(history["loss_0"][0] + history["loss_1"][0])
+
+
+def test_windows_and_generated_batches_train():
+    ids = np.arange(50) % 7
+    windows = Windows(ids, length=6, size=4, steps=5)
+    assert [weight for _, weight in windows.epoch(None)] == [24, 24]
+    (x, y), _ = next(windows.epoch(np.random.default_rng(0)))
+    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+    assert len(fit_steps(data=Generated(lambda rng: (rng.normal(size=(8, 3)).astype(np.float32), np.ones((8, 2))), 4),
+                         steps=6, every=2)["loss"]) == 3
+    with pytest.raises(ValueError, match="need \\(N\\) with N > 60"):
+        Windows(ids, length=60, size=1)
+
+
+# %% What a metric sees
+def test_a_metric_that_is_no_mean_sees_all_predictions_at_once():
+    class Same(nn.Module):
+        def forward(self, x):
+            return tinynet.Tensor(x)
+
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(8, 3)), np.array([0, 1, 2, 1, -1, -1, -1, 2])
+
+    def loss(model, x, t):
+        return cross_entropy(model(x), t)
+
+    def largest(model, x, t):
+        return model(x).data.max()
+
+    found = train.evaluate(Same(), loss, (x, t), {"largest": largest}, batch_size=3)
+    assert found["loss"] == pytest.approx(loss(Same(), x, t).item(), rel=1e-12)
+    assert found["largest"] == x.max()
+
+
+def test_state_that_is_an_array_is_saved_and_restored(tmp_path):
+    class Centre(nn.Module):
+        def __init__(self):
+            self.g, self.mean = nn.Parameter(np.ones(1)), np.zeros(1)
+
+        def forward(self, x):
+            if self.training:
+                self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+            return (tinynet.Tensor(x) - self.mean) * self.g
+
+    def run(epochs, **settings):
+        model = Centre()
+        train.fit(model, lambda m, x: (m(x) ** 2).mean(), np.full((8, 1), 5.0), optim.SGD(model.parameters(), 0.01),
+                  epochs, progress=False, **settings)
+        return model.mean
+
+    path = tmp_path / "run.npz"
+    run(3, checkpoint=path)
+    np.testing.assert_array_equal(run(6, checkpoint=path), run(6))

@@ -13,7 +13,8 @@ from tinynet.models.graphs.gcn import GCN, MLP
 from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError
 from tinynet.sparse import SparseRows
-from tinynet.train.nodes import Patience, Window, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience, Window
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def test_the_receptive_field_gives_the_loss_and_the_gradients_of_the_whole_graph
         sgd = optim.SGD(net.parameters(), lr=0.0)
         history = fit_nodes(net, x, graph, labels, nodes, nodes[:2], sgd, Window(), 1)
         test = measure(net, x, graph, labels, nodes)
-        return *history.values(), test["loss"], test["accuracy"], *(p.grad for p in net.parameters())
+        measured = history["loss"], history["val_loss"], history["val_accuracy"], test["loss"], test["accuracy"]
+        return *measured, *(p.grad for p in net.parameters())
 
     near = losses_and_gradients(net)
     net.hops = None
@@ -102,20 +104,24 @@ def test_a_layer_returns_the_inner_rows_of_a_receptive_field(rings, settings):
     np.testing.assert_allclose(layer(x[field], near).data, layer(x, graph).data[[4, 9]], rtol=1e-5)
 
 
+def judged(rule, loss, accuracy):
+    return rule({"val_loss": loss, "val_accuracy": accuracy})
+
+
 def test_patience_waits_for_either_and_keeps_when_both_improve():
     rule = Patience(2)
-    assert rule(1.0, 0.5) == (True, False)
-    assert rule(0.9, 0.4) == (False, False)         # the loss alone improves: wait on, keep nothing
-    assert rule(1.1, 0.6) == (False, False)         # the accuracy alone
-    assert rule(0.9, 0.6) == (True, False)          # as good as the best in both
-    assert rule(1.0, 0.5) == (False, False)
-    assert rule(1.0, 0.5) == (False, True)
+    assert judged(rule, 1.0, 0.5) == (True, False)
+    assert judged(rule, 0.9, 0.4) == (False, False)         # the loss alone improves: wait on, keep nothing
+    assert judged(rule, 1.1, 0.6) == (False, False)         # the accuracy alone
+    assert judged(rule, 0.9, 0.6) == (True, False)          # as good as the best in both
+    assert judged(rule, 1.0, 0.5) == (False, False)
+    assert judged(rule, 1.0, 0.5) == (False, True)
 
 
 def test_patience_by_one_of_them_keeps_when_it_improves():
     for by, kept in (("accuracy", [True, True, False]), ("loss", [True, False, True])):
         rule = Patience(2, (by,))
-        assert [rule(*at)[0] for at in [(1.0, 0.5), (2.0, 0.6), (0.5, 0.5)]] == kept
+        assert [judged(rule, *at)[0] for at in [(1.0, 0.5), (2.0, 0.6), (0.5, 0.5)]] == kept
     for by in ("loss", (), ("f1",)):
         with pytest.raises(ValueError, match=r"Patience: by is .*; give \("):
             Patience(by=by)
@@ -123,18 +129,19 @@ def test_patience_by_one_of_them_keeps_when_it_improves():
 
 def test_the_window_stops_above_the_mean_of_the_losses_before():
     rule = Window(2)
-    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.84, 0.9)] == [False, False, False, False, True]
+    assert [judged(rule, loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.84, 0.9)] == [False, False, False, False, True]
 
 
 def test_the_window_stops_no_earlier_than_the_published_code():
     rule = Window(2)
-    assert [rule(loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.99)] == [False, False, False, True]     # the 3rd is above
+    assert [judged(rule, loss, 0)[1] for loss in (1.0, 0.8, 0.95, 0.99)] == [
+        False, False, False, True]      # the 3rd is above
 
 
 def test_the_kept_weights_are_those_of_the_kept_epoch(rings):
     kept = iter([True, False, False])
-    net, _ = fit(rings, lambda loss, accuracy: (next(kept), False), epochs=3)
-    first, _ = fit(rings, lambda loss, accuracy: (True, False), epochs=1)
+    net, _ = fit(rings, lambda row: (next(kept), False), epochs=3)
+    first, _ = fit(rings, lambda row: (True, False), epochs=1)
     for a, b in zip(net.parameters(), first.parameters(), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
 
@@ -154,10 +161,11 @@ def test_what_it_refuses(rings):
         with pytest.raises(ValueError, match=r"fit_nodes: the labels .* run from 5 to 5, but .* the classes 0\.\.1"):
             fit_nodes(net, x, graph, wrong, np.array([0]), np.array([1]), adam, Window(), 1)
     np.testing.assert_array_equal(net.state_dict()["first.W"], before["first.W"])
-    with pytest.raises(FloatingPointError, match="fit_nodes: the loss on val is nan; see whether x is finite"):
-        fit_nodes(MLP(12, 2, rng=0), np.where(np.arange(12)[:, None] == 1, np.nan, x), graph, labels, [0], [1],
-                  optim.Adam(net.parameters()), Window(), 9)
-    with pytest.raises(FloatingPointError, match="fit_nodes: the loss on train is nan"):
+    mlp = MLP(12, 2, rng=0)
+    with pytest.raises(FloatingPointError, match="the loss on val after epoch 1 is nan; see whether the"):
+        fit_nodes(mlp, np.where(np.arange(12)[:, None] == 1, np.nan, x), graph, labels, [0], [1],
+                  optim.Adam(mlp.parameters()), Window(), 9)
+    with pytest.raises(FloatingPointError, match="the loss in epoch 1, batch 1 is nan"):
         fit_nodes(net, x * np.nan, graph, labels, np.array([0]), np.array([1]), adam, Window(), 1)
     with pytest.raises(ValueError, match="graph: there is no node -1"):
         fit_nodes(net, x, graph, labels, [-1], [1], adam, Window(), 1)
@@ -171,7 +179,7 @@ def test_what_it_refuses(rings):
 
 def test_the_rule_sees_the_penalty_too(rings):
     seen = []
-    _, history = fit(rings, lambda loss, accuracy: (seen.append(loss), False), 3,
+    _, history = fit(rings, lambda row: (seen.append(row["val_loss"]), False), 3,
                      penalty=lambda net: 0 * net.first.W.sum() + 5)
     assert seen == history["val_loss"]
     assert min(seen) > 5

@@ -1,4 +1,4 @@
-"""One training loop: progress, history, early stopping, evaluation, and checkpoints that resume exactly.
+"""One training loop: progress, history, rules, evaluation, and checkpoints that resume exactly.
 
     >>> import numpy as np
     >>> from tinynet import optim, train
@@ -15,146 +15,205 @@
     20
 """
 
+import copy
 import math
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from tinynet import nn, npz
-from tinynet.engine import Tensor, no_grad
-from tinynet.optim import Schedule, clip_grad_norm
+from tinynet import nn
+from tinynet.engine import Tensor
+from tinynet.optim import clip_grad_norm
+from tinynet.train import batches
+from tinynet.train.evaluation import evaluate, mode, numbers, taken_apart
+from tinynet.train.history import History
+from tinynet.train.progress import progress as reporting
+from tinynet.train.resume import Checkpoint
 
 
-# %% The loop
-def fit(model, loss, train, optimizer, epochs, batch_size=32, val=None, metrics=None, schedule=None, clip=None,
-        patience=None, rng=0, checkpoint=None, progress=True):
+def fit(model, loss, train, optimizer, epochs=None, batch_size=32, val=None, metrics=None, schedule=None, clip=None,
+        rule=None, rng=0, checkpoint=None, progress=True, steps=None, every=None, balance=None, shared=None):
     """Train `model` and return its History.
 
-    loss        loss(model, *batch) -> a tensor with one entry, the mean over the batch
-    train, val  an array, or a tuple of arrays whose first axis counts the examples
+    loss        loss(model, *batch) -> a tensor with one entry, the mean over the batch; or a list of them, one a
+                task.  A mean over something else than the examples is told by a pair (loss, how many it counts).
+    train, val  an array, or a tuple of arrays whose first axis counts the examples; or tinynet.train.batches
+    epochs      how often to go through `train`; or `steps`, how many batches, with a row of the history `every`
+                so many of them (without it, as many as an epoch has)
     metrics     {name: metric(model, *batch) -> number}, measured on val (without one, on train)
-    schedule    schedule(t) -> factor of the optimiser's lr, t the epochs passed (tinynet.optim)
+    schedule    schedule(t) -> factor of the optimiser's lr, t the epochs passed (with steps=, the steps)
     clip        the largest norm of all gradients together
-    patience    stop when the loss on val hasn't improved for so many epochs; the weights of the
-                best epoch are restored
+    rule        rule(row of the history) -> (keep these weights?, stop?), see tinynet.train.rules; the weights that
+                it kept last are restored at the end.  Without a rule the last ones stay.
     rng         seed or np.random.Generator that shuffles the examples
-    checkpoint  a file written after every epoch.  If it exists the run goes on from there and ends,
-                bit for bit, where it would have ended without a stop; whatever else draws at random
-                must be an np.random.Generator that a module holds as an attribute
+    checkpoint  a file written after every row.  If it exists the run goes on from there and ends, bit for bit,
+                where it would have ended without a stop; whatever else draws at random must be an
+                np.random.Generator that a module holds as an attribute
     progress    a bar where stderr is a terminal and tqdm is installed, otherwise lines; False: silent
+    balance     a rule of tinynet.balancing for losses of several tasks; without one their sum is descended
+    shared      the parameters on which `balance` sees gradients; without it those that several losses reach
 
-    Raises ValueError for bad data and settings before work starts, CheckpointError for a
-    checkpoint that can't be used, FloatingPointError when the loss is no longer finite.
+    Raises ValueError for bad data and settings before work starts, CheckpointError for a checkpoint that can't be
+    used, FloatingPointError when the loss is no longer finite.
     """
-    train, val = _data("train", train), None if val is None else _data("val", val)
-    _check_settings(model, optimizer, epochs, batch_size, val, patience, clip)
-    run = _Run(model, loss, train, optimizer, batch_size, schedule, clip, patience, np.random.default_rng(rng))
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise ValueError(f"fit: batch_size is {batch_size!r}; it must be a whole number, 1 or more")
+    train, val = batches.of("train", train, batch_size), _of_val(val)
+    length = _length(epochs, steps, every, len(train))
+    _check_settings(model, optimizer, clip)
+    run = Run(model, loss, train, optimizer, length, val, metrics, schedule, clip, rule, np.random.default_rng(rng),
+              balance, shared)
     if checkpoint is not None:
-        run.open(Path(checkpoint))
-    steps = -(-len(train[0]) // batch_size)
-    with _mode(model, True), run.tidy_end(), _progress(progress, epochs, steps, run.epoch) as report:
-        while run.epoch < epochs and not run.out_of_patience():
-            start = time.perf_counter()
-            row = {"epoch": run.epoch + 1, "loss": run.train_epoch(report.step), "lr": float(optimizer.lr)}
-            row |= run.measure(val, metrics)
-            run.close_epoch(row | {"seconds": time.perf_counter() - start})
-            report.epoch(row)
-        if run.out_of_patience():
-            report.say(f"stopped after epoch {run.epoch}: epoch {run.history.best_epoch} was the best")
-    if run.best:
-        model.load_state_dict(run.best)
+        run.checkpoint = Checkpoint(run, checkpoint)
+        run.checkpoint.open()
+    with mode(model, True), run.tidy_end(), reporting(progress, length.unit, length.total, length.steps,
+                                                     run.step) as report:
+        for row in run.rows(report.step):
+            report.row(row)
+        if run.stop:
+            report.say(f"stopped after {length.unit} {row_name(run)}: the rule had enough")
+    if run.kept:
+        model.load_state_dict(run.kept)
     return run.history
 
 
-def evaluate(model, loss, data, metrics=None, batch_size=256):
-    """{"loss": ..., name: ...}: means over all examples of `data`, in evaluation mode and without a tape.
-
-    loss and metrics as in `fit`; loss may be None.
-    """
-    data = _data("evaluate", data)
-    functions = ({} if loss is None else {"loss": loss}) | (metrics or {})
-    sums = dict.fromkeys(functions, 0.0)
-    with _mode(model, False), no_grad():
-        for start in range(0, len(data[0]), batch_size):
-            batch = tuple(a[start:start + batch_size] for a in data)
-            for name, function in functions.items():
-                sums[name] += float(function(model, *batch)) * len(batch[0])
-    return {name: total / len(data[0]) for name, total in sums.items()}
+def row_name(run):
+    return run.history[run.length.unit][-1]
 
 
-class History(dict):
-    """What was measured: a list with one number an epoch for each of "epoch", "loss" (mean over the
-    epoch's batches, in training mode), "lr" (of the last step), "seconds", and, where there is
-    something to measure, "val_loss" and each metric ("val_accuracy" on val, "accuracy" on train).
-    """
+# %% How long
+class Length:
+    """How many steps in all, how many to a row of the history, and what a row is called."""
 
-    @property
-    def best_epoch(self):
-        """The epoch (from 1) with the lowest loss on val, or on train where there is no val; 0 before the first."""
-        losses = self.get("val_loss", self.get("loss", ()))
-        return 1 + int(np.argmin(losses)) if losses else 0
+    def __init__(self, unit, steps, every, epoch):
+        self.unit, self.steps, self.every, self.epoch = unit, steps, every, epoch
+        self.total = steps if unit == "step" else steps // max(epoch, 1)
 
-    def add(self, row):
-        for name, value in row.items():
-            self.setdefault(name, []).append(value)
+    def time(self, step):
+        """What a schedule calls t."""
+        return step if self.unit == "step" else step / self.epoch
 
 
-# %% A run: all that changes while training, and how it is kept
-class _Run:
-    def __init__(self, model, loss, train, optimizer, batch_size, schedule, clip, patience, rng):
+def _length(epochs, steps, every, epoch):
+    if (epochs is None) == (steps is None):
+        raise ValueError("fit: give either epochs= or steps=, how long to train")
+    for name, number, least in (("epochs", epochs, 0), ("steps", steps, 0), ("every", every, 1)):
+        if number is not None and not (isinstance(number, int | np.integer) and number >= least):
+            raise ValueError(f"fit: {name} is {number!r}; it must be a whole number, {least} or more")
+    if steps is None:
+        if every is not None:
+            raise ValueError("fit: every= goes with steps=; with epochs= each epoch is measured")
+        return Length("epoch", int(epochs) * epoch, epoch, epoch)
+    return Length("step", int(steps), int(every or min(epoch, max(steps, 1))), epoch)
+
+
+# %% A run: all that changes while training
+class Run:
+    def __init__(self, model, loss, train, optimizer, length, val, metrics, schedule, clip, rule, rng, balance, shared):
         self.model, self.loss, self.train, self.optimizer = model, loss, train, optimizer
-        self.batch_size, self.schedule, self.clip, self.patience, self.rng = batch_size, schedule, clip, patience, rng
+        self.length, self.val, self.metrics, self.schedule, self.clip = length, val, metrics, schedule, clip
+        self.rule, self.rng, self.balance, self.shared = copy.deepcopy(rule), rng, balance, shared
         self.lr = float(optimizer.lr)           # what the schedule's factor multiplies
-        self.history, self.best, self.path = History(), {}, None
+        self.history, self.kept, self.checkpoint = History(), {}, None
+        self.step, self.stop = 0, False
+        self.position, self.epoch_rng = 0, rng.bit_generator.state      # batches drawn of this epoch, rng at its start
 
-    epoch = property(lambda self: len(self.history.get("epoch", ())))
+    def rows(self, after_step):
+        """Train, and yield each row of the history when it is closed."""
+        stream = self.stream()
+        while self.step < self.length.steps and not self.stop:
+            start, end = time.perf_counter(), min(self.step + self.length.every, self.length.steps)
+            first, sums, total = self.step, {}, 0.0
+            while self.step < end:
+                batch, weight = next(stream)
+                found, count = self.train_step(batch, 1 + self.step - first)
+                total += (weight := weight if count is None else count)
+                for name, value in found.items():
+                    sums[name] = sums.get(name, 0.0) + value * weight
+                self.step += 1
+                after_step(found["loss"])
+            means = {name: value / total if total else value for name, value in sums.items()}
+            row = {self.length.unit: self.rows_done() + 1 if self.length.unit == "epoch" else self.step, **means,
+                   "lr": float(self.optimizer.lr)} | self.measure()
+            self.close(row | {"seconds": time.perf_counter() - start})
+            yield row
 
-    def out_of_patience(self):
-        return self.patience is not None and self.epoch - self.history.best_epoch >= self.patience
+    def rows_done(self):
+        return len(self.history.get("loss", ()))
 
-    def train_epoch(self, after_step):
-        """One pass over the shuffled examples; returns the mean loss."""
-        n, total = len(self.train[0]), 0.0
-        order = self.rng.permutation(n)
-        for start in range(0, n, self.batch_size):
-            rows = order[start:start + self.batch_size]
-            if self.schedule:
-                self.optimizer.lr = self.lr * float(self.schedule(self.epoch + start / n))
-            value = self.train_step(tuple(a[rows] for a in self.train), 1 + start // self.batch_size)
-            total += value * len(rows)
-            after_step(value)
-        return total / n
+    def stream(self):
+        """(batch, weight) from where the run stands on, epoch after epoch."""
+        while True:
+            skip = self.position
+            if not skip:
+                self.epoch_rng = self.rng.bit_generator.state
+            for i, item in enumerate(self.train.epoch(self.rng)):
+                if i >= skip:
+                    self.position = i + 1
+                    yield item
+            self.position = 0
 
     def train_step(self, batch, number):
+        """One step of the optimiser; ({"loss": ...}, what the loss counts, where it says so)."""
+        if self.schedule:
+            self.optimizer.lr = self.lr * float(self.schedule(self.length.time(self.step)))
         self.optimizer.zero_grad()
-        loss = self.loss(self.model, *batch)
-        if not isinstance(loss, Tensor) or loss.size != 1:
-            raise TypeError(f"fit: loss(model, *batch) returned {loss!r}; it must return a tensor with one entry")
-        value = loss.item()
-        _must_be_finite(value, f"the loss in epoch {self.epoch + 1}, batch {number}")
-        loss.backward()
+        value, count = taken_apart(self.loss(self.model, *batch))
+        losses = value if isinstance(value, list) else [value]
+        _must_be_losses(losses, value)
+        found = numbers("loss", value)
+        for name, part in found.items():
+            must_be_finite(part, f"the {name.replace('_', ' of task ')} in {self.where()}, batch {number}")
+        self.backward(losses)
         if self.clip:
             clip_grad_norm(self.optimizer.params, self.clip)
         self.optimizer.step()
-        return value
+        if getattr(self.balance, "looks_again", False):
+            again, _ = taken_apart(self.loss(self.model, *batch))
+            self.balance.after_step(np.array([loss.item() for loss in again]))
+        return found, count
 
-    def measure(self, val, metrics):
+    def backward(self, losses):
+        if self.balance is not None:
+            from tinynet.balancing.balanced_backward import balanced_backward
+
+            balanced_backward(losses, self.balance, self.shared)
+            return
+        total = losses[0]
+        for loss in losses[1:]:
+            total = total + loss
+        total.backward()
+
+    def where(self):
+        return f"epoch {self.rows_done() + 1}" if self.length.unit == "epoch" else f"step {self.step + 1}"
+
+    def measure(self):
         """The part of a history row that evaluation gives."""
-        if val is None:
-            return evaluate(self.model, None, self.train, metrics) if metrics else {}
-        row = {f"val_{name}": value for name, value in evaluate(self.model, self.loss, val, metrics).items()}
-        _must_be_finite(row["val_loss"], f"the loss on val after epoch {self.epoch + 1}")
+        if self.val is None:
+            return evaluate(self.model, None, self.train_data(), self.metrics) if self.metrics else {}
+        row = {f"val_{name}": value for name, value in
+               evaluate(self.model, self.loss, self.val, self.metrics).items()}
+        must_be_finite(row["val_loss"], f"the loss on val after {self.where()}")
         return row
 
-    def close_epoch(self, row):
+    def train_data(self):
+        """What metrics are measured on where there is no val."""
+        return getattr(self.train, "arrays", self.train)
+
+    def close(self, row):
         self.history.add(row)
-        if self.patience is not None and self.history.best_epoch == self.epoch:
-            self.best = self.model.state_dict()
-        if self.path:
-            npz.save(self.path, *self.state())
+        self.judge(row)
+        if self.checkpoint:
+            self.checkpoint.save()
+
+    def judge(self, row):
+        if self.rule is None:
+            return
+        keep, self.stop = self.rule(row)
+        if keep:
+            self.kept = self.model.state_dict()
 
     @contextmanager
     def tidy_end(self):
@@ -163,225 +222,40 @@ class _Run:
             yield
         except KeyboardInterrupt:
             kept = "nothing is kept; with checkpoint='run.npz' every full epoch would be"
-            if self.path:
-                kept = f"the {self.epoch} epochs before are in {self.path}, and the same call goes on from there"
-            print(f"fit: stopped in epoch {self.epoch + 1}; {kept}", file=sys.stderr)
+            if self.checkpoint:
+                kept = (f"the {self.rows_done()} {'epochs' if self.length.unit == 'epoch' else 'rows'} before are in "
+                        f"{self.checkpoint.path}, and the same call goes on from there")
+            print(f"fit: stopped in {self.where()}; {kept}", file=sys.stderr)
             raise
         finally:
             if self.schedule:
                 self.optimizer.lr = self.lr
 
-    def state(self):
-        """(arrays, notes): all that the rest of the run depends on."""
-        optimizer = self.optimizer.state_dict()
-        arrays = {f"model.{name}": a for name, a in self.model.state_dict().items()}
-        arrays |= {f"best.{name}": a for name, a in self.best.items()}
-        arrays |= {f"optimizer.{name}": a for name, a in optimizer.items() if isinstance(a, np.ndarray)}
-        notes = {"optimizer": {name: v for name, v in optimizer.items() if not isinstance(v, np.ndarray)},
-                 "schedule": _schedule_state(self.schedule), "lr": self.lr, "epoch": self.epoch,
-                 "run": {"batch_size": self.batch_size, "clip": self.clip, "keeps_best": self.patience is not None,
-                         "train": [list(a.shape) for a in self.train]},
-                 "rngs": {name: rng.bit_generator.state for name, rng in self.rngs().items()},
-                 "history": self.history}
-        return arrays, notes
 
-    def rngs(self):
-        return {"fit": self.rng} | {f"model.{name}": rng for name, rng in self.model.named_rngs()}
-
-    def open(self, path):
-        """Make sure that `path` can be written, and go on from it if it is there."""
-        self.path = path.resolve()
-        npz.prepare(path)
-        known = {id(p) for p in self.model.parameters()}
-        if any(id(p) not in known for p in self.optimizer.params):
-            raise ValueError("fit: the optimiser trains parameters outside the model, which no checkpoint would hold; "
-                             "make one module that holds them all")
-        try:
-            if path.exists():
-                self.restore(*npz.load(path, self.check))
-        except npz.CheckpointError:
-            raise
-        except ValueError as error:
-            raise npz.CheckpointError(f"checkpoint {path}: {error}") from error
-        except Exception as error:
-            raise npz.CheckpointError(f"checkpoint {path}: its notes are damaged ({error!r}); "
-                                        "move it away or name another file to start anew") from error
-
-    def check(self, notes, claims):
-        """Raise ValueError unless a file with these notes and arrays is one that this run could have written."""
-        arrays, own = self.state()
-        if notes["optimizer"]["type"] != own["optimizer"]["type"]:
-            raise ValueError(f"it was trained with {notes['optimizer']['type']}, and this is "
-                             f"{own['optimizer']['type']}; use that optimiser or another checkpoint file")
-        notes_rngs, own_rngs = sorted(notes["rngs"]), sorted(own["rngs"])
-        for what, theirs, ours in [("run", notes["run"], own["run"]), ("schedule", notes["schedule"], own["schedule"]),
-                                   ("random generators", notes_rngs, own_rngs)]:
-            if theirs != ours:
-                raise ValueError(f"{what}: {theirs} there and {ours} here; make them equal or use another file")
-        expected = {name: (a.shape, a.dtype) for name, a in arrays.items()}
-        if notes["epoch"] and self.patience is not None:
-            expected |= {f"best.{n}": (p.shape, p.dtype) for n, p in self.model.named_parameters()}
-        _must_agree(claims, expected)
-
-    def restore(self, arrays, notes):
-        parts = {"model": {}, "optimizer": notes["optimizer"], "best": self.best}
-        for name, array in arrays.items():
-            part, _, name = name.partition(".")
-            parts[part][name] = array
-        history, lr = History(notes["history"]), float(notes["lr"])
-        if {np.asarray(column, float).shape for column in history.values()} != {(notes["epoch"],)}:
-            raise TypeError("the history has another length than the run")
-        self.optimizer.load_state_dict(parts["optimizer"])
-        self.model.load_state_dict(parts["model"])
-        for name, rng in self.rngs().items():
-            rng.bit_generator.state = notes["rngs"][name]
-        self.history, self.lr = history, lr
+# %% What must be right
+def _of_val(val):
+    return None if val is None else val if hasattr(val, "epoch") else batches.checked("val", val)
 
 
-def _schedule_state(schedule):
-    """What tells one schedule from another: its settings, or the name of a plain function."""
-    if schedule is None or isinstance(schedule, Schedule):
-        return schedule and schedule.state_dict()
-    return {"schedule": getattr(schedule, "__qualname__", type(schedule).__name__)}
-
-
-def _must_agree(claims, expected):
-    """Compare {name: (shape, dtype)} of a file with what this run needs; name what differs."""
-    def words(claim):
-        return "absent" if claim is None else f"{claim[1]} {claim[0]}"
-
-    differing = [f"{name} is {words(claims.get(name))} there and {words(expected.get(name))} here"
-                 for name in sorted(claims.keys() | expected.keys()) if claims.get(name) != expected.get(name)]
-    if differing:
-        more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
-        raise ValueError(f"it belongs to another model: {'; '.join(differing[:4])}{more}")
-
-
-# %% What must be right before work starts
-def _several(arrays):
-    """A tuple of arrays, or a list of them; a list of numbers is one array."""
-    return isinstance(arrays, tuple) or (isinstance(arrays, list) and all(isinstance(a, np.ndarray) for a in arrays))
-
-
-def _data(name, arrays):
-    """The data as a tuple of arrays of one length, finite throughout."""
-    arrays = tuple(np.asarray(a) for a in (arrays if _several(arrays) else (arrays,)))
-    if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
-        raise ValueError(f"fit: {name} holds {[f'{a.dtype} {a.shape}' for a in arrays]}; "
-                         "give arrays of numbers whose first axis counts the examples")
-    if len({len(a) for a in arrays}) > 1:
-        raise ValueError(f"fit: the arrays of {name} have {' and '.join(str(len(a)) for a in arrays)} examples; "
-                         "every example needs its entry in each")
-    if len(arrays[0]) == 0:
-        raise ValueError(f"fit: {name} has no examples; give at least one")
-    for i, a in enumerate(arrays):
-        if a.dtype.kind == "f" and not np.isfinite(a).all():
-            bad = np.flatnonzero(~np.isfinite(a.reshape(len(a), -1)).all(axis=1))
-            raise ValueError(f"fit: array {i} of {name} has NaN or inf in {len(bad)} of {len(a)} examples "
-                             f"(the first is {bad[0]}); repair or leave out those")
-    return arrays
-
-
-def _check_settings(model, optimizer, epochs, batch_size, val, patience, clip):
+def _check_settings(model, optimizer, clip):
     if not isinstance(model, nn.Module):
         raise TypeError(f"fit: model is {model!r}; it must be a tinynet.nn.Module")
     own = {id(p) for p in model.parameters()}
-    checks = [
-        (_whole(epochs, 0), f"epochs is {epochs!r}; it must be a whole number, 0 or more"),
-        (_whole(batch_size, 1), f"batch_size is {batch_size!r}; it must be a whole number, 1 or more"),
-        (patience is None or _whole(patience, 1), f"patience is {patience!r}; it must be a whole number, 1 or more"),
-        (patience is None or val is not None, "patience needs val=(X, y) to judge by"),
-        (clip is None or clip > 0, f"clip is {clip!r}; it must be above 0"),
-        (any(id(p) in own for p in optimizer.params), "the optimiser has none of the model's parameters; "
-                                                      "make it from this model's parameters()"),
-    ]
-    for right, sentence in checks:
-        if not right:
-            raise ValueError(f"fit: {sentence}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"fit: clip is {clip!r}; it must be above 0")
+    if not any(id(p) in own for p in optimizer.params):
+        raise ValueError("fit: the optimiser has none of the model's parameters; make it from this model's "
+                         "parameters()")
 
 
-def _whole(number, least):
-    return isinstance(number, int | np.integer) and number >= least
+def _must_be_losses(losses, value):
+    if not losses or not all(isinstance(loss, Tensor) and loss.size == 1 for loss in losses):
+        raise TypeError(f"fit: loss(model, *batch) returned {value!r}; it must return a tensor with one entry, or a "
+                        "list of them, one a task; e.g. lambda model, x, t: cross_entropy(model(x), t)")
 
 
-def _must_be_finite(value, what):
+def must_be_finite(value, what):
     if not math.isfinite(value):
-        raise FloatingPointError(f"fit: {what} is {value}; run it inside `with tinynet.debug():` to see where the "
-                                 "first NaN or inf appears, or try a smaller learning rate or clip=1")
-
-
-@contextmanager
-def _mode(model, training):
-    """The model in training or evaluation mode; afterwards every module is in the mode it was in."""
-    before = [(module, module.training) for _, module in model.named_modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, was in before:
-            module.training = was
-
-
-# %% Progress
-@contextmanager
-def _progress(wanted, epochs, steps, done):
-    """What reports progress: a bar, lines, or nothing."""
-    if not wanted:
-        yield _Silent()
-    elif sys.stderr.isatty() and (bar := _bar(epochs * steps, done * steps)):
-        with bar:
-            yield _Bar(bar, epochs)
-    else:
-        yield _Lines(epochs)
-
-
-def _bar(total, done):
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm(total=total, initial=done, unit="step", file=sys.stderr)
-
-
-class _Silent:
-    def step(self, loss):
-        pass
-
-    def epoch(self, row):
-        pass
-
-    def say(self, sentence):
-        pass
-
-
-class _Lines(_Silent):
-    """About twenty lines a run, so that a log stays readable."""
-
-    def __init__(self, epochs):
-        self.epochs, self.every = epochs, max(1, epochs // 20)
-
-    def epoch(self, row):
-        if row["epoch"] % self.every == 0 or row["epoch"] == self.epochs:
-            self.say(f"epoch {row['epoch']}/{self.epochs}  {_numbers(row)}")
-
-    def say(self, sentence):
-        print(sentence, file=sys.stderr, flush=True)
-
-
-class _Bar(_Silent):
-    def __init__(self, bar, epochs):
-        self.bar, self.epochs, self.last = bar, epochs, ""
-
-    def step(self, loss):
-        self.bar.update()
-        self.bar.set_postfix_str(self.last or f"loss {loss:.4g}", refresh=False)
-
-    def epoch(self, row):
-        self.last = f"epoch {row['epoch']}/{self.epochs}  {_numbers(row)}"
-
-    def say(self, sentence):
-        self.bar.write(sentence, file=sys.stderr)
-
-
-def _numbers(row):
-    return "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        raise FloatingPointError(f"fit: {what} is {value}; see whether the data is finite, run it inside "
+                                 "`with tinynet.debug():` to see where the first NaN or inf appears, or try a smaller "
+                                 "learning rate or clip=1")

@@ -1,15 +1,16 @@
 """Training on one graph that is seen whole, where the loss counts the nodes with a known label.
 
-`train.fit` walks over batches; here an epoch is one step, and what is watched and kept follows the papers' own rules.
-A net that says how many `hops` far it looks is computed on the receptive field of these nodes alone, which changes
-neither loss nor gradients, but for rounding, and draws dropout for fewer entries: of Pubmed's 19,717 nodes GAT needs
-2,798 for the 60 to learn from.
+An epoch is one step, and what is kept follows the papers' own rules (tinynet.train.rules).
+If the net has an attribute `hops`, only the nodes within that many edges are computed.  Loss and gradients stay the
+same, except for rounding, and dropout draws for fewer entries: of Pubmed's 19,717 nodes GAT needs 2,798 for the 60 to
+learn from.
 
     >>> import numpy as np
     >>> from tinynet import optim
     >>> from tinynet.graph import Graph
     >>> from tinynet.models.graphs.gcn import GCN
-    >>> from tinynet.train.nodes import Window, fit_nodes
+    >>> from tinynet.train.nodes import fit_nodes
+    >>> from tinynet.train.rules import Window
     >>> two_paths = Graph.from_edges([(0, 1), (1, 2), (3, 4), (4, 5)], nodes=6).undirected()
     >>> net = GCN(d_in=6, classes=2, p=0.0, rng=0)
     >>> adam = optim.Adam(net.parameters(), lr=0.1)
@@ -29,46 +30,12 @@ from tinynet.graph import Graph, must_fit
 from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError
 from tinynet.sparse import SparseRows
-from tinynet.train.loop import History
+from tinynet.train.batches import Whole
+from tinynet.train.loop import fit
 
 
-class Patience:
-    """GAT's rule: stop after `epochs` epochs in which neither the loss nor the accuracy on val was as good as the best
-    before; keep the weights of the last epoch in which everything named in `by` was.
-
-    Raises ValueError unless `by` has names out of "loss" and "accuracy".
-    """
-
-    def __init__(self, epochs=100, by=("loss", "accuracy")):
-        if not by or not {"loss", "accuracy"}.issuperset(by):
-            raise ValueError(f'Patience: by is {by!r}; give ("loss", "accuracy"), ("loss",) or ("accuracy",)')
-        self.epochs, self.by = epochs, by
-        self.loss, self.accuracy, self.waited = np.inf, 0.0, 0
-
-    def __call__(self, loss, accuracy):
-        """(keep these weights?, stop?)"""
-        good = {"loss": loss <= self.loss, "accuracy": accuracy >= self.accuracy}
-        self.waited = 0 if any(good.values()) else self.waited + 1
-        self.loss, self.accuracy = min(loss, self.loss), max(accuracy, self.accuracy)
-        return all(good[name] for name in self.by), self.waited >= self.epochs
-
-
-class Window:
-    """GCN's rule: stop when the loss on val is above the mean of the `epochs` before, though not before epoch
-    `epochs` + 2, as in the published code; the last weights stay.
-    """
-
-    def __init__(self, epochs=10):
-        self.epochs, self.losses = epochs, []
-
-    def __call__(self, loss, accuracy):
-        """(keep these weights?, stop?)"""
-        before = self.losses[-self.epochs:]
-        self.losses.append(loss)
-        return True, len(self.losses) > self.epochs + 1 and loss > np.mean(before)
-
-
-def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalty=None):
+def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalty=None,
+              checkpoint=None, progress=False):
     """Train net(x, graph) -> logits (N, classes); it is left in evaluation mode with the weights that `rule` kept.
 
     net         if it has an attribute `hops`, its logits may depend on nothing more than so many edges away, and its
@@ -77,29 +44,26 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     x           (N, d_in), an array or SparseRows; or a tensor, e.g. of features that are learnt: then `hops` isn't used
     labels      (N) integers, looked at in train and val only
     train, val  numbers of the nodes
-    rule        rule(loss, accuracy) on val -> (keep these weights?, stop?), e.g. Patience() or Window()
+    rule        e.g. Patience() or Window() of tinynet.train.rules
     penalty     penalty(net) -> a tensor with one entry, added to both losses, so that `rule` sees it too
     Returns the History of "loss" on train, "val_loss" and "val_accuracy"; its `best_epoch` is that of the lowest
     val_loss.  Raises ShapeError, TypeError or ValueError for x, labels or nodes that don't fit the graph, and
     FloatingPointError when the loss is no longer finite.
     """
     train, val = _parts("fit_nodes", net, x, graph, labels, train=train, val=val)
-    history, kept = History(), net.state_dict()
-    _measured("fit_nodes", net, val)            # what doesn't fit shows before a weight has changed
-    for epoch in range(1, epochs + 1):
-        row = {"epoch": epoch, "loss": _step(net, train, optimizer, penalty)}
-        row |= {f"val_{name}": value for name, value in _measured("fit_nodes", net, val).items()}
-        if penalty:
-            with no_grad():
-                row["val_loss"] += penalty(net).item()
-        _must_be_finite(row["val_loss"], "val")
-        history.add(row)
-        keep, stop = rule(row["val_loss"], row["val_accuracy"])
-        if keep:
-            kept = net.state_dict()
-        if stop:
-            break
-    net.eval().load_state_dict(kept)
+    # Run one evaluation first, so that wrong shapes raise an error before training starts.
+    _measured("fit_nodes", net, val)
+
+    def loss(net, part):
+        value = _loss("fit_nodes", part.logits(net), part.labels)
+        if penalty is None:
+            return value
+        return value + penalty(net) if net.training else value.item() + penalty(net).item()
+
+    history = fit(net, loss, Whole((train,), len(train.labels)), optimizer, epochs, rule=rule,
+                  val=Whole((val,), len(val.labels)), metrics={"accuracy": _accuracy}, checkpoint=checkpoint,
+                  progress=progress)
+    net.eval()
     return history
 
 
@@ -140,23 +104,6 @@ def _part(net, x, graph, labels, nodes):
     return _Part(x, near, rows, labels[nodes])
 
 
-def _step(net, part, optimizer, penalty):
-    net.train().zero_grad()
-    loss = _loss("fit_nodes", part.logits(net), part.labels)
-    loss = loss if penalty is None else loss + penalty(net)
-    _must_be_finite(loss.item(), "train")
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _must_be_finite(loss, part):
-    if not np.isfinite(loss):
-        raise FloatingPointError(f"fit_nodes: the loss on {part} is {loss}; see whether x is finite, run it inside "
-                                 "`with tinynet.debug():` to see where the first NaN or inf appears, or try a smaller "
-                                 "learning rate")
-
-
 def _loss(block, logits, labels):
     classes = logits.shape[1]
     if not 0 <= labels.min() <= labels.max() < classes:
@@ -177,5 +124,12 @@ def measure(net, x, graph, labels, nodes):
 def _measured(block, net, part):
     with no_grad():
         logits = part.logits(net.eval())
-        accuracy = float((logits.data.argmax(axis=1) == part.labels).mean())
-        return {"loss": _loss(block, logits, part.labels).item(), "accuracy": accuracy}
+        return {"loss": _loss(block, logits, part.labels).item(), "accuracy": _right(logits, part)}
+
+
+def _accuracy(net, part):
+    return _right(part.logits(net), part)
+
+
+def _right(logits, part):
+    return float((logits.data.argmax(axis=1) == part.labels).mean())
