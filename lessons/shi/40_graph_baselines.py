@@ -91,8 +91,7 @@ assert all(right)
 # ## MoNet: Gaussians of where a neighbour lies
 # $$w_k(u) = e^{-\frac12\sum_d\left(\frac{u_d-\mu_{kd}}{\sigma_{kd}}\right)^2},\qquad
 #   y_i = \sum_k\sum_{j\in N(i)} w_k(u_{ij})\,h_{jk}$$
-# Divided by their sum over the neighbours the weights are a softmax: graph attention (2.3) with
-# $-\frac12 z^2$ for its score.
+# Divided by their sum over the neighbours they are a softmax: graph attention (2.3) with the exponent for its score.
 
 # %%
 place, h = rng.normal(size=4), rng.normal(size=(4, 1, 2))
@@ -108,8 +107,7 @@ np.testing.assert_allclose(mixed, attended[:, 0], rtol=1e-12)
 # %% [markdown]
 # ## Papers that cite their own subject, any subject, or another one
 # $S_{ab}$ is the share of the citations of subject $a$ that go to subject $b$.  *Alike*: 80 % stay at home.  *Random*:
-# a quarter to each.  *Opposite*: 95 % go from 0 to 1, from 1 to 0, from 2 to 3, from 3 to 2, as theory cites
-# experiment.  Words and subjects are the same in all three.
+# a quarter to each.  *Opposite*: 95 % go to the partner, 0 and 1 are partners and 2 and 3, as theory and experiment.
 
 # %%
 seeds, EPOCHS = lesson.seed + np.arange(1 if lesson.quick else 10), 10 if lesson.quick else 50
@@ -202,8 +200,7 @@ for name in found["alike"]:
 
 # %% [markdown]
 # ## What ICA has learnt: how much a neighbour of subject b says for subject a
-# For papers that are alike the diagonal is large, for opposite ones the partner's place is.  A penalty, an average or a
-# propagation has no such matrix: it takes the diagonal for granted.
+# Alike: the diagonal is large; opposite: the partner's place.  The other systems take the diagonal for granted.
 
 # %%
 for family in ("alike", "opposite"):
@@ -236,8 +233,7 @@ lesson.save(fig, "shi_fig9_what-an-edge-tells")
 
 # %% [markdown]
 # ## The karate club in two dimensions
-# Two labels, of members 0 and 33, and 32 members to tell.  The smoothest function with these values is label
-# propagation to its end; DeepWalk gets two numbers a member.
+# Members 0 and 33 are labelled.  The smoothest function is label propagation to its end; DeepWalk has two numbers each.
 
 # %%
 club = karate_club()
@@ -282,9 +278,8 @@ lesson.save(fig, "shi_fig9_karate-in-the-plane")
 # %% [markdown]
 # ## What the table doesn't tell
 # Erratum 17: fig9 prints 71.7 for SemiEmb on Pubmed; the two papers that the number comes from print 71.1.  Erratum 18:
-# LP's row is what 4 to 6 rounds give, more rounds give more; "Planetoid" is Planetoid-T on Cora and Planetoid-I
-# elsewhere.  Erratum 19: of Citeseer's test papers 31 % lie in components without a label, so LP and DeepWalk can only
-# guess there.
+# LP's row is what 4 to 6 rounds give; "Planetoid" is Planetoid-T on Cora, Planetoid-I elsewhere.  Erratum 19: 31 % of
+# Citeseer's test papers lie in components without a label, so LP and DeepWalk can only guess there.
 
 # %%
 if lesson.data:
