@@ -13,14 +13,17 @@ from tinynet import memory
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
-          "graph_scale": graph.scale_rows}
-ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
+          "graph_scale": graph.scale_rows,
+          "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
+# what the names of a group's benchmarks begin with; those on graphs need the real graphs
+GROUPS = {"graph": ("cora_", "pubmed_", "ppi_", "graph_"), "images": ("image_",), "sequences": ("sequences_",),
+          "tasks": ("tasks_",)}
 
 
 def contenders():
     """{name: function that returns rows}; importing the modules registers their benchmarks."""
     try:
-        for module in ("blocks", "training"):
+        for module in ("blocks", "training", "images", "sequences", "tasks", "adaptive_activation"):
             importlib.import_module(f"benchmarks.{module}")
         import torch
     except ImportError as error:
@@ -30,11 +33,11 @@ def contenders():
 
 
 def chosen(names, known):
-    """For the name `graph` all that run on graphs; without names all others."""
-    on_graphs = [name for name in known if name.startswith(ON_GRAPHS)]
+    """For the name of a group, e.g. `images`, all its benchmarks; without names all that are in no group."""
+    groups = {group: [name for name in known if name.startswith(begin)] for group, begin in GROUPS.items()}
     if not names:
-        return [name for name in known if name not in on_graphs]
-    return [each for name in names for each in (on_graphs if name == "graph" else [name])]
+        return [name for name in known if not any(name in group for group in groups.values())]
+    return [each for name in names for each in groups.get(name, [name])]
 
 
 def line(row):
@@ -68,7 +71,7 @@ def main():
     memory.keep()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; graph: those on graphs, "
-                        "which read the folder TINYNET_DATA (default: all others)")
+                        "which read the folder TINYNET_DATA; images: those on images (default: all others)")
     parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")
     parser.add_argument("--plot", metavar="FILE", default="benchmarks/ratios.png", help="where the plot goes")
     options = parser.parse_args()

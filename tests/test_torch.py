@@ -10,11 +10,24 @@ torch.set_num_threads(1)        # for arrays this small, threads only wait for e
 F = torch.nn.functional
 
 
-def cross_entropy(x, t, ignore=-1):
-    return F.cross_entropy(x.reshape(-1, x.shape[-1]), t.reshape(-1), ignore_index=ignore)
+def cross_entropy(x, t, ignore=-1, smoothing=0.0, weights=None, reduction="mean"):
+    C, w = x.shape[-1], None if weights is None else torch.from_numpy(weights)
+    loss = F.cross_entropy(x.reshape(-1, C), t.reshape(-1, C) if t.is_floating_point() else t.reshape(-1), w,
+                           ignore_index=ignore, label_smoothing=smoothing, reduction=reduction)
+    return loss.reshape(x.shape[:-1]) if reduction == "none" else loss
 
 
-def attention(Q, K, V, mask=None, causal=False, scale=None):
+def attention(Q, K, V, mask=None, keep=None, causal=False, scale=None, p=0.0):
+    mask = None if mask is None else torch.as_tensor(mask)
+    if keep is not None or (mask is not None and mask.is_floating_point()):
+        S = Q @ K.swapaxes(-1, -2) / Q.shape[-1] ** 0.5
+        S = S + mask if mask is not None and mask.is_floating_point() else S
+        if causal:
+            S = S.masked_fill(~torch.ones(S.shape[-2:], dtype=bool).tril(), -np.inf)
+        P = torch.softmax(S, dim=-1)
+        if mask is not None and mask.dtype == torch.bool:
+            P = torch.softmax(S.masked_fill(~mask, -1e30), dim=-1) * mask.any(dim=-1, keepdim=True)
+        return (P * (1 if keep is None else keep.double() / (1 - p))) @ V
     if mask is not None and causal:
         mask, causal = mask & torch.ones(Q.shape[-2], K.shape[-2], dtype=bool).tril(), False
     return F.scaled_dot_product_attention(Q, K, V, attn_mask=mask, is_causal=causal, scale=scale)
@@ -58,10 +71,79 @@ def additive_attention(s, h, W, U, v, mask=None):
     return alpha @ h
 
 
-def lstm(x, W, U, b):
-    start = torch.zeros(1, x.shape[1], len(U), dtype=x.dtype)
-    parameters = W.T, U.T, b, torch.zeros_like(b)       # its gates stand in our order; its second bias adds to b
-    return torch.lstm(x, (start, start), parameters, True, 1, 0.0, True, False, False)[0]
+def rnn(x, W, U, b, h0=None, mask=None):
+    h, states = torch.zeros(len(x), len(U), dtype=x.dtype) if h0 is None else h0, []
+    for t in range(x.shape[1]):
+        new = torch.tanh(x[:, t] @ W + h @ U + b)
+        h = new if mask is None else torch.where(mask[:, t, None], new, h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def gru(x, W, U, b, c=None, h0=None, mask=None, reset="after"):
+    H = len(U)
+    h = torch.zeros(len(x), H, dtype=x.dtype) if h0 is None else h0
+    if reset == "after" and mask is None:       # PyTorch's own; its second bias has entries for the gates, too
+        second = torch.cat([torch.zeros(2 * H, dtype=x.dtype), torch.zeros(H, dtype=x.dtype) if c is None else c])
+        return torch.gru(x, h[None], (W.T, U.T, b, second), True, 1, 0.0, True, False, True)[0]
+    states = []
+    for t in range(x.shape[1]):
+        g, u = x[:, t] @ W + b, h @ U
+        r, z = torch.sigmoid(g + u)[:, :2 * H].split(H, dim=1)
+        inner = r * (u[:, 2 * H:] + (0 if c is None else c)) if reset == "after" else (r * h) @ U[:, 2 * H:]
+        new = (1 - z) * torch.tanh(g[:, 2 * H:] + inner) + z * h
+        h = new if mask is None else torch.where(mask[:, t, None], new, h)
+        states.append(h)
+    return torch.stack(states, dim=1)
+
+
+def lstm(x, W, U, b, h0=None, c0=None, mask=None):
+    H, hs, cs = len(U), [], []
+    h, c = (torch.zeros(len(x), H, dtype=x.dtype) if a is None else a for a in (h0, c0))
+    for t in range(x.shape[1]):
+        # its gates stand in our order; its second bias adds to b
+        new_h, new_c = torch.lstm_cell(x[:, t], (h, c), W.T, U.T, b, torch.zeros_like(b))
+        h, c = (new if mask is None else torch.where(mask[:, t, None], new, old)
+                for new, old in ((new_h, h), (new_c, c)))
+        hs.append(h)
+        cs.append(c)
+    return torch.stack([torch.stack(hs, dim=1), torch.stack(cs, dim=1)])
+
+
+def embedding(E, t, padding=None):
+    y = F.embedding(t, E)
+    return y if padding is None else y * (t != padding)[..., None]
+
+
+def turned(x, mask=None):
+    lengths = [x.shape[1]] * len(x) if mask is None else mask.sum(dim=1).tolist()
+    return torch.stack([torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(x, lengths, strict=True)])
+
+
+def attention_gru(x, h, k, A, v, W, U, b, c, s0, mask=None):
+    s, H, rows = s0, len(U), []
+    for t in range(x.shape[1]):
+        e = torch.tanh((s @ A.T)[:, None] + k) @ v
+        alpha = torch.softmax(e, dim=1) if mask is None else (
+            torch.softmax(e.masked_fill(~mask, -1e30), dim=1) * mask.any(dim=1, keepdim=True))
+        ctx = (alpha[:, None] @ h)[:, 0]
+        second = torch.cat([torch.zeros(2 * H, dtype=x.dtype), c])
+        s = torch.gru_cell(torch.cat([x[:, t], ctx], dim=1), s, W.T, U.T, b, second)
+        rows.append(torch.cat([s, ctx, alpha], dim=1))
+    return torch.stack(rows, dim=1)
+
+
+def multi_head(x, z=None, mask=None, keep=None, heads=1, causal=False, p=0.0):
+    Q, K, V = x.chunk(3, dim=2) if z is None else (x, *z.chunk(2, dim=2))
+    Y = attention(*(a.reshape(*a.shape[:2], heads, -1).transpose(1, 2) for a in (Q, K, V)), mask, keep, causal, p=p)
+    return Y.transpose(1, 2).flatten(2)
+
+
+def rotary(x, first=0):
+    D = x.shape[-1]
+    angle = (first + torch.arange(x.shape[-2]))[:, None] * 10000.0 ** (-2 * torch.arange(D // 2).double() / D)
+    turned = torch.complex(*x.chunk(2, dim=-1)) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], dim=-1)
 
 
 def graph_attention(h, s, r, keep=None, graph=None, slope=0.2, p=0):
@@ -123,6 +205,8 @@ ORACLES = dict(
     layer_norm=lambda x, gain, bias, eps=1e-5: F.layer_norm(x, gain.shape, gain, bias, eps), residual=residual,
     residual_stack=residual_stack, attention=attention, additive_attention=additive_attention, apl=apl,
     cross_stitch=cross_stitch, graph_attention=graph_attention, sparse_matmul=sparse_matmul, lstm=lstm)
+ORACLES |= dict(rnn=rnn, gru=gru, embedding=embedding, turned=turned, attention_gru=attention_gru,
+                multi_head=multi_head, rotary=rotary)
 ORACLES |= dict(
     sin=torch.sin, cos=torch.cos, log1p=torch.log1p, expm1=torch.expm1, softplus=F.softplus, sign=torch.sign,
     floor=torch.floor, clip=lambda x, low=None, high=None: torch.clamp(x, low, high), min=reduced(torch.amin),
@@ -134,6 +218,43 @@ ORACLES |= dict(
     repeat=lambda x, count, axis: torch.repeat_interleave(x, count, axis),
     take_along_axis=lambda x, indices, axis=-1: torch.take_along_dim(x, indices, axis),
     einsum=lambda *xs, subscripts: torch.einsum(subscripts, *xs))
+
+
+# %% Images
+def batch_norm(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None):
+    mean, var = (None, None) if fixed is None else map(torch.from_numpy, fixed)
+    Y = F.batch_norm(X, mean, var, gain, bias, training=fixed is None, eps=eps)
+    Y = Y if skip is None else Y + skip
+    return F.relu(Y) if relu else Y
+
+
+def conv_residual(X, *weights, stride=1, projected=False, preactivated=False, settings=()):
+    layers = [(*weights[i:i + 3], settings[i // 3]["eps"]) for i in range(0, len(weights), 3)]
+    if projected:
+        W, gain, bias, eps = layers.pop()
+        h = batch_norm(F.conv2d(X, W, stride=stride), gain, bias, eps=eps)
+    else:
+        more = len(layers[-1][0]) - X.shape[1]
+        h = F.pad(X[:, :, ::stride, ::stride], (0, 0, 0, 0, more // 2, more - more // 2))
+    for i, (W, gain, bias, eps) in enumerate(layers):
+        step = dict(stride=stride if i == len(layers) - 2 else 1, padding=W.shape[2] // 2)
+        if preactivated:
+            X = F.conv2d(batch_norm(X, gain, bias, relu=True, eps=eps), W, **step)
+        else:
+            last = i == len(layers) - 1
+            X = batch_norm(F.conv2d(X, W, **step), gain, bias, h if last else None, relu=True, eps=eps)
+    return X + h if preactivated else X
+
+
+ORACLES |= dict(
+    conv=lambda X, W, b=None, method=None, **settings: F.conv2d(X, W, b, **settings),
+    conv_transpose=lambda X, W, b=None, stride=1, padding=0, dilation=1, groups=1, extra=0: F.conv_transpose2d(
+        X, W, b, stride, padding, extra, groups, dilation),
+    max_pool=lambda X, size=2, stride=None, padding=0: F.max_pool2d(X, size, stride, padding),
+    average_pool=lambda X, size=2, stride=None, padding=0: F.avg_pool2d(X, size, stride, padding),
+    global_average=lambda X: X.mean((2, 3)), batch_norm=batch_norm, conv_residual=conv_residual,
+    group_norm=lambda X, gain, bias, groups=1, eps=1e-5: F.group_norm(X, groups, gain, bias, eps),
+    upsample=lambda X, factor=2: F.interpolate(X, scale_factor=factor, mode="nearest"))
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

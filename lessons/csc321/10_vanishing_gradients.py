@@ -5,7 +5,7 @@
 """Why do the first layers of a deep net, and the first steps of an RNN, hardly learn?
 
 Slides: saha sigmoid, fig2; shi fig2; csc321 rnn-jacobian, cnn-jacobian
-Blocks: activations, linear
+Blocks: activations, linear, conv
 Run time: 6 s, --quick 2 s
 Figures: saha_sigmoid_slope.png, saha_fig2_dead-neurons.png, shi_fig2_speed-of-learning.png,
 csc321_rnn-jacobian.png, csc321_cnn-jacobian.png
@@ -21,6 +21,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import plot
+from tinynet.blocks.images.conv import conv_forward
 from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
@@ -230,29 +231,23 @@ assert norms["W = 0.5 G"] < 0.01 < 0.5 < norms["W orthogonal"] <= 1 < 10 < norms
 
 # %% [markdown]
 # ## csc321 cnn-jacobian: the same over depth
-# $$h^{(t)} = \max\!\big(0, W^{(t)} h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{9\,C}$$
-# $W^{(t)}$ is the matrix of a random 3 x 3 convolution of $C$ channels: one block of weights a shift, used at every
-# place of a 4 x 4 image whose edges meet. A ReLU passes half of the variance, so the product shrinks or grows like
-# $(g/2)^{(t-1)/2}$, and $g = 2$ keeps it (He et al. 2015).
+# $$h^{(t)} = \max\!\big(0, W^{(t)} * h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
+# A convolution is linear, so the Jacobian goes through it as images do: every column of
+# $\partial h^{(t-1)}/\partial h^{(1)}$, seen as an image, is convolved with $W^{(t)}$, and then the ReLU closes the
+# same places for all. Of the nine taps on 4 x 4 pixels 6.25 lie inside the image on average, and more at its centre. A
+# ReLU passes half of the variance, so the product changes about like $(g/2)^{(t-1)/2}$, and $g = 2$ about keeps it (He
+# et al. 2015).
 
 # %%
-def convolution(channels, g):
-    """(16 C, 16 C): the matrix of a random 3 x 3 convolution on 4 x 4 pixels."""
-    places, W = np.eye(16).reshape(4, 4, 16), 0
-    for shift in np.ndindex(3, 3):
-        weights = rng.normal(size=(channels, channels)) * np.sqrt(g / (9 * channels))
-        W = W + np.kron(weights, np.roll(places, shift, axis=(0, 1)).reshape(16, 16))
-    return W
-
-
 def cnn_jacobians(depth, channels, g):
     """dh(t)/dh(1) for t = 1 .. depth, from a random image."""
-    h = rng.normal(size=16 * channels)
-    J = [np.eye(len(h))]
+    h, D = rng.normal(size=(1, channels, 4, 4)), 16 * channels
+    J = [np.eye(D)]
     for _ in range(depth - 1):
-        W = convolution(channels, g)
-        h = W @ h
-        J.append((h > 0)[:, None] * (W @ J[-1]))
+        W = rng.normal(size=(channels, channels, 3, 3)) * np.sqrt(g / (6.25 * channels))
+        columns = J[-1].T.reshape(D, channels, 4, 4)
+        h, columns = (conv_forward(images, W, padding=1)[0] for images in (h, columns))
+        J.append((columns * (h > 0)).reshape(D, D).T)
         h = h.clip(0)
     return J
 
@@ -261,7 +256,7 @@ def cnn_jacobians(depth, channels, g):
 depth, channels = (12, 8) if lesson.quick else (30, 16)
 scales = {f"g = {g}": g for g in (1, 4, 2)}
 jacobians = {name: cnn_jacobians(depth, channels, g) for name, g in scales.items()}
-fig, norms = draw_products(jacobians, "layer t", "CNN; g / (9 C) is the weights' variance")
+fig, norms = draw_products(jacobians, "layer t", "CNN; g / (6.25 C) is the weights' variance")
 lesson.save(fig, "csc321_cnn-jacobian")
 for name, g in scales.items():
     lesson.number(f"CNN, {name}: size after {depth} layers", norms[name], (g / 2) ** ((depth - 1) / 2), "theory")

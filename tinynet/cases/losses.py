@@ -21,6 +21,22 @@ def cross_entropy_ignored_class(rng, N, C):
     return (rng.normal(size=(N, C)), rng.integers(0, max(C, 1), N)), dict(ignore=0)
 
 
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_weighted_and_smoothed(rng, N, C):
+    return (rng.normal(size=(N, C)), rng.integers(-1, C, N)), dict(smoothing=0.1, weights=rng.uniform(0.5, 2, C))
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_probabilities(rng, N, C):
+    t = rng.random((N, C)) + 0.1
+    return (rng.normal(size=(N, C)), t / t.sum(axis=1, keepdims=True)), dict(reduction="sum")
+
+
+@case(_cross_entropy.cross_entropy, never_empty="C")
+def cross_entropy_of_each_row(rng, B, T, C):
+    return (rng.normal(size=(B, T, C)), rng.integers(-1, C, (B, T))), dict(reduction="none")
+
+
 @case(_binary_cross_entropy.binary_cross_entropy, never_empty="N C")
 def binary_cross_entropy(rng, N, C):
     return rng.normal(size=(N, C)), rng.integers(0, 2, (N, C))

@@ -102,7 +102,7 @@ def by_the_equations(kind, p, x, neighbours):
     elif kind == "pool":
         n = np.max([np.maximum(p["look.W"] @ x_s + p["look.b"], 0) for x_s in neighbours], axis=0)
     else:
-        n = lstm_forward(neighbours[:, None], p["look.W"], p["look.U"], p["look.b"])[0][-1, 0]
+        n = lstm_forward(neighbours[None], p["look.W"], p["look.U"], p["look.b"])[0][0, 0, -1]
     return np.concatenate([x @ p["W_self"], n @ p["W_neighbours"]])
 
 

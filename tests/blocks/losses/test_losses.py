@@ -91,6 +91,49 @@ def test_bad_targets_are_named(t, error, said):
         cross_entropy(np.zeros((2, 3)), np.array(t))
 
 
+@BACKENDS
+def test_smoothing_weights_and_probabilities_are_one_formula(backend):
+    x, t = np.random.default_rng(0).normal(size=(4, 3)), np.array([2, 0, 1, 0])
+    q = 0.9 * np.eye(3)[t] + 0.1 / 3
+    with tn.use_backend(backend):
+        probable = value_and_gradient(cross_entropy, x, q)
+        smoothed = value_and_gradient(cross_entropy, x, t, smoothing=0.1)
+        weighted, _ = value_and_gradient(cross_entropy, x, t, weights=np.array([2.0, 1, 1]))
+        rows, _ = value_and_gradient(cross_entropy, x, t, reduction="none")
+        total, _ = value_and_gradient(cross_entropy, x, t, reduction="sum")
+    np.testing.assert_allclose(smoothed[0], probable[0])
+    np.testing.assert_allclose(smoothed[1], probable[1])
+    np.testing.assert_allclose(weighted, (rows * [1, 2, 1, 2]).sum() / 6)
+    np.testing.assert_allclose(total, rows.sum())
+
+
+def test_padding_in_the_loss_makes_a_bad_net_look_good():
+    # csc321 erratum 14: the mean over all places, half of them padding, is half the mean over the tokens
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(2, 6, 9)), rng.integers(0, 9, (2, 6))
+    t[:, 3:] = -1
+    tokens = cross_entropy(x, t).item()
+    everywhere = cross_entropy(x, t, reduction="none").data.mean()
+    np.testing.assert_allclose(everywhere, tokens / 2)
+    np.testing.assert_allclose(np.exp(everywhere), np.sqrt(np.exp(tokens)))
+
+
+def test_a_class_of_no_weight_and_no_probability_may_have_any_logit():
+    loss, dx = value_and_gradient(cross_entropy, np.array([[0.0, -np.inf]]), np.array([[1.0, 0.0]]))
+    assert loss == 0
+    np.testing.assert_array_equal(dx, [[0, 0]])
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    (dict(smoothing=1.5), "cross_entropy: smoothing is 1.5"),
+    (dict(reduction="max"), "cross_entropy: .*reduction 'max'"),
+    (dict(weights=np.ones(2)), r"cross_entropy: x has 3 classes and weights of shape \(2,\)"),
+])
+def test_bad_settings_are_named(settings, said):
+    with pytest.raises(ValueError, match=said):
+        cross_entropy_forward(np.zeros((2, 3)), np.array([0, 1]), **settings)
+
+
 @pytest.mark.parametrize(("op", "arrays", "said"), [
     (binary_cross_entropy, ([0.0, 1.0], [0, 2]), r"binary_cross_entropy: .*position 1 is 2, .*0\.\.1"),
     (binary_cross_entropy, ([0.0], [0, 1]), "binary_cross_entropy: .*equal"),

@@ -38,7 +38,7 @@ def test_query_that_may_attend_to_nothing_is_exactly_zero(pair, draw, rng):
     assert (y != 0).sum() == y.size - y[0, 2].size
     dy = np.zeros_like(y)
     dy[0, 2] = 1            # only the masked row is asked for
-    assert all((g == 0).all() for g in backward(dy, cache)[:-1])
+    assert all((g == 0).all() for g in backward(dy, cache) if g is not None)
 
 
 @pytest.mark.parametrize(("pair", "draw"), PAIRS)
@@ -60,7 +60,7 @@ def test_no_keys_at_all(pair, draw, rng):
     y, cache = forward(*draw(rng, N=0))
     assert y.shape == (5, 4)
     assert (y == 0).all()
-    assert all((g == 0).all() for g in backward(np.ones_like(y), cache)[:-1])
+    assert all((g == 0).all() for g in backward(np.ones_like(y), cache) if g is not None)
 
 
 @pytest.mark.parametrize(("pair", "draw"), PAIRS)
@@ -79,7 +79,7 @@ def test_masks_broadcast(pair, draw, shape, rng):
 def test_float32_stays_float32(pair, draw, rng):
     y, cache = pair[0](*draw(rng, 2, dtype=np.float32), np.ones(6, bool))
     grads = pair[1](np.ones_like(y), cache)[:-1]
-    assert {a.dtype for a in (y, *grads)} == {np.dtype(np.float32)}
+    assert {a.dtype for a in (y, *grads) if a is not None} == {np.dtype(np.float32)}
 
 
 @TWINS
@@ -172,8 +172,8 @@ def test_wrong_shapes_are_named(rng):
 
 
 def test_a_mask_of_numbers_is_refused(rng):
-    with pytest.raises(TypeError, match=r"^attention: mask holds float64; give booleans"):
-        dot.attention_forward(*qkv(rng), np.ones((5, 6)))
+    with pytest.raises(TypeError, match=r"^attention: mask holds int64; give booleans.* or floating"):
+        dot.attention_forward(*qkv(rng), np.ones((5, 6), int))
     with pytest.raises(TypeError, match=r"^additive_attention: mask holds int64; give booleans"):
         additive.additive_attention_forward(*shWUv(rng), np.ones((5, 6), int))
 

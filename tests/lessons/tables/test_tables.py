@@ -46,7 +46,7 @@ def test_a_run_is_never_counted_twice(tmp_path):
 
 @pytest.mark.parametrize("torn", ['{"table": "shi fi', '{"table": 3}', "\ufffd", "[]", "null"])
 def test_a_torn_line_is_passed_over_and_the_next_starts_anew(tmp_path, torn):
-    book = tmp_path / "ledger" / "t.jsonl"
+    book = tmp_path / "ledger.jsonl"
     book.write_text(torn, encoding="utf-8")
     ledger.append(book, CELL, {"test accuracy": 83.0}, 1)
     assert ledger.read(book) == {CELL: {"test accuracy": (83.0, 1.0)}}

@@ -12,7 +12,7 @@ from ..registry import mutant
 
 
 def probabilities(cache):
-    X, t, m, s, keep, shape = cache
+    X, t, m, s, keep, shape, q, M, each = cache
     return np.exp(X - m[:, None]) / s[:, None]
 
 
@@ -59,7 +59,7 @@ def cross_entropy_starts_at_one(dloss, cache):
 
 @mutant("cross_entropy_sequence_ignored", "mask")
 def ignored_targets_count(dloss, cache):
-    X, t, m, s, keep, shape = cache
+    X, t, m, s, keep, shape, q, M, each = cache
     dx = cross_entropy_backward(dloss, cache)[0].reshape(-1, shape[-1])
     dx[~keep] = dloss / len(X) / shape[-1]
     return dx.reshape(shape), None
@@ -69,6 +69,30 @@ def ignored_targets_count(dloss, cache):
 def ignored_targets_in_the_mean(dloss, cache):
     X, keep = cache[0], cache[4]
     return cross_entropy_backward(dloss, cache)[0] * len(X) / len(keep), None
+
+
+@mutant("cross_entropy_weighted_and_smoothed", None)
+def smoothing_forgotten(dloss, cache):
+    X, t, m, s, keep, shape, q, M, each = cache
+    hard = q * (t[:, None] == np.arange(X.shape[1]))
+    return cross_entropy_backward(dloss, (X, t, m, s, keep, shape, hard, M, each))
+
+
+@mutant("cross_entropy_weighted_and_smoothed", None)
+def weights_forgotten(dloss, cache):
+    X, t, m, s, keep, shape, q, M, each = cache
+    return cross_entropy_backward(dloss, (X, t, m, s, keep, shape, None, M, each))
+
+
+@mutant("cross_entropy_probabilities", "term")
+def probabilities_forgotten(dloss, cache):
+    p = probabilities(cache)
+    return dloss * p, cross_entropy_backward(dloss, cache)[1]
+
+
+@mutant("cross_entropy_of_each_row", "upstream ignored")
+def rows_of_ones(dloss, cache):
+    return cross_entropy_backward(np.ones_like(dloss), cache)
 
 
 # %% Log-sum-exp

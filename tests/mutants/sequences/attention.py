@@ -11,27 +11,27 @@ from ..registry import mutant
 
 def scores(dY, cache):
     """P, dP, and what brings a dS to dQ and dK."""
-    Q, K, V, P, _, scale = cache
+    Q, K, V, P, _, _, scale = cache
     return P, dY @ V.swapaxes(-1, -2), lambda dS: (dS @ K * scale, dS.swapaxes(-1, -2) @ Q * scale)
 
 
 # %% Scaled dot-product
 @mutant("attention", "factor")
 def scale_forgotten(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dQ / cache[-1], dK / cache[-1], dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ / cache[-1], dK / cache[-1], dV, *none
 
 
 @mutant("attention", "factor")
 def scaled_twice(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dQ * cache[-1], dK, dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ * cache[-1], dK, dV, *none
 
 
 @mutant("attention_batch_heads", "factor")
 def given_scale_forgotten(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dQ, dK / cache[-1], dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ, dK / cache[-1], dV, *none
 
 
 @mutant("attention", "softmax diagonal")
@@ -60,32 +60,32 @@ def attention_beside_the_diagonal(dY, cache):
 
 @mutant("attention", "zero")
 def queries_get_nothing(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return np.zeros_like(dQ), dK, dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return np.zeros_like(dQ), dK, dV, *none
 
 
 @mutant("attention_padding_causal", "transposed")
 def weights_not_transposed(dY, cache):
-    dQ, dK, _, _ = attention_backward(dY, cache)
-    return dQ, dK, cache[3] @ dY, None
+    dQ, dK, _, *none = attention_backward(dY, cache)
+    return dQ, dK, cache[3] @ dY, *none
 
 
 @mutant("attention_padding_causal", "swapped")
 def queries_and_keys_exchanged(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dK, dQ, dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dK, dQ, dV, *none
 
 
 @mutant("attention", "sign")
 def keys_pushed_away(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dQ, -dK, dV, None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ, -dK, dV, *none
 
 
 @mutant("attention_batch_heads", "not summed")
 def values_of_the_first_query(dY, cache):
-    dQ, dK, _, _ = attention_backward(dY, cache)
-    return dQ, dK, cache[3][..., :1, :].swapaxes(-1, -2) @ dY[..., :1, :], None
+    dQ, dK, _, *none = attention_backward(dY, cache)
+    return dQ, dK, cache[3][..., :1, :].swapaxes(-1, -2) @ dY[..., :1, :], *none
 
 
 @mutant("attention", "upstream ignored")
@@ -95,15 +95,15 @@ def attention_of_ones(dY, cache):
 
 @mutant("attention", "transposed")
 def value_gradient_transposed(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
-    return dQ, dK, dV.swapaxes(-1, -2), None
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ, dK, dV.swapaxes(-1, -2), *none
 
 
 @mutant("attention_row_without_keys", "mask")
 def hidden_rows_get_a_gradient(dY, cache):
-    dQ, dK, dV, _ = attention_backward(dY, cache)
+    dQ, dK, dV, *none = attention_backward(dY, cache)
     dQ[0] = dY.mean()
-    return dQ, dK, dV, None
+    return dQ, dK, dV, *none
 
 
 @mutant("attention", "count")
@@ -113,9 +113,21 @@ def mask_has_no_place(dY, cache):
 
 @mutant("attention", None)
 def uniform_weights(dY, cache):
-    Q, K, V, P, causal, scale = cache
-    uniform = (Q, K, V, np.full_like(P, 1 / P.shape[-1]), causal, scale)
+    Q, K, V, P, R, causal, scale = cache
+    uniform = (Q, K, V, np.full_like(P, 1 / P.shape[-1]), R, causal, scale)
     return *attention_backward(dY, uniform)[:2], *attention_backward(dY, cache)[2:]
+
+
+@mutant("attention_dropout", None)
+def dropped_weights_get_their_gradient(dY, cache):
+    Q, K, V, P, R, causal, scale = cache
+    return *attention_backward(dY, (Q, K, V, P, None, causal, scale))[:2], *attention_backward(dY, cache)[2:]
+
+
+@mutant("attention_added_mask", "sign")
+def values_turned_round(dY, cache):
+    dQ, dK, dV, *none = attention_backward(dY, cache)
+    return dQ, dK, -dV, *none
 
 
 # %% Additive

@@ -89,9 +89,9 @@ class LSTMAggregator(MeanAggregator):
     units = LSTM
 
     def gathered(self, neighbours, known):
-        h = self.look(ops.transpose(neighbours, axes=(1, 0, 2)))
+        h, _ = self.look.run(neighbours)
         S = known.sum(axis=1)
-        return h[S - 1, np.arange(len(S))] * (S > 0)[:, None]                               # (4)
+        return h[np.arange(len(S)), S - 1] * (S > 0)[:, None]                               # (4)
 
 
 AGGREGATORS = dict(gcn=GCNAggregator, mean=MeanAggregator, pool=PoolAggregator, lstm=LSTMAggregator)

@@ -1,0 +1,255 @@
+"""How does a net translate a sequence, and why does it need to look back?
+
+Slides: csc321 seq2seq, birnn, context, score, map, length, teacher, erratum 10, erratum 11, erratum 13, erratum 14
+Blocks: bidirectional, attention_gru, additive_attention, embedding, cross_entropy
+Run time: 23 s, --quick 4 s (one core)
+Figures: csc321_length_reversal.png, csc321_map_reversal.png, csc321_map_dates.png, csc321_teacher_exposure.png
+
+An encoder and a decoder learn to read strings backwards, where the right alignment is known, once with attention and
+once without.  Then mistakes of public code are executed.  With --data a net learns German to English from Multi30k.
+"""
+
+# %%
+import numpy as np
+
+import tinynet as tn
+from tinynet import optim, plot
+from tinynet.blocks.sequences.additive_attention import additive_attention_weights
+from tinynet.blocks.sequences.attention_gru import attention_gru_forward
+from tinynet.blocks.sequences.bidirectional import Bidirectional
+from tinynet.blocks.sequences.gru import GRU
+from tinynet.blocks.sequences.masking import BEGIN, END, tokens
+from tinynet.data import toys
+from tinynet.data.text import Vocabulary, bleu, detokenised, padded, teacher
+from tinynet.lesson import lesson
+from tinynet.models.sequences.encoder_decoder import EncoderDecoder
+from tinynet.models.sequences.generate import beam_search, best, generate
+from tinynet.train.batches import ByLength, Generated
+from tinynet.train.loop import fit
+
+rng = np.random.default_rng(lesson.seed)
+
+# %% [markdown]
+# ## birnn: annotations
+# A GRU reads forward, another backward, and the annotation of word j is both of their states:
+# $$h_j = [\overrightarrow{h}_j; \overleftarrow{h}_j]$$
+# The backward one begins at the sentence's own last word, not at the padding behind it.
+
+# %%
+net = Bidirectional(GRU(3, 4, rng=0, dtype=float), GRU(3, 4, rng=1, dtype=float))
+x = rng.normal(size=(2, 6, 3))
+annotations, _ = net(x, mask=tokens([6, 3]))
+alone, _ = net(x[1:, :3])
+gap = abs(annotations.data[1, :3] - alone.data[0]).max()
+lesson.number("annotations of a short sentence, in a batch - alone", gap, 0, "equal")
+assert gap < 1e-12
+
+# %% [markdown]
+# ## score, context: one step of the decoder, by the equations
+# $$e_{ij} = v^\top \tanh(A s_{i-1} + U h_j),\quad \alpha_{ij} = \frac{\exp e_{ij}}{\sum_k \exp e_{ik}},\quad
+#   c_i = \sum_j \alpha_{ij} h_j,\quad s_i = \mathrm{GRU}([y_{i-1}; c_i], s_{i-1})$$
+# These are the three steps of a look-up, made soft: find (score), look up (context), translate (the output layer).
+
+# %%
+h, s0, word = rng.normal(size=(1, 5, 4)), rng.normal(size=(1, 3)), rng.normal(size=(1, 1, 2))
+A, U, v = rng.normal(size=(6, 3)), rng.normal(size=(6, 4)), rng.normal(size=6)
+e = np.array([v @ np.tanh(A @ s0[0] + U @ h[0, j]) for j in range(5)])
+alpha = np.exp(e) / np.exp(e).sum()
+context = alpha @ h[0]
+gru = [rng.normal(size=s) for s in ((6, 9), (3, 9), 9, 3)]
+y, _ = attention_gru_forward(word, h, h @ U.T, A, v, *gru, s0)
+lesson.number("context by the equations - by the block", abs(context - y[0, 0, 3:7]).max(), 0, "equal")
+lesson.number("weights by the equations - by the block", abs(alpha - y[0, 0, 7:]).max(), 0, "equal")
+assert np.allclose(context, y[0, 0, 3:7])
+
+# %% [markdown]
+# ## Reading backwards: attention, and one vector for all
+# Strings of 3 to 10 letters. The plain net must carry the whole string in one vector; the other looks back at each
+# step. Everything else is equal. A new batch at every step, so that nothing can be learnt by heart.
+
+# %%
+letters = Vocabulary(toys.LETTERS)
+
+
+def encoded(sources, targets):
+    """(source, its mask, inputs, targets) of a batch of strings."""
+    source, mask = padded([letters.encode(list(s)) for s in sources])
+    target, real = padded([letters.encode(list(t)) for t in targets])
+    return source, mask, *teacher(target, real)
+
+
+def learn(net, draw, steps, lr=5e-3, seed=0):
+    """Train on a new batch draw(rng) at every step, with a falling learning rate."""
+    fit(net, lambda net, *batch: net.loss(*batch), Generated(draw, steps), optim.Adam(net.parameters(), lr=lr),
+        steps=steps, schedule=optim.LinearDecay(steps), clip=1, rng=seed, progress=False)
+    net.eval()
+
+
+def written(net, sources, longest=20, vocabulary=letters):
+    """What the net writes, greedily, for each of these strings."""
+    source, mask = padded([vocabulary.encode(list(s)) for s in sources])
+    with tn.no_grad():
+        found = generate(net, [[BEGIN]] * len(sources), longest, best, (END,), net.encode(source, mask))
+    return ["".join(vocabulary.decode(f)) for f in found]
+
+
+steps, seeds, lengths = (25, 1, [4, 8]) if lesson.quick else (260, 3, [3, 4, 5, 6, 8, 10, 12, 14])
+kinds = {"attention": "before", "no attention": None}
+nets, exact = {}, {name: np.zeros((seeds, len(lengths))) for name in kinds}
+for name, kind in kinds.items():
+    for seed in range(seeds):
+        net = EncoderDecoder(len(letters), len(letters), 32, 32, 64, kind, rng=lesson.seed + seed)
+        learn(net, lambda rng: encoded(*toys.reversal(rng, 64)), steps, seed=lesson.seed + seed)
+        for i, length in enumerate(lengths):
+            sources, targets = toys.reversal(np.random.default_rng(99), 200, length, length)
+            exact[name][seed, i] = np.mean([a == b for a, b in zip(written(net, sources), targets, strict=True)])
+        nets[name] = nets.get(name, net)
+for name, found in exact.items():
+    for length in lengths:
+        right = np.sort(found[:, lengths.index(length)])
+        lesson.number(f"{name}: right strings of {length} letters, {seeds} seeds", right)
+
+# %% [markdown]
+# **length**: without attention the share of right strings falls with the length; with it, it stays, up to the lengths
+# that were trained. Beyond them both fail: attention by content knows no positions but those that the states count.
+
+# %%
+fig, ax = plot.subplots(figsize=(8, 4.4))
+plot.curves(ax, lengths, {name: found.mean(axis=0) for name, found in exact.items()}, legend="center left")
+for i, found in enumerate(exact.values()):
+    ax.fill_between(lengths, found.min(axis=0), found.max(axis=0), color=plot.COLOURS[i], alpha=0.15)
+ax.axvline(10.5, color="black", linestyle=":")
+ax.text(10.6, 0.12, "longer than any\ntrained string", fontsize=11)
+ax.set(xlabel="letters in the string", ylabel="share of strings read backwards", ylim=(-0.02, 1.04),
+       title=f"After {steps} batches (band: {seeds} seeds)")
+lesson.save(fig, "csc321_length_reversal")
+
+# %% [markdown]
+# **map**: which letter the decoder looks at when it writes each letter. The truth is the other diagonal.
+
+# %%
+
+
+def draw_map(ax, alpha, source, target):
+    """alpha (T, S) with the source's letters along x and the target's along y."""
+    plot.image(ax, alpha, "attention weight α", vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(source)), source)
+    ax.set_yticks(range(len(target)), target)
+    ax.grid(False)
+
+
+source = "attention"
+batch = encoded([source], [source[::-1]])
+alpha = nets["attention"].map(*batch[:3])[0]
+right = np.mean([alpha[i, len(source) - 1 - i] for i in range(len(source))])
+lesson.number("mean weight on the letter that is written", right, 1, "truth")
+fig, ax = plot.subplots(figsize=(6, 5))
+draw_map(ax, alpha, [*source, "end"], [*source[::-1], "end"])
+ax.set(xlabel="letter read", ylabel="letter written", title="Reading backwards")
+lesson.save(fig, "csc321_map_reversal")
+
+# %% [markdown]
+# **map of dates**: "the 3rd of june, 1962" becomes 1962-06-03. Nothing forces the net to go through the input in order.
+
+# %%
+known = toys.dates(np.random.default_rng(0), 2000)[0]
+characters = Vocabulary(sorted({c for date in known for c in date} | set("-0123456789")))
+
+
+def draw_dates(rng):
+    read, write = toys.dates(rng, 48)
+    source, mask = padded([characters.encode(list(s)) for s in read])
+    return source, mask, *teacher(*padded([characters.encode(list(t)) for t in write]))
+
+
+net = EncoderDecoder(len(characters), len(characters), 32, 32, 48, "before", rng=lesson.seed)
+learn(net, draw_dates, 20 if lesson.quick else 220, 8e-3, lesson.seed)
+read, iso = toys.dates(np.random.default_rng(7), 100)
+share = np.mean([a == b for a, b in zip(written(net, read, 12, characters), iso, strict=True)])
+lesson.number("dates written right", share, 1, "truth")
+day, right = "wednesday, 27th june 1962", "1962-06-27"
+source, mask = padded([characters.encode(list(day))])
+inputs, _ = teacher(*padded([characters.encode(list(right))]))
+fig, ax = plot.subplots(figsize=(8.5, 4.6))
+draw_map(ax, net.map(source, mask, inputs)[0], [*(c if c != " " else "␣" for c in day), "end"], [*right, "end"])
+ax.set(xlabel="character read", ylabel="character written", title=f"Dates ({share:.0%} right)")
+lesson.save(fig, "csc321_map_dates")
+
+# %% [markdown]
+# ## teacher: what the decoder is given
+# While training it gets the *right* letter before, moved by one: inputs `begin a b c`, targets `a b c end`.
+# **Erratum 13**: not moved, the input *is* the answer, and the loss falls to 0 with nothing learnt. **Erratum 14**: a
+# score of outputs that were written with the right letter before them is not the score of what the net writes.
+# Where a net errs, its own letters lead it further astray (exposure bias); where it doesn't err there is no such bias.
+
+# %%
+sources, targets = toys.reversal(np.random.default_rng(5), 400, 8, 8)
+batch, shares = encoded(sources, targets), {}
+for name, net in nets.items():
+    with tn.no_grad():
+        forced = net.output(net(*batch[:3])).data.argmax(axis=2)[:, :8] == batch[3][:, :8]
+        state = net.encode(*batch[:2])
+    own = np.array([[a == b for a, b in zip(o.ljust(8), t, strict=False)] for o, t in
+                    zip(written(net, sources, 8), targets, strict=True)])
+    shares[name] = forced.mean(axis=0), own.mean(axis=0)
+    lesson.number(f"{name}: letters right, given the right ones / its own", [forced.mean(), own.mean()])
+
+# %%
+fig, ax = plot.subplots(figsize=(8, 4.4))
+GIVEN = "right letters before", "its own letters before"
+curves = {f"{name}, {given}": share for name, pair in shares.items() for given, share in zip(GIVEN, pair, strict=True)}
+plot.curves(ax, range(1, 9), curves, legend=(0.02, 0.6))
+ax.set(xlabel="place in the output", ylabel="share of right letters", ylim=(0, 1.04),
+       title="Strings of 8 letters: exposure bias exists where a net errs")
+lesson.save(fig, "csc321_teacher_exposure")
+
+# %% [markdown]
+# ## Errata 10 and 11: attention as some public code has it
+# Without a mask padding gets weight, so the map of a sentence depends on the batch it stands in. A softmax over the
+# *features* inside the score and a relu in place of the softmax over positions: weights that don't sum to 1.
+
+# %%
+short, long = "abc", "abcdefghij"
+alone, together = encoded([short], [short]), encoded([short, long], [short, long])
+masked = [nets["attention"].map(b[0], b[1], b[2][:, :3])[0, :, :4] for b in (alone, together)]
+unmasked = [nets["attention"].map(b[0], None, b[2][:, :3])[0, :, :4] for b in (alone, together)]
+lesson.number("map of a sentence alone - in a batch, masked", abs(masked[0] - masked[1]).max(), 0, "equal")
+lesson.number("map of a sentence alone - in a batch, no mask", abs(unmasked[0] - unmasked[1]).max())
+assert np.allclose(*masked, atol=1e-6)
+e = np.tanh((s0 @ A.T)[:, None] + h @ U.T)
+inside = np.exp(e) / np.exp(e).sum(axis=2, keepdims=True)
+relu = np.maximum(inside @ abs(v), 0)       # all of v positive: one such code draws it from U(0, 1)
+right = additive_attention_weights(s0[:, None], h, A, U, v)
+lesson.number("sum of the weights: softmax over positions", right.sum(), 1)
+lesson.number("sum of the weights: softmax over features, then relu", relu.sum(), 1)
+
+# %% [markdown]
+# ## With --data: German to English
+# A few minutes of Multi30k; `python -m lessons.tables sequences` trains for long. BLEU says little without its
+# signature: one output has three (erratum 14).
+
+# %%
+if lesson.data:
+    from tinynet.data.multi30k import in_words, multi30k
+
+    sources, targets = in_words(multi30k("train", root=lesson.data))
+    german, english = Vocabulary.of(sources, least=4), Vocabulary.of(targets, least=4)
+    net = EncoderDecoder(len(german), len(english), attention="after", p=0.2, rng=lesson.seed)
+    pairs = [(german.encode(s), english.encode(t)) for s, t in zip(sources, targets, strict=True)]
+    history = fit(net, lambda net, source, mask, target, real: net.loss(source, mask, *teacher(target, real)),
+                  ByLength(pairs, 64), optim.Adam(net.parameters(), lr=3e-3), epochs=1 if lesson.quick else 3, clip=1)
+    lesson.number("Multi30k: training loss of each epoch", history["loss"])
+    net.eval()
+    test, right = in_words(multi30k("test_2016_flickr", root=lesson.data))
+    source, mask = padded([german.encode(s) for s in test[:200]])
+    outputs = [english.decode(o) for o in beam_search(net, net.encode(source, mask), longest=40)]
+    plain = [" ".join(o) for o in outputs], [" ".join(r) for r in right[:200]]
+    for name, pair, rule in (("own tokens", plain, "none"), ("13a, detokenised", None, "13a")):
+        pair = pair or ([detokenised(o) for o in outputs], [detokenised(r) for r in right[:200]])
+        score, signature = bleu(*pair, tokenise=rule)
+        lesson.number(f"BLEU, {name} ({signature})", score)
+
+# %%
+i = lengths.index(8)
+lesson.shown(f"after {steps} batches {exact['attention'][:, i].mean():.0%} of strings of 8 letters are read backwards "
+             f"with attention, {exact['no attention'][:, i].mean():.0%} without; unmasked padding changes the map")

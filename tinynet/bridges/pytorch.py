@@ -1,0 +1,104 @@
+"""State dicts that torch.save wrote (.pt, .pth), read without PyTorch and without running what stands in them.
+
+Such a file is a zip: `data.pkl` says which tensors there are, `data/0`, `data/1`, ... hold their numbers.  The pickle
+may name what a state dict needs and nothing else; a tensor is rebuilt here, from bytes that are checked.
+"""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+STORAGES = dict(DoubleStorage="<f8", FloatStorage="<f4", HalfStorage="<f2", BFloat16Storage="<u2", LongStorage="<i8",
+                IntStorage="<i4", ShortStorage="<i2", CharStorage="i1", ByteStorage="u1", BoolStorage="?")
+
+
+class PyTorchError(ValueError):
+    """A file that isn't a state dict, or that names what a state dict doesn't need."""
+
+
+def load(path):
+    """{name: array} of a state dict, nested dictionaries joined by dots; what isn't a tensor is left out.
+
+    Raises PyTorchError, having run nothing, for a file that is damaged, names anything but tensors and dictionaries or
+    claims more than it holds; FileNotFoundError where there is none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            place = next((name for name in names if name.endswith("data.pkl")), None)
+            if place is None:
+                raise PyTorchError(f"state dict {path}: there is no data.pkl in it; save it by torch.save, version 1.6 "
+                                   "or later")
+            found = _Admitting(archive, place).load()
+    except PyTorchError:
+        raise
+    except (OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        hint = ("an old pickle, which is never opened" if Path(path).read_bytes()[:1] == b"\x80" else "damaged")
+        raise PyTorchError(f"state dict {path}: it is no zip file but {hint}; save it again by torch.save, version 1.6 "
+                           "or later") from error
+    except Exception as error:      # what damaged pickles raise is any of a dozen kinds
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise PyTorchError(f"state dict {path}: it can't be read and was not run: {why}; save the state dict alone, by "
+                           "torch.save(net.state_dict(), path)") from error
+    return dict(_flat("", found))
+
+
+def _flat(prefix, thing):
+    if isinstance(thing, np.ndarray):
+        yield prefix, thing
+    elif isinstance(thing, dict):
+        for name, part in thing.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else str(name), part)
+
+
+class _Storage:
+    """The class that a pickle names for its numbers: only its name counts."""
+
+    def __init__(self, form):
+        self.form = form
+
+
+class _Admitting(pickle.Unpickler):
+    def __init__(self, archive, place):
+        super().__init__(io.BytesIO(archive.read(place)))
+        self.archive, self.folder = archive, place.removesuffix("data.pkl")
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) in (("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter")):
+            return _rebuilt if name == "_rebuild_tensor_v2" else lambda tensor, *_: tensor
+        if module in ("torch", "torch.storage") and name in STORAGES:
+            return _Storage(STORAGES[name])
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which a state dict doesn't need")
+
+    def persistent_load(self, saved):
+        """The numbers of one storage: ("storage", class, key, device, count)."""
+        kind, storage, key, _, count = saved
+        if kind != "storage" or not isinstance(storage, _Storage) or not str(key).isdigit():
+            raise pickle.UnpicklingError("it refers to something else than numbers")
+        info = self.archive.getinfo(f"{self.folder}data/{key}")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * np.dtype(storage.form).itemsize:
+            raise pickle.UnpicklingError(f"data/{key} claims {count} numbers in {info.file_size} bytes")
+        numbers = np.frombuffer(self.archive.read(info), storage.form)
+        return (numbers.astype(np.uint32) << 16).view(np.float32) if storage.form == "<u2" else numbers
+
+
+def _rebuilt(storage, first, shape, strides, *_):
+    """The tensor that looks at its storage from `first` on; raises UnpicklingError where it would look beyond it."""
+    whole = (first, *shape, *strides)
+    if len(shape) != len(strides) or not all(type(i) is int and i >= 0 for i in whole):
+        raise pickle.UnpicklingError(f"a tensor has the shape {shape} and the strides {strides}")
+    last = first + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if 0 not in shape and last >= storage.size:
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} looks at number {last} of {storage.size}")
+    if 0 in shape:
+        return np.zeros(shape, storage.dtype)
+    view = np.lib.stride_tricks.as_strided(storage[first:], shape, [s * storage.itemsize for s in strides])
+    return view.copy()
