@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Maxout, stochastic maxout and the L_p unit
+
+# %% [markdown]
 """Which shapes can maxout, stochastic maxout and the L_p unit take that APL can, and which can't they?
 
 Slides: saha maxout, stochastic-maxout, lp, apl
 Blocks: maxout, stochastic_maxout, lp_unit, apl
-Run time: 8 s, --quick 2 s (one core)
+Run time: 8 s, --quick 2 s
 Figures: saha_maxout_what-each-can-fit.png, saha_lp_orders.png, saha_stochastic-maxout_draws.png
 
 One input, one output: every unit is a curve, and four target curves tell the units apart.

@@ -1,8 +1,12 @@
+# %% [markdown]
+# # The adaptive activation layer
+
+# %% [markdown]
 """What if tasks share all weights, and each task bends what comes out in its own way?
 
 Slides: saha aal, apl, erratum 5
 Blocks: adaptive_activation, sorted_hinges, linear, cross_entropy
-Run time: 12 s, --quick 4 s (one core)
+Run time: 12 s, --quick 4 s
 Figures: saha_aal_four-panels.png, saha_aal_speed.png, saha_aal_coordinates.png, saha_aal_learned.png
 
 From one unit's hinges to the adaptive activation layer of TAAN: forward, backward, the layer beside hard and soft

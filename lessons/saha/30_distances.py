@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Distances of activation functions
+
+# %% [markdown]
 """How alike are two tasks' activation functions, and what happens when they are drawn together?
 
 Slides: saha metric, Ltn, Lcos, Ldis, Ltotal, heatmaps, erratum 6
 Blocks: activation_distance, functional_regularization, trace_norm, adaptive_activation
-Run time: 7 s, --quick 2 s (one core); on Omniglot, with --data, 30 s
+Run time: 7 s, --quick 2 s; on Omniglot, with --data, 30 s
 Figures: saha_metric_orthonormal.png, saha_Ldis_paths.png, saha_heatmaps_generated.png
 
 The metric derived and checked three ways, an orthonormal set of functions, the three regularizers and what the

@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Twelve ways to share a network
+
+# %% [markdown]
 """Twelve ways to share a network: what does each cost, and what does it bring?
 
 Slides: saha table1, table2, Ltotal, erratum 8
 Blocks: soft_order, task_relationship, tensor_factors, adaptive_activation, functional_regularization, trace_norm
-Run time: 22 s, --quick 4 s (one core)
+Run time: 22 s, --quick 4 s
 Figures: saha_table1_twelve-methods.png, saha_table1_counts-and-race.png, saha_table2_ratios.png
 
 The twelve methods of table 1 as pictures and as numbers: parameters counted from the nets themselves, a small race on
