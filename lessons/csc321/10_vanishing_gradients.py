@@ -233,7 +233,8 @@ assert norms["W = 0.5 G"] < 0.01 < 0.5 < norms["W orthogonal"] <= 1 < 10 < norms
 # ## csc321 cnn-jacobian: the same over depth
 # $$h^{(t)} = \max\!\big(0, W^{(t)} h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
 # $W^{(t)}$ is a random 3 x 3 convolution of $C$ channels. A convolution is linear, so the Jacobian goes through it as
-# images do. Of its nine taps 6.25 lie inside a 4 x 4 image on average. A ReLU passes half of the variance, so the product shrinks or grows like
+# images do. Of its nine taps 6.25 lie inside a 4 x 4 image on average. A ReLU passes half of the variance, so the
+# product shrinks or grows like
 # $(g/2)^{(t-1)/2}$, and $g = 2$ keeps it (He et al. 2015).
 
 # %%
