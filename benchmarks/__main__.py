@@ -13,14 +13,17 @@ from tinynet import memory
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
-          "graph_scale": graph.scale_rows}
+          "graph_scale": graph.scale_rows,
+          "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
 ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
+ON_SEQUENCES = ("sequences_",)
+ON_IMAGES = ("image_",)
 
 
 def contenders():
     """{name: function that returns rows}; importing the modules registers their benchmarks."""
     try:
-        for module in ("blocks", "training", "sequences"):
+        for module in ("blocks", "training", "images", "sequences"):
             importlib.import_module(f"benchmarks.{module}")
         import torch
     except ImportError as error:
@@ -30,11 +33,11 @@ def contenders():
 
 
 def chosen(names, known):
-    """For the names `graph` and `sequences` all that run on these; without names all but those on graphs."""
-    on_graphs = [name for name in known if name.startswith(ON_GRAPHS)]
-    groups = {"graph": on_graphs, "sequences": [name for name in known if name.startswith("sequences_")]}
+    """For `graph`, `images` and `sequences` all that run on these; without names all others."""
+    groups = {group: [name for name in known if name.startswith(begin)]
+              for group, begin in (("graph", ON_GRAPHS), ("images", ON_IMAGES), ("sequences", ON_SEQUENCES))}
     if not names:
-        return [name for name in known if name not in on_graphs]
+        return [name for name in known if not any(name in group for group in groups.values())]
     return [each for name in names for each in groups.get(name, [name])]
 
 
@@ -69,7 +72,7 @@ def main():
     memory.keep()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; graph: those on graphs, "
-                        "which read the folder TINYNET_DATA (default: all others)")
+                        "which read the folder TINYNET_DATA; images: those on images (default: all others)")
     parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")
     parser.add_argument("--plot", metavar="FILE", default="benchmarks/ratios.png", help="where the plot goes")
     options = parser.parse_args()

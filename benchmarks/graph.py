@@ -247,7 +247,7 @@ def ppi_epoch():
 def cora_runs(runs=4):
     """How long 100 runs of GAT on Cora take with two workers, told from a few."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "lessons.tables", "graph", "--only", ": GAT on cora", "--workers", "2"]
+        command = [sys.executable, "-m", "lessons.tables", "graphs", "--only", ": GAT on cora", "--workers", "2"]
         start = time.perf_counter()
         subprocess.run([*command, "--runs", str(runs), "--figures", folder], check=True, capture_output=True)
         seconds = (time.perf_counter() - start) * 100 / runs

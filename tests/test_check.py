@@ -12,8 +12,8 @@ from tinynet.blocks.units.linear import Linear, linear, linear_backward, linear_
 from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
 from tinynet.cases import distinct
 from tinynet.check import GradientError, gradcheck
-from tinynet.check.paths import RECIPES, alternatives
 from tinynet.check.rates import false_alarms
+from tinynet.check.recipes.search import RECIPES, alternatives
 
 
 @pytest.fixture
@@ -94,7 +94,8 @@ def test_none_for_an_input_is_right_only_where_y_does_not_depend_on_it():
 
 
 @pytest.mark.parametrize(("backward", "said"), [
-    (lambda dy, x: np.squeeze(dy * 2), "on size-1 arrays, which forward takes: has shape () where x has (1, 1)"),
+    (lambda dy, x: dy * 2 if x.size > 1 else np.squeeze(dy * 2),
+     "on size-1 arrays, which forward takes: has shape () where x has (1, 1)"),
     (lambda dy, x: dy * 2 if x.size > 1 else dy * 3, "on size-1 arrays, which forward takes: off by a constant factor"),
     (lambda dy, x: dy * 2 + 0 * dy.max(), "on empty arrays, which forward takes: backward fails (ValueError"),
 ])
@@ -103,8 +104,11 @@ def test_size_1_and_empty_arrays_are_tried(backward, said):
         return x * 2, x
 
     report = gradcheck(double_forward, backward, np.ones((2, 3)))
-    assert set(report.kinds) == {"size"}
+    assert report.ok
     assert said in str(report)
+    ours = gradcheck(ops.negative.forward, lambda dy, c: -backward(dy / 2, np.ones(dy.shape)), np.ones((2, 3)))
+    assert set(ours.kinds) == {"size"}
+    assert said in str(ours)
 
 
 def test_a_forward_may_refuse_smaller_arrays():
@@ -119,7 +123,18 @@ def test_a_forward_may_refuse_smaller_arrays():
 def test_an_input_that_can_not_be_moved_is_noted():
     report = gradcheck(binary_cross_entropy, np.array([0.3, -2]), np.array([1.0, 0]))
     assert report.ok
-    assert "not checked: t, which forward refuses when it is moved (binary_cross_entropy: the target" in str(report)
+    assert str(report) == "binary_cross_entropy: right"         # a target of 1 or 0 can be moved to one side
+
+    def sure_forward(p):
+        if abs(p.sum() - 1) > 1e-15:
+            raise ValueError("the chances must have the sum 1")
+        return np.log(p), p
+
+    report = gradcheck(lambda x, p: (x * sure_forward(p)[0], (x, p)),
+                       lambda dy, c: (dy * np.log(c[1]), dy * c[0] / c[1]), np.array([1.0, 2]), np.array([0.25, 0.75]))
+    assert report.ok
+    assert "not checked: all of p: forward refuses every step (ValueError: the chances must" in str(report)
+    assert gradcheck(sure_forward, lambda dy, p: 5 * dy / p, np.array([0.25, 0.75])).kinds == ["unchecked"]
 
 
 def test_whole_numbers_have_no_derivative():

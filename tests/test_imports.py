@@ -9,7 +9,7 @@ import tinynet
 
 ROOT = Path(tinynet.__file__).parent
 FLOORS = """shapes jit threads memory plot backend engine sparse graph neighbourhoods ops masks debugging drawing nn
-            blocks models balancing optim npz train metrics data lesson cases check exercises bridges
+            blocks models optim balancing npz train metrics data lesson cases check exercises bridges
             """.split()     # noqa: SIM905
 CORE = {"numpy", "numba", "matplotlib", "tinynet"}
 

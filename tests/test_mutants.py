@@ -1,14 +1,12 @@
 """Every planted mistake is rejected, and the right kind is named for at least nine in ten."""
 
-from pathlib import Path
-
 import pytest
 
 from tinynet import cases
-from tinynet.check import KINDS
+from tinynet.check import KINDS, rates
 from tinynet.check.rates import judge, load_mutants
 
-MUTANTS = load_mutants(Path(__file__).with_name("mutants"))
+MUTANTS = load_mutants()
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +38,16 @@ def test_where_no_kind_fits_none_is_named(reports):
     unnamed = [report for m, report in zip(MUTANTS, reports, strict=True) if m.kind is None]
     assert len(unnamed) >= 10
     assert all("no known kind of mistake fits" in str(report) for report in unnamed)
+
+
+def test_the_rates_are_printed_and_decide_the_exit_code(monkeypatch):
+    few, students, lines = MUTANTS[:4], rates.load_student_mistakes()[:4], []
+    monkeypatch.setattr(rates, "load_mutants", lambda: few)
+    monkeypatch.setattr(rates, "load_student_mistakes", lambda: students)
+    assert rates.print_rates(6, out=lines.append) == 0
+    assert lines[0].startswith("right backwards rejected: 0 of 3 random draws from")
+    assert "planted mistakes rejected: 4 of 4" in lines
+    assert "students' mistakes rejected: 4 of 4" in lines
+    right = [m._replace(backward=cases.CASES[m.case].op.backward) for m in few]
+    monkeypatch.setattr(rates, "load_mutants", lambda: right)
+    assert rates.print_rates(0, out=lines.append) == 1

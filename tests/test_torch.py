@@ -218,6 +218,43 @@ ORACLES |= dict(
     repeat=lambda x, count, axis: torch.repeat_interleave(x, count, axis),
     take_along_axis=lambda x, indices, axis=-1: torch.take_along_dim(x, indices, axis),
     einsum=lambda *xs, subscripts: torch.einsum(subscripts, *xs))
+
+
+# %% Images
+def batch_norm(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None):
+    mean, var = (None, None) if fixed is None else map(torch.from_numpy, fixed)
+    Y = F.batch_norm(X, mean, var, gain, bias, training=fixed is None, eps=eps)
+    Y = Y if skip is None else Y + skip
+    return F.relu(Y) if relu else Y
+
+
+def conv_residual(X, *weights, stride=1, projected=False, preactivated=False, settings=()):
+    layers = [(*weights[i:i + 3], settings[i // 3]["eps"]) for i in range(0, len(weights), 3)]
+    if projected:
+        W, gain, bias, eps = layers.pop()
+        h = batch_norm(F.conv2d(X, W, stride=stride), gain, bias, eps=eps)
+    else:
+        more = len(layers[-1][0]) - X.shape[1]
+        h = F.pad(X[:, :, ::stride, ::stride], (0, 0, 0, 0, more // 2, more - more // 2))
+    for i, (W, gain, bias, eps) in enumerate(layers):
+        step = dict(stride=stride if i == len(layers) - 2 else 1, padding=W.shape[2] // 2)
+        if preactivated:
+            X = F.conv2d(batch_norm(X, gain, bias, relu=True, eps=eps), W, **step)
+        else:
+            last = i == len(layers) - 1
+            X = batch_norm(F.conv2d(X, W, **step), gain, bias, h if last else None, relu=True, eps=eps)
+    return X + h if preactivated else X
+
+
+ORACLES |= dict(
+    conv=lambda X, W, b=None, method=None, **settings: F.conv2d(X, W, b, **settings),
+    conv_transpose=lambda X, W, b=None, stride=1, padding=0, dilation=1, groups=1, extra=0: F.conv_transpose2d(
+        X, W, b, stride, padding, extra, groups, dilation),
+    max_pool=lambda X, size=2, stride=None, padding=0: F.max_pool2d(X, size, stride, padding),
+    average_pool=lambda X, size=2, stride=None, padding=0: F.avg_pool2d(X, size, stride, padding),
+    global_average=lambda X: X.mean((2, 3)), batch_norm=batch_norm, conv_residual=conv_residual,
+    group_norm=lambda X, gain, bias, groups=1, eps=1e-5: F.group_norm(X, groups, gain, bias, eps),
+    upsample=lambda X, factor=2: F.interpolate(X, scale_factor=factor, mode="nearest"))
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

@@ -285,7 +285,7 @@ class Op:
 
     def pair(self, *arrays):
         """The (forward, backward) that the backend in force chooses for these arrays."""
-        if self.fast and backend.runs_fast(self.fast_when, arrays):
+        if self.fast and backend.runs_fast(self.fast_when, arrays) and not any(map(_is_half, arrays)):
             return self.fast
         return self.forward, self.backward
 
@@ -309,6 +309,11 @@ class Op:
         if _watch:
             _watch.after_forward(self, arrays, out)
         return out
+
+
+def _is_half(array):
+    """float16 has no fast twins: the kernels are compiled for float32 and float64."""
+    return isinstance(array, np.ndarray) and array.dtype == np.float16
 
 
 def _most_arrays(forward):

@@ -41,7 +41,8 @@ def save(path, arrays, notes, what="checkpoint"):
     try:
         with open(part, "wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(NOTES, json.dumps({"format": FORMAT, **notes}, default=np.ndarray.tolist))
+                notes = {"format": FORMAT, "arrays": sorted(arrays), **notes}
+                archive.writestr(NOTES, json.dumps(notes, default=np.ndarray.tolist))
                 for name, array in arrays.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                         np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
@@ -98,6 +99,8 @@ def load(path, check=None, what="checkpoint"):
         notes = json.loads(archive.read(NOTES))
         if not isinstance(notes, dict) or notes.get("format") != FORMAT:
             raise ValueError(f"its notes don't say {FORMAT!r}")
+        if sorted(entries) != notes.pop("arrays", sorted(entries)):     # files of 0.2.0 don't list them
+            raise ValueError("arrays that its notes list are not there")
         claims = {name: _claim(archive, name, entry) for name, entry in entries.items()}
     if check:
         check(notes, claims)

@@ -336,7 +336,7 @@ def clip_grad_norm(params, max_norm):
     ones.  Raises ValueError unless max_norm > 0, FloatingPointError when the norm isn't finite.
     Pascanu et al. 2013, arXiv:1211.5063.
     """
-    params = _with_gradient(params, "clip_grad_norm: max_norm", max_norm)
+    params, max_norm = _with_gradient(params, "clip_grad_norm: max_norm", max_norm), float(max_norm)
     norm = math.hypot(*(_norm(p.grad) for p in params))
     if not math.isfinite(norm):
         raise FloatingPointError(f"clip_grad_norm: the norm of the gradients is {norm}; run the step inside "
@@ -352,6 +352,7 @@ def clip_grad_value(params, limit):
 
     Raises ValueError unless limit > 0.
     """
+    limit = float(limit)
     for p in _with_gradient(params, "clip_grad_value: limit", limit):
         p.grad = np.clip(p.grad, -limit, limit)
 
@@ -364,7 +365,7 @@ def _with_gradient(params, name, limit):
 
 def _norm(g):
     square = float(np.vdot(g, g))
-    if math.isfinite(square) or not np.isfinite(g).all():
+    if (math.isfinite(square) and square > np.finfo(g.dtype).tiny) or not np.isfinite(g).all():
         return math.sqrt(square)
-    largest = np.abs(g).max()               # its square is too large for g's dtype
-    return float(largest) * math.sqrt(np.vdot(g / largest, g / largest))
+    largest = np.abs(g).max(initial=0)      # its square is too large, or too small, for g's dtype
+    return float(largest) * math.sqrt(np.vdot(g / largest, g / largest)) if largest else 0.0

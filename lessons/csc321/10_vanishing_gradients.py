@@ -1,7 +1,7 @@
 """Why do the first layers of a deep net, and the first steps of an RNN, hardly learn?
 
 Slides: saha sigmoid, chain, fig2; shi fig2; csc321 rnn-jacobian, cnn-jacobian
-Blocks: activations, linear
+Blocks: activations, linear, conv
 Run time: 6 s, --quick 2 s (two cores)
 Figures: saha_fig2_dead-neurons.png, shi_fig2_speed-of-learning.png, csc321_rnn-jacobian.png, csc321_cnn-jacobian.png
 
@@ -16,6 +16,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import plot
+from tinynet.blocks.images.conv import conv_forward
 from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
@@ -197,27 +198,20 @@ lesson.save(fig, "csc321_rnn-jacobian")
 assert norms["vanishing: W = 0.5 G"] < 0.01 < 0.5 < norms["orthogonal W"] <= 1 < 10 < norms["exploding: W = 2 G"]
 
 # %% csc321: the same over depth, in a convolutional net
-# A 3 x 3 convolution is a matrix, too: one block of weights per shift, used at every place (here on
-# a 4 x 4 image whose edges meet).  Every layer has weights of its own, of variance g / (9 C).
-
-
-def convolution(channels, g):
-    """(16 C, 16 C): the matrix of a random 3 x 3 convolution on 4 x 4 pixels."""
-    places, W = np.eye(16).reshape(4, 4, 16), 0
-    for shift in np.ndindex(3, 3):
-        weights = rng.normal(size=(channels, channels)) * np.sqrt(g / (9 * channels))
-        W = W + np.kron(weights, np.roll(places, shift, axis=(0, 1)).reshape(16, 16))
-    return W
+# A convolution is linear, so the Jacobian goes through it as images do: every column of dh(t-1)/dh(1), seen as an
+# image, is convolved with the weights W(t), and the ReLU then closes the same places for all.  Of the nine taps on
+# 4 x 4 pixels 6.25 lie inside the image on average, and more at its centre; the weights have variance g / (6.25 C).
 
 
 def depth_jacobians(depth, channels, g):
-    """dh(t)/dh(1) for t = 1 .. depth, with h(t) = max(0, W(t) h(t-1)) from a random image."""
-    h = rng.normal(size=16 * channels)
-    J = [np.eye(len(h))]
+    """dh(t)/dh(1) for t = 1 .. depth, with h(t) = max(0, W(t) * h(t-1)) from a random image."""
+    h, D = rng.normal(size=(1, channels, 4, 4)), 16 * channels
+    J = [np.eye(D)]
     for _ in range(depth - 1):
-        W = convolution(channels, g)
-        h = W @ h
-        J.append((h > 0)[:, None] * (W @ J[-1]))
+        W = rng.normal(size=(channels, channels, 3, 3)) * np.sqrt(g / (6.25 * channels))
+        columns = J[-1].T.reshape(D, channels, 4, 4)
+        h, columns = (conv_forward(images, W, padding=1)[0] for images in (h, columns))
+        J.append((columns * (h > 0)).reshape(D, D).T)
         h = h.clip(0)
     return J
 

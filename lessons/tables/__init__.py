@@ -1,1 +1,0 @@
-"""The papers' tables, row by row, from raw data: `python -m lessons.tables graph --data DIR`."""

@@ -1,17 +1,20 @@
-"""`python -m lessons.tables graph --data DIR --runs 100 --workers 2`: run, resume, and write the tables down."""
+"""`python -m lessons.tables graphs --data DIR --runs 100 --workers 2`: run, resume, and write the tables down."""
 
 import argparse
 import contextlib
+import importlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
-from lessons.tables import graph, ledger, report
+from lessons.tables import ledger, report
 from lessons.tables.ledger import Cell
-from lessons.tables.run import run
+from lessons.tables.run import folder_of, run
+from tinynet.data import files
 
 FIGURES = Path(__file__).resolve().parents[2] / "figures"
-GROUPS = {"graph": graph}
+TOPICS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/tables.py"))
 EXTRA = 'pip install -e ".[tables]"'
 
 
@@ -19,7 +22,7 @@ def parse(argv):
     parser = argparse.ArgumentParser("python -m lessons.tables", description="Run what is missing in the ledger of the "
                                      "papers' tables, then write the tables. Stop it at any moment; the same command "
                                      "goes on.")
-    parser.add_argument("group", choices=GROUPS, help="which tables")
+    parser.add_argument("topic", choices=TOPICS, help="which tables")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the published files (else TINYNET_DATA)")
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="seeds 0..N-1 of every system (100)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="runs side by side, one thread each (2)")
@@ -32,19 +35,18 @@ def parse(argv):
 def main(argv=None):
     """Returns the exit code: 0, 1 if a run failed, 2 if the command can't be done, 130 after Ctrl-C."""
     asked = parse(argv)
-    group, book = GROUPS[asked.group], asked.figures / "ledger.jsonl"
+    group = importlib.import_module(f"lessons.tables.{asked.topic}.tables")
     try:
-        asked.figures.mkdir(parents=True, exist_ok=True)
-        todo = missing(group, ledger.read(book), asked)
-        failed = run_all(group, todo, book, asked)
+        todo = missing(group, ledger.read_all(group.TABLES, asked.figures), asked)
+        failed = run_all(group, todo, asked)
     except KeyboardInterrupt:
-        report.write(group.TABLES, ledger.read(book), asked.figures)
-        print(f"\nstopped; every finished run is in {book.name} and the tables; the same command goes on from there")
+        report.write(group.TABLES, ledger.read_all(group.TABLES, asked.figures), asked.figures, asked.topic)
+        print("\nstopped; every finished run is in the ledger and the tables; the same command goes on from there")
         return 130
     except (OSError, ValueError, ImportError) as error:
         print(f"python -m lessons.tables: {error}", file=sys.stderr)
         return 2
-    print(report.write(group.TABLES, ledger.read(book), asked.figures))
+    print(report.write(group.TABLES, ledger.read_all(group.TABLES, asked.figures), asked.figures, asked.topic))
     return 1 if failed else 0
 
 
@@ -72,7 +74,7 @@ def there(table, folder):
         return False
 
 
-def run_all(group, todo, book, asked):
+def run_all(group, todo, asked):
     """Run the cells, each with one thread; note each down at once, in the order in which they end.
 
     Returns how many failed; each has said why.
@@ -86,12 +88,14 @@ def run_all(group, todo, book, asked):
         raise ImportError(f"{error.name} is missing; install it with  {EXTRA}") from None
     folder = asked.data or os.environ.get("TINYNET_DATA")
     folder = folder and str(Path(folder).resolve())         # workers may stand elsewhere
-    failed = 0
+    work, failed = files.cache_folder() / "tables", 0
+    books = {table.name: ledger.path_of(table, asked.figures) for table in group.TABLES}
     with workers(asked):
-        runs = Parallel(return_as="generator_unordered")(delayed(run)(group.__name__, c, folder) for c in todo)
+        runs = Parallel(return_as="generator_unordered")(delayed(run)(group.__name__, c, folder, work) for c in todo)
         for cell, measured, seconds in tqdm(runs, total=len(todo), unit="run", smoothing=0):
             if isinstance(measured, dict):
-                ledger.append(book, cell, measured, seconds)
+                ledger.append(books[cell.table], cell, measured, seconds)
+                shutil.rmtree(folder_of(work, cell), ignore_errors=True)
             else:
                 failed += 1
                 tqdm.write(f"{cell} failed: {measured}", file=sys.stderr)

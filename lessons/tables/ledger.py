@@ -1,4 +1,6 @@
-"""The ledger of all runs: one JSON object a line, appended whole, so that no run is lost or counted twice.
+"""The ledger of a table's runs, ledger/TABLE.jsonl: one JSON object a line, appended whole.
+
+No run is lost or counted twice.
 
     {"table": "shi fig9", "system": "GAT", "dataset": "cora", "seed": 3, "metric": "test accuracy", "value": 83.1,
      "seconds": 17.2, "version": "0.2.0"}
@@ -13,8 +15,8 @@ from typing import NamedTuple
 
 import tinynet
 
-KEYS = {"table": str, "system": str, "dataset": str, "seed": int, "metric": str, "value": float, "seconds": float,
-        "version": str}
+KEYS = {"table": str, "system": str, "dataset": str, "seed": int, "metric": str, "value": (float, list),
+        "seconds": float, "version": str}
 
 
 class Cell(NamedTuple):
@@ -27,6 +29,16 @@ class Cell(NamedTuple):
 
     def __str__(self):
         return f"{self.table}: {self.system} on {self.dataset}, seed {self.seed}"
+
+
+def read_all(tables, folder):
+    """The runs of several tables together."""
+    return {cell: measured for table in tables for cell, measured in read(path_of(table, folder)).items()}
+
+
+def path_of(table, folder):
+    """Where the runs of a table stand."""
+    return folder / "ledger" / f"{table.slug}.jsonl"
 
 
 def read(path):
@@ -48,11 +60,17 @@ def _row(line):
         return None
 
 
+def _rounded(value):
+    """A number, or the points of a curve."""
+    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else round(float(value), 4)
+
+
 def append(path, cell, measured, seconds):
     """Add a line for each metric of a run, in one write that is on the disk when this returns."""
-    rows = [cell._asdict() | {"metric": metric, "value": round(float(value), 4), "seconds": round(float(seconds), 2),
+    rows = [cell._asdict() | {"metric": metric, "value": _rounded(value), "seconds": round(float(seconds), 2),
                               "version": tinynet.__version__} for metric, value in measured.items()]
     text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size

@@ -1,70 +1,54 @@
 """RESULTS.md and its figures: the papers' numbers beside ours, with seeds, spread and seconds."""
 
 import os
-from collections.abc import Callable
 from statistics import fmean, median, stdev
-from types import MappingProxyType
-from typing import NamedTuple
 
 from tinynet import plot
 
-HEAD = """# The papers' tables, from raw data
+HEAD = """# The papers' tables, from raw data: {topic}
 
-Written by `python -m lessons.tables` from `ledger.jsonl`, which holds every run.  Paper: as printed there, with its
-spread where it gives one.  Ours: mean and standard deviation over the seeds.  Nothing was chosen by test accuracy;
-GAT's paper doesn't tell which epoch's weights are kept, so two rules have a row each.
+Written by `python -m lessons.tables {topic}` from the ledgers, which hold every run.  Paper: as printed there, with its
+spread where it gives one.  Ours: mean and standard deviation over the seeds.  Nothing was chosen by test results.
 Seconds are a run's mean, with reading and compiling, beside whatever else the machine was doing.
 """
 FAR = 5     # a spread so many times the paper's, or so many units of the last digit but one: runs went astray
-NAMES = {"cora": "Cora", "citeseer": "Citeseer", "pubmed": "Pubmed", "ppi": "PPI",
-         "pubmed in pieces": "Pubmed in pieces"}
 
 
-class Table(NamedTuple):
-    """A table of a paper: what it reports, and which of its systems we run.
-
-    paper   {system: {dataset: "83.0 +- 0.7"}}, in the paper's order
-    run     {system: {variant: run(dataset, seed, folder) -> {metric: value}}}; of several variants the one with the
-            better mean "val accuracy" stands for the system
-    """
-
-    name: str
-    unit: str
-    datasets: tuple
-    paper: dict
-    run: dict
-    metric: str = "test accuracy"
-    digits: int = 1
-    deterministic: tuple = ()                 # systems that draw nothing at random: one run tells all
-    why: dict = MappingProxyType({})    # {(system, dataset): reason} where ours differs by more than the spread
-    about: str = ""                     # what a reader has to know of the whole table
-    needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
-
-
-def write(tables, runs, folder):
-    """Write RESULTS.md and a figure for each table; returns the text."""
-    text = "\n".join([HEAD, *(section(table, dataset, runs) for table in tables for dataset in table.datasets)])
-    part = folder / "RESULTS.md.part"
+def write(tables, runs, folder, topic):
+    """Write results/TOPIC.md and the figures of its tables; returns the text."""
+    text = "\n".join([HEAD.format(topic=topic), *(section(table, dataset, runs) for table in tables
+                                                  for dataset in table.datasets)])
+    path = folder / "results" / f"{topic}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, folder / "RESULTS.md")
+    os.replace(part, path)
     for table in tables:
         if any(cell.table == table.name for cell in runs):
             beside = "_paper-beside-ours" if any(table.paper.values()) else ""
-            draw(table, runs, folder / f"{table.name.replace(' ', '_')}{beside}.png")
+            draw(table, runs, folder / f"{table.slug}{beside}.png")
+            for column in table.columns:
+                if column.axis:
+                    draw_curves(table, column, runs, folder / f"{table.slug}_{column.metric.replace(' ', '-')}.png")
     return text
 
 
 def ours(table, system, dataset, runs):
-    """(variant, [values], mean seconds) of what stands for the system; ("", [], 0) where nothing was run."""
+    """(variant, {metric: [values]}, mean seconds) of what stands for the system; ("", {}, 0) where nothing was run."""
     found = []
     for variant in table.run.get(system, ()):
         of = [measured for cell, measured in sorted(runs.items())
               if (cell.table, cell.system, cell.dataset) == (table.name, variant, dataset) and table.metric in measured]
         if of:
             val = fmean(m["val accuracy"][0] for m in of) if "val accuracy" in of[0] else 0
-            values, seconds = zip(*(m[table.metric] for m in of), strict=True)
-            found.append((val, variant, list(values), fmean(seconds)))
-    return max(found, default=(0, "", [], 0))[1:]
+            values = {c.metric: [m[c.metric][0] for m in of if c.metric in m] for c in table.columns}
+            found.append((val, variant, values, fmean(m[table.metric][1] for m in of)))
+    return max(found, key=lambda f: f[:2], default=(0, "", {}, 0))[1:]
+
+
+def ends(values):
+    """The numbers themselves, or the last points of curves."""
+    return [value[-1][1] if isinstance(value, list) else value for value in values]
 
 
 def stated(paper):
@@ -75,16 +59,21 @@ def stated(paper):
 
 # %% RESULTS.md
 def section(table, dataset, runs):
-    lines = [f"## {table.name}: {NAMES.get(dataset, dataset)}, {table.unit}", ""]
+    lines = [f"## {table.name}: {table.names.get(dataset, dataset)}, {table.unit}", ""]
     lines += [table.about, ""] if table.about else []
-    lines += ["| system | paper | ours | seeds | seconds a run | |", "| --- | --- | --- | --- | --- | --- |"]
+    titles = [c.title or c.metric if len(table.columns) > 1 else "" for c in table.columns]
+    heads = [f"{title} {word}".strip() for title in titles for word in ("paper", "ours")]
+    lines += [f"| system | {' | '.join(heads)} | seeds | seconds a run | |", "| --- " * (len(heads) + 4) + "|"]
     for system in table.paper:
-        paper = table.paper[system].get(dataset, "")
         variant, values, seconds = ours(table, system, dataset, runs)
-        remark = verdict(table, system, dataset, paper, values)
-        mine = mean_and_spread(values, table.digits) if values else ""
-        lines.append(f"| {system} | {paper} | {mine} | {len(values) or ''} | {f'{seconds:.1f}' if values else ''} | "
-                     f"{', '.join(filter(None, [variant if variant != system else '', remark]))} |")
+        cells, remarks = [], [variant if variant != system else ""]
+        for column in table.columns:
+            paper, mine = table.of_paper(system, dataset, column), ends(values.get(column.metric, ()))
+            cells += [paper, mean_and_spread(mine, column.digits) if mine else ""]
+            remarks.append(verdict(table, system, dataset, paper, mine, column))
+        count = len(values.get(table.metric, ()))
+        lines.append(f"| {system} | {' | '.join(cells)} | {count or ''} | {f'{seconds:.1f}' if count else ''} | "
+                     f"{', '.join(dict.fromkeys(filter(None, remarks)))} |")
     return "\n".join([*lines, ""])
 
 
@@ -92,8 +81,9 @@ def mean_and_spread(values, digits):
     return f"{fmean(values):.{digits}f}" + (f" +- {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
-def verdict(table, system, dataset, paper, values):
+def verdict(table, system, dataset, paper, values, column=None):
     """What a reader has to know about the row."""
+    digits = (column or table.columns[0]).digits
     if system not in table.run:
         return "as quoted"
     if not values:
@@ -104,16 +94,16 @@ def verdict(table, system, dataset, paper, values):
     value, spread = stated(paper)
     difference = fmean(values) - value
     if single:
-        return f"{difference:+.{table.digits}f}, a single run"
+        return f"{difference:+.{digits}f}, a single run"
     our_spread = stdev(values) if len(values) > 1 else 0
-    if our_spread > FAR * max(spread, 10 * 10 ** -table.digits):
-        low, middle, high = (f"{value:.{table.digits}f}" for value in (min(values), median(values), max(values)))
+    if our_spread > FAR * max(spread, 10 * 10 ** -digits):
+        low, middle, high = (f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
         why = table.why.get((system, dataset), "reason not found")
         return f"single runs from {low} to {high}, half of them above {middle}: {why}"
-    if abs(difference) <= max(spread, our_spread, 0.5 * 10 ** -table.digits):
+    if abs(difference) <= max(spread, our_spread, 0.5 * 10 ** -digits):
         return ""
     why = table.why.get((system, dataset), "more than the spread, reason not found")
-    return f"{difference:+.{table.digits}f}: {why}"
+    return f"{difference:+.{digits}f}: {why}"
 
 
 # %% The figure
@@ -123,15 +113,30 @@ def draw(table, runs, path):
                               figsize=(max(8.5, 4.2 * len(table.datasets)), 0.36 * len(table.paper) + 2.2))
     for ax, dataset in zip(axes[0], table.datasets, strict=True):
         for row, system in enumerate(table.paper):
-            if paper := stated(table.paper[system].get(dataset, "")):
+            if paper := stated(table.of_paper(system, dataset, table.columns[0])):
                 ax.errorbar(paper[0], row - 0.16, xerr=paper[1] or None, fmt="s", color=plot.GREY, capsize=3,
                             label="paper")
-            if values := ours(table, system, dataset, runs)[1]:
+            if values := ends(ours(table, system, dataset, runs)[1].get(table.metric, ())):
                 ax.errorbar(fmean(values), row + 0.16, xerr=stdev(values) if len(values) > 1 else None, fmt="D",
                             color=plot.COLOURS[0], capsize=3, label="tinynet")
-        ax.set(title=NAMES.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)),
+        ax.set(title=table.names.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)),
                ylim=(len(table.paper) - 0.5, -0.5))
     axes[0, 0].set_yticklabels(table.paper)
     named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     axes[0, -1].legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    fig.savefig(path, format="png")
+
+
+def draw_curves(table, column, runs, path):
+    """A panel for each dataset: the mean over the seeds of every system's curve."""
+    fig, axes = plot.subplots(1, len(table.datasets), sharey=True, squeeze=False)
+    for ax, dataset in zip(axes[0], table.datasets, strict=True):
+        for system in table.run:
+            curves = [curve for curve in ours(table, system, dataset, runs)[1].get(column.metric, ()) if curve]
+            if curves:
+                points = list(zip(*curves, strict=False))
+                ax.plot([p[0][0] for p in points], [fmean(y for _, y in p) for p in points], label=system)
+        ax.set(title=table.names.get(dataset, dataset), xlabel=column.axis)
+    axes[0, 0].set_ylabel(column.title or column.metric)
+    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     fig.savefig(path, format="png")

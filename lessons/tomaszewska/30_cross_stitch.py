@@ -1,8 +1,8 @@
 """How much should two tasks share?  Let the net learn it: cross-stitch units.
 
 Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11
-Blocks: cross_stitch, linear, cross_entropy
-Run time: 3 s, --quick 2 s (two cores)
+Blocks: cross_stitch, linear, cross_entropy, binary_cross_entropy
+Run time: 12 s, --quick 2 s (two cores)
 Figures: tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png,
 tomaszewska_fig9_alphas-over-training.png, tomaszewska_fig10_against-shared-and-separate.png
 
@@ -15,20 +15,29 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import optim, plot
+from tinynet.balancing.descend import descend
+from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch, cross_stitch_backward, cross_stitch_forward
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
+from tinynet.data.task_toys import starved_digits
 from tinynet.lesson import lesson
-from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 
 rng = np.random.default_rng(lesson.seed)
 images = digits(lesson.seed)
 
-# %% fig7, forward: every entry of a feature map becomes a mixture of both tasks' entries there
-#     [x~_A]   [alpha_AA alpha_AB] [x_A]
-#     [x~_B] = [alpha_BA alpha_BB] [x_B]
+# %% [markdown]
+# ## fig7, forward: every entry of a feature map becomes a mixture of both tasks' entries there
+# $$\begin{bmatrix} \tilde x_A^{ij} \\ \tilde x_B^{ij} \end{bmatrix} =
+# \begin{bmatrix} \alpha_{AA} & \alpha_{AB} \\ \alpha_{BA} & \alpha_{BB} \end{bmatrix}
+# \begin{bmatrix} x_A^{ij} \\ x_B^{ij} \end{bmatrix}$$
 # Task A's map are a digit's edges from left to right, task B's those from top to bottom.
+
+# %%
 eight = images.X_train[images.y_train == 8][0].reshape(8, 8).astype(float)
 x_A, x_B = np.gradient(eight, axis=1), np.gradient(eight, axis=0)
 A = np.array([[0.9, 0.1], [0.1, 0.9]])
@@ -50,9 +59,13 @@ for (name, maps), column in zip(shown.items(), axes.T, strict=True):
         ax.set(title=f"task {task}: {name}", xticks=[], yticks=[])
 lesson.save(fig, "tomaszewska_fig7_two-maps-mixed")
 
-# %% fig8, backward to the features: the transposed matrix
-# x_A goes into both outputs, so its gradient collects from both: down a column of A, not along a row.
-#     dL/dx_A = alpha_AA dL/dx~_A + alpha_BA dL/dx~_B
+# %% [markdown]
+# ## fig8, backward to the features: the transposed matrix
+# $x_A$ goes into both outputs, so its gradient collects from both: down a column of $A$, not along a row.
+# $$\frac{\partial L}{\partial x_A} = \alpha_{AA} \frac{\partial L}{\partial \tilde x_A} +
+# \alpha_{BA} \frac{\partial L}{\partial \tilde x_B}$$
+
+# %%
 dY = rng.normal(size=Y.shape)
 dx_A = alpha_AA * dY[0] + alpha_BA * dY[1]
 dx_B = alpha_AB * dY[0] + alpha_BB * dY[1]
@@ -63,9 +76,13 @@ lesson.number("fig8 dx: largest difference, by hand and block", abs(dX - np.stac
 lesson.number("fig8 dx: largest difference, by hand and engine", abs(features.grad - np.stack([dx_A, dx_B])).max(), 0)
 np.testing.assert_allclose(dX, [dx_A, dx_B], rtol=1e-12, atol=1e-15)
 
-# %% fig8, backward to the alphas: summed over every place where alpha was used
-# alpha_AB multiplies x_B on its way to x~_A, and does so at all places i, j:
-#     dL/dalpha_AB = sum_ij dL/dx~_A^ij x_B^ij          dL/dalpha_AA = sum_ij dL/dx~_A^ij x_A^ij
+# %% [markdown]
+# ## fig8, backward to the alphas: summed over every place where alpha was used
+# $\alpha_{AB}$ multiplies $x_B$ on its way to $\tilde x_A$, and does so at all places $i, j$:
+# $$\frac{\partial L}{\partial \alpha_{AB}} = \sum_{ij} \frac{\partial L}{\partial \tilde x_A^{ij}} x_B^{ij}, \qquad
+# \frac{\partial L}{\partial \alpha_{AA}} = \sum_{ij} \frac{\partial L}{\partial \tilde x_A^{ij}} x_A^{ij}$$
+
+# %%
 right = np.array([[(dY[0, 0, 0] * x_A).sum(), (dY[0, 0, 0] * x_B).sum()],
                   [(dY[1, 0, 0] * x_A).sum(), (dY[1, 0, 0] * x_B).sum()]])
 numeric, h = np.zeros((2, 2)), 1e-6
@@ -79,9 +96,13 @@ lesson.number("fig8 dA: engine", alphas.grad.ravel(), numeric.ravel(), "numeric"
 np.testing.assert_allclose(alphas.grad, right, rtol=1e-12)
 np.testing.assert_allclose(right, numeric, rtol=1e-6)
 
-# %% Erratum 1: what fig8 prints, and what the checker says of it
-# The slide has dL/dalpha_AB = dL/dx~_B x_A.  That is the gradient of alpha_BA: the two are swapped.
+# %% [markdown]
+# ## Erratum 1: what fig8 prints, and what the checker says of it
+# The slide has $\partial L / \partial \alpha_{AB} = \partial L / \partial \tilde x_B \cdot x_A$. That is the gradient
+# of $\alpha_{BA}$: the two are swapped.
 
+
+# %%
 
 def slide_backward(dY, cache):
     dX, _ = cross_stitch_backward(dY, cache)
@@ -221,6 +242,36 @@ for task, ax in enumerate(axes):
     ax.set(xlabel="test accuracy (%)", title=("task A: which digit?", "task B: larger than four?")[task])
 axes[0].set(yticks=range(len(accuracy)), yticklabels=reversed(accuracy))
 lesson.save(fig, "tomaszewska_fig10_against-shared-and-separate")
+
+# %% [markdown]
+# ## How fast should the stitches learn?  One alpha a layer, or one a unit?
+# The stitches are usually trained at a multiple of the net's rate. Task A: which digit, 3 labels for five classes,
+# 40 for the others; task B: attributes of all. What is measured is task A on the five classes.
+
+
+# %%
+def starved_accuracy(seed, per_channel, factor):
+    """(accuracy in %, how far the alphas moved, a mean over all)"""
+    few = starved_digits(3, seed)
+    net = CrossStitchNet(64, (32, 32), (10, 4), per_channel=per_channel, rng=seed)
+    before, known = [stitch.A.data.copy() for stitch in net.stitches], few.digit >= 0
+
+    def losses():
+        digit, attributes = net(few.X)
+        return [cross_entropy(digit[known], few.digit[known]), binary_cross_entropy(attributes, few.attributes)]
+    descend(losses, optim.Adam(net.faster(factor), 3e-3), 2 * steps)
+    with tn.no_grad():
+        right = net(few.X_test)[0].data.argmax(axis=1) == few.digit_test
+    moved = np.mean([abs(stitch.A.data - old).mean() for stitch, old in zip(net.stitches, before, strict=True)])
+    return 100 * right[np.isin(few.digit_test, few.starved)].mean(), moved
+
+
+for per_channel, factor in ((True, 1), (True, 10), (True, 100), (False, 10)):
+    tried = np.array([starved_accuracy(seed, per_channel, factor) for seed in seeds])
+    name = f"{'one alpha a unit' if per_channel else 'one alpha a layer'}, rate x {factor}: accuracy; |change|"
+    lesson.number(name, f"{tried[:, 0].mean():.1f} +- {tried[:, 0].std(ddof=1):.1f};  {tried[:, 1].mean():.2f}")
+
+# %%
 best = max(gains, key=lambda name: gains[name].mean())
 clear = gains[best].mean() > 2 * gains[best].std()
 lesson.shown(f"fig8's dL/dalpha_AB is dL/dalpha_BA and fails the check; on {few} images "

@@ -31,7 +31,7 @@ class Entry:
 
     deck = property(lambda self: self.path.parent.name)
     name = property(lambda self: f"{self.deck}/{self.path.stem}")
-    topic = property(lambda self: self.path.stem[3:])
+    topic = property(lambda self: re.sub(r"^\d\d_", "", self.path.stem))
     slides = property(lambda self: self.fields.get("Slides", ""))
     blocks = property(lambda self: _parts(self.fields.get("Blocks", "")))
     figures = property(lambda self: _parts(self.fields.get("Figures", "")))

@@ -11,6 +11,7 @@ from tinynet.blocks.units import lp_unit as _lp_unit
 from tinynet.blocks.units import maxout as _maxout
 from tinynet.blocks.units import residual as _residual
 from tinynet.blocks.units import softmax as _softmax
+from tinynet.blocks.units import stochastic_maxout as _stochastic_maxout
 from tinynet.cases.registry import case, plain
 
 
@@ -92,3 +93,16 @@ def layer_norm(rng, N, D):
 
 plain("layer_norm_batch", _layer_norm.layer_norm, "B N D, D, D", never_empty="D", eps=0.1)
 plain("layer_norm_vector", _layer_norm.layer_norm, "D, D, D", never_empty="D", eps=0.1)
+
+
+plain("stochastic_maxout_evaluation", _stochastic_maxout.stochastic_maxout, "N C K", never_empty="K")
+
+
+@case(_stochastic_maxout.stochastic_maxout, never_empty="K")
+def stochastic_maxout(rng, N, C, K):
+    return [rng.normal(size=(N, C, K))], dict(u=rng.random((N, C)), lam=0.7)
+
+
+@case(_stochastic_maxout.stochastic_maxout, never_empty="K")
+def stochastic_maxout_vector(rng, C, K):
+    return [rng.normal(size=(C, K))], dict(u=rng.random(C))

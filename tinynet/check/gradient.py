@@ -12,397 +12,251 @@
           worst entry dx[2]: analytic -2.11121, numeric -4.22241, ratio 0.5
 """
 
-import copy
-import inspect
-import warnings
-from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.check.diagnosis import Evidence, explain, explain_shape
-from tinynet.check.numeric import measure
-from tinynet.engine import Op, Tensor, no_grad
-from tinynet.nn import Module
+from tinynet.check.cut import look_at_smaller_arrays
+from tinynet.check.diagnosis import explain, explain_shape
+from tinynet.check.evidence import LARGE, SMALL, Evidence, Place
+from tinynet.check.habits import copies, look_at_habits
+from tinynet.check.numeric import Moves, climb, measure
+from tinynet.check.pair import NotAnArray, floating, pair_of, parameters_of
+from tinynet.check.report import Problem, Report
+from tinynet.check.rounding import roughness, wobble
 
-UPSTREAMS = 4       # random ones, so that no single lucky direction decides
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
+RTOL_SINGLE = 1e-4     # for a forward in float32
+ROWS_DIFFER = 1e3       # rows of the Jacobian whose sizes differ more get an upstream of their own
 
 
-# %% What comes back
-class GradientError(AssertionError):
-    """A backward that is not the derivative of its forward."""
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong.
-
-    kind   the kind of mistake, one of `tinynet.check.KINDS`, or None when none fits
-    name   the input whose gradient it is, or "" for the pair as a whole
-    text   the sentence (and the worst entry) to print
-    """
-
-    kind: str | None
-    name: str
-    text: str
-
-
-class Report(NamedTuple):
-    """What gradcheck found.  Prints as text, counts as True when all is right.
-
-    problems  what is wrong, [] when all is right
-    notes     what the reader should know: kinks met, inputs passed over
-    """
-
-    name: str
-    problems: list
-    notes: list
-
-    ok = property(lambda self: not self.problems)
-    kinds = property(lambda self: [p.kind for p in self.problems], doc="The kinds of mistake, None where none fits.")
-
-    def __bool__(self):
-        return self.ok
-
-    def __str__(self):
-        lines = [f"{self.name}: {'right' if self.ok else 'WRONG'}"]
-        for p in self.problems:
-            lines.append(f"  {f'd{p.name}: ' if p.name else ''}{p.text}")
-        return "\n".join(lines + [f"  {note}" for note in self.notes])
-
-    def raise_if_wrong(self):
-        """Raises GradientError (an AssertionError) with this text; returns the report when all is right."""
-        if not self.ok:
-            raise GradientError(str(self))
-        return self
-
-
-# %% The check
 def gradcheck(function, *inputs, **settings):
     """Compare a backward with the measured derivative of its forward, on these inputs in float64.
 
-    gradcheck(forward, backward, *arrays, **settings)   a pair on arrays:
-        forward(*arrays, **settings) -> y, cache;  backward(dy, cache) -> one gradient per array
+    gradcheck(forward, backward, *inputs, **settings)   a pair on arrays:
+        forward(*inputs, **settings) -> y, cache;  backward(dy, cache) -> one gradient per input
     gradcheck(op, *inputs, **settings)                  an Op
     gradcheck(function, *inputs, **settings)            any function of tensors that returns a tensor,
                                                         or a Module: its parameters are checked too
 
+    An input is an array, or a dictionary or list of arrays, whose gradient has the same form.
     Every entry of every floating input is moved, so choose small inputs (a few hundred entries),
     with sizes that differ from each other: then a mistake has one explanation.  Arrays of
     integers or booleans and None are passed over; an input for which backward returns None must have no influence.
-    Several random upstream gradients must each give the measured gradient within fixed tolerances;
-    further, backward run twice must give the same bits, a zero upstream exactly zero, an upstream
-    in another memory layout (strided, Fortran-ordered, read-only, stride 0) the same gradient, and
-    neither inputs, upstream, y nor returned gradients may be changed.  The same arrays cut down to
-    one entry along every axis, and to none, must do as well wherever forward takes them.
+
+    data       names of floating inputs that are data: no gradient of them is compared
+    tolerance  relative, for a forward that iterates until it is right to so many digits (1e-6, say)
+    Both are settings of the forward instead, where it has parameters of these names.
+
+    Several random upstream gradients, of several sizes, must each give the measured gradient within fixed
+    tolerances; further, backward run twice must give the same bits, also after another forward, a zero upstream
+    exactly zero, an upstream in another memory layout (strided, Fortran-ordered, read-only, stride 0) the same
+    gradient, and neither inputs, upstream, y nor returned gradients may be changed.  The same arrays cut down to
+    one entry along an axis, and to none, should do as well wherever forward takes them: a block of ours is
+    rejected otherwise, for other pairs the report has a note.
 
     Returns a Report; raises what forward or the first run of backward raise, and ValueError when
     an output isn't finite or the arrays are too large to check.
     """
-    return Check(_pair_of(function, inputs, settings)).report()
-
-
-class Pair(NamedTuple):
-    """What is checked, made uniform: forward(*arrays) -> y, cache; backward; value(*arrays) -> y."""
-
-    name: str
-    names: list
-    arrays: list
-    forward: object
-    backward: object
-    value: object
-    analytic: bool
-    settings: dict
-    most: int = 1000     # gradients it may return: more are of arrays left out
-
-
-def _pair_of(function, inputs, settings):
-    if isinstance(function, Op):
-        forward, backward = function.pair(*(x.data if isinstance(x, Tensor) else x for x in inputs))
-    elif inputs and callable(inputs[0]):
-        forward, backward, inputs = function, inputs[0], inputs[1:]
-    else:
-        return _pair_of_tensors(function, inputs, settings)
-    arrays = [_in_float64(x) for x in inputs]
-
-    random = any(isinstance(s, np.random.Generator) for s in settings.values())
-
-    def run(*arrays):
-        return forward(*arrays, **(copy.deepcopy(settings) if random else settings))    # a generator starts anew
-
-    compiled = forward.__name__.endswith("_fast")              # complex numbers would compile them again
-    return Pair(_plain(forward), _names(forward, arrays), arrays, run, backward,
-                lambda *a: run(*a)[0], not compiled, settings, _room(forward))
-
-
-def _pair_of_tensors(function, inputs, settings):
-    """A function of tensors, or a module: then its parameters are inputs like the others."""
-    parameters = dict(function.named_parameters()) if isinstance(function, Module) else {}
-    count = len(inputs)
-
-    def forward(*arrays):
-        with _holding(parameters.values(), arrays[count:]):
-            leaves = [Tensor(a, requires_grad=True) if _floating(a) else a for a in arrays[:count]]
-            y = function(*leaves, **settings)
-            return y.data, (y, leaves, arrays)
-
-    def backward(dy, cache):
-        y, leaves, arrays = cache
-        with _holding(parameters.values(), arrays[count:]):
-            leaves = [*leaves, *parameters.values()]
-            for leaf in leaves:
-                if isinstance(leaf, Tensor):
-                    leaf.zero_grad()
-            y.backward(dy)
-            return tuple((np.zeros(leaf.shape) if leaf.grad is None else leaf.grad)
-                         if isinstance(leaf, Tensor) else None for leaf in leaves)
-
-    def value(*arrays):
-        with no_grad(), _holding(parameters.values(), arrays[count:]):
-            return function(*(Tensor(a) if _floating(a) else a for a in arrays[:count]), **settings).data
-
-    named = function.forward if parameters else function
-    names = _names(named, inputs) + list(parameters)
-    arrays = [_in_float64(x) for x in (*inputs, *parameters.values())]
-    name = type(function).__name__ if isinstance(function, Module) else _plain(function)
-    return Pair(name, names, arrays, forward, backward, value, False, settings)
-
-
-@contextmanager
-def _holding(parameters, arrays):
-    """Inside, the parameters hold these arrays and no gradient."""
-    before = [(p, p.data, p.grad) for p in parameters]
-    for (p, _, _), array in zip(before, arrays, strict=True):
-        p.data, p.grad = array, None
-    try:
-        yield
-    finally:
-        for p, data, grad in before:
-            p.data, p.grad = data, grad
-
-
-def _floating(a):
-    return a is not None and a.dtype.kind == "f"
-
-
-def _in_float64(x):
-    if x is None:
-        return None
-    array = np.asarray(x.data if isinstance(x, Tensor) else x)
-    return array.astype(float) if array.dtype.kind == "f" else array.copy()
-
-
-def _plain(function):
-    name = getattr(function, "__name__", type(function).__name__)
-    return name.removesuffix("_loops").removesuffix("_forward")
-
-
-def _parameters(function):
-    try:
-        return inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-
-
-def _room(function):
-    """How many arrays the function takes at most."""
-    kinds = [p.kind for p in _parameters(function)]
-    return 1000 if not kinds or inspect.Parameter.VAR_POSITIONAL in kinds else len(kinds)
-
-
-def _names(function, arrays):
-    """The inputs' names as the function's author wrote them."""
-    parameters = _parameters(function)
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "input")
-    return (names + [f"{rest}[{i}]" for i in range(len(arrays) - len(names))])[:len(arrays)]
+    ours = {}
+    for name, default in (("data", ()), ("tolerance", 0.0)):
+        taken = any(p.name == name for p in parameters_of(function))
+        ours[name] = default if taken else settings.pop(name, default)
+    return Check(pair_of(function, inputs, settings), **ours).report()
 
 
 class Check:
     """One run of gradcheck: the stages in order; a stage that fails ends it where the next needs it."""
 
-    def __init__(self, pair, seed=0):
-        self.pair, self.problems, self.notes = pair, [], []
+    def __init__(self, pair, data=(), tolerance=0.0, seed=0):
+        self.pair, self.problems, self.notes, self.rtol = pair, [], [], tolerance
+        self.single, self.eps = False, np.finfo(float).eps
+        self.largest, self.data = 0.0, {data} if isinstance(data, str) else set(data)
+        unknown = self.data - set(pair.names)
+        if unknown:
+            raise ValueError(f"{pair.name}: data={', '.join(unknown)}, but its inputs are {', '.join(pair.names)}")
         self.before = [None if a is None else a.tobytes() for a in pair.arrays]
-        self.y = self._forward()[0]
+        self.y = self.forward()[0]
+        if self.y.dtype.kind == "c":
+            raise ValueError(f"{pair.name}: y is complex; return its real and imaginary part as one array, "
+                             "e.g. np.stack([y.real, y.imag])")
         rng = np.random.default_rng(seed)
-        self.upstreams = [np.asarray(rng.normal(size=self.y.shape)) for _ in range(UPSTREAMS)]
+        one, two, three = (np.asarray(rng.normal(size=self.y.shape)) for _ in range(3))
+        self.upstreams = [one, two, three, SMALL * one, LARGE * one]
 
     def report(self):
         y_before = self.y.copy()
-        first = self._backward(self.upstreams[0])
-        kept = _copies(first)
-        grads = [kept] + [_copies(self._backward(dy)) for dy in self.upstreams[1:]]
-        if not all(np.array_equal(g, k) for g, k in zip(first, kept, strict=True) if g is not None):
-            self._wrong("alias", "", "a gradient changes after backward returned it: return a new array every time")
-        usable = self._counted(grads)
-        if usable and self._values(grads, usable) and not self.problems:
-            self._habits()
-            self._smaller()
+        try:
+            first = self.gradients(self.upstreams[0])
+        except NotAnArray as error:
+            self.wrong("count", "", str(error))
+            return Report(self.pair.name, self.problems, self.notes)
+        kept = copies(first)
+        grads = [kept] + [copies(self.gradients(dy)) for dy in self.upstreams[1:]]
+        if not all(np.array_equal(g, k, equal_nan=True) for g, k in zip(first, kept, strict=True) if g is not None):
+            self.wrong("alias", "", "a gradient changes after backward returned it: return a new array every time")
+        self.usable = self.counted(grads)
+        if self.usable and self.values(grads, self.usable) and not self.problems:
+            look_at_habits(self)
+            look_at_smaller_arrays(self)
         if not np.array_equal(self.y, y_before):
-            self._wrong("alias", "", "y changes after forward returned it: forward must not keep the array it "
+            self.wrong("alias", "", "y changes after forward returned it: forward must not keep the array it "
                                      "returns and write to it again")
         return Report(self.pair.name, self.problems, self.notes)
 
-    def _wrong(self, kind, name, text):
+    def wrong(self, kind, name, text):
         if all((p.kind, p.name, p.text) != (kind, name, text) for p in self.problems):
             self.problems.append(Problem(kind, name, text))
 
-    # ---- running the pair, and watching what it does to arrays that aren't its own
-    def _forward(self):
-        y, cache = _two(self.pair.forward(*self.pair.arrays), self.pair.name)
-        self._unchanged("forward")
-        return np.asarray(y), cache
+    def note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
 
-    def _backward(self, dy, as_it_is=False):
+    # ---- running the pair, and watching what it does to arrays that aren't its own
+    def forward(self):
+        y, cache = self.pair.forward(*self.pair.arrays)
+        self._unchanged("forward")
+        return y, cache
+
+    def gradients(self, dy, as_it_is=False, meanwhile=None):
         """The gradients for (a copy of) one upstream, with a cache of their own."""
         kept, given = dy.copy(), dy if as_it_is else dy.copy()
-        y, cache = self._forward()
+        y, cache = self.forward()
         if not np.array_equal(y, self.y):
-            self._wrong("random", "", "two runs of forward give different y: fix its seed or pass the random part in")
-        grads = self._as_tuple(self.pair.backward(given, cache))
+            self.wrong("random", "", "two runs of forward give different y: fix its seed or pass the random part in")
+        if meanwhile:
+            meanwhile()
+        grads = self.pair.backward(given, cache)
         if not np.array_equal(given, kept):
-            self._wrong("changed", "", "backward changes the upstream gradient: work on a copy")
+            self.wrong("changed", "", "backward changes the upstream gradient: work on a copy")
         if not np.array_equal(y, self.y):
-            self._wrong("changed", "", "backward changes y, which forward has returned: work on a copy")
+            self.wrong("changed", "", "backward changes y, which forward has returned: work on a copy")
         self._unchanged("backward")
         return grads
 
     def _unchanged(self, who):
         for name, array, before in zip(self.pair.names, self.pair.arrays, self.before, strict=True):
             if array is not None and array.tobytes() != before:
-                self._wrong("changed", "", f"{who} changes its input {name}: work on a copy")
+                self.wrong("changed", "", f"{who} changes its input {name}: work on a copy")
                 array[...] = np.frombuffer(before, array.dtype).reshape(array.shape)
 
     # ---- the stages
-    def _counted(self, grads):
+    def counted(self, grads):
         """Which inputs have a gradient to compare; notes the others."""
         names, arrays = self.pair.names, self.pair.arrays
         got, extra = len(grads[0]), [g for g in grads[0][len(arrays):] if g is not None]
         if got < len(arrays) or (extra and got > self.pair.most):
-            self._wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
+            self.wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
                                      "return one each, in the order of forward, None where there is none")
             return []
-        usable = [i for i, a in enumerate(arrays) if _floating(a) and grads[0][i] is not None]
-        if not any(_floating(a) for a in arrays):
+        if not any(floating(a) for a in arrays):
             raise ValueError(f"{self.pair.name}: no input holds floating numbers, so there is nothing to "
                              "differentiate; convert one, e.g. x.astype(float)")
+        usable = []
         for i, a in enumerate(arrays):
-            if _floating(a) and grads[0][i] is None:
-                measured = self._measured(i)
-                if measured and measured.jacobian.any():
-                    self._wrong("count", names[i], "backward returns None, but y depends on this input")
-                elif measured:
-                    self.notes.append(f"backward returns None for {names[i]}, and y doesn't depend on it")
+            if not floating(a) or names[i] in self.data:
+                continue
+            if grads[0][i] is not None:
+                usable.append(i)
+                continue
+            measured = self._measured(i)
+            if (np.abs(measured.jacobian) > 8 * measured.error).any():
+                self.wrong("count", names[i], "backward returns None, but y depends on this input")
+            else:
+                self.note(f"backward returns None for {names[i]}, and y doesn't depend on it")
         return usable
 
-    def _values(self, grads, usable):
+    def values(self, grads, usable):
         """Shapes, then dtypes, then values of every usable input; True when all are right."""
+        if not usable:
+            return False
         cells = max(self.pair.arrays[i].size for i in usable) * self.y.size
         if cells > LARGEST:
             raise ValueError(f"{self.pair.name}: a Jacobian of {cells:,} entries is too large to measure; "
                              "check with smaller arrays (a few hundred entries)")
         if not np.isfinite(self.y).all():
             raise ValueError(f"{self.pair.name}: forward gives NaN or inf on these inputs; choose others")
-        measured = {i: m for i in usable if (m := self._measured(i))}
+        self._single()
+        measured = {i: self._measured(i) for i in usable}
         self._unchanged("forward")
-        for i in measured:
-            evidence = Evidence(self, i, measured, [np.asarray(g[i]) for g in grads])
-            shape, dtype = evidence.grads[0].shape, evidence.grads[0].dtype
-            if shape != evidence.x.shape:
-                self._wrong(*explain_shape(evidence))
-            elif dtype != np.float64:
-                self._wrong("dtype", evidence.name, f"is {dtype} where dy is float64: keep dy's dtype")
-            elif not evidence.right().all():
-                self._wrong(*explain(evidence))
-            elif measured[i].kinks:
-                self.notes.append(evidence.kinks_met())
+        self.largest = max((np.abs(m.jacobian).max(initial=0.0) for m in measured.values()), default=0.0)
+        self._balance(grads, measured)
+        for i in usable:
+            given = [np.asarray(g[i]) for g in grads]
+            if given[0].shape != self.pair.arrays[i].shape:
+                self.wrong(*explain_shape(Evidence(self, i, measured, given)))
+            elif given[0].dtype != np.float64 and not self.single:
+                self.wrong("dtype", self.pair.names[i], f"is {given[0].dtype} where dy is float64: keep dy's dtype")
+            else:
+                self._value(i, measured, given)
+        self._remarks(measured)
         return not self.problems
 
+    def _value(self, i, measured, given):
+        """One gradient; where it seems wrong, the slope is measured again and rounding is looked at."""
+        evidence = Evidence(self, i, measured, given)
+        if not evidence.right().all():
+            if not measured[i].exact:
+                moves = Moves(self.pair.value, self.pair.arrays, i, self.eps)
+                climb(moves, self.y.ravel(), measured[i], np.flatnonzero(evidence.doubtful()))
+            evidence = Evidence(self, i, measured, given, wobble(self, i, measured[i].exact))
+            if measured[i].exact and evidence.nearly_right():
+                evidence.allow_roughness(roughness(self, i))
+        if not evidence.right().all():
+            self.wrong(*explain(evidence))
+            return
+        if measured[i].kinks:
+            self.note(evidence.kinks_met())
+        vague = evidence.vague()
+        if len(vague) and not self.single:
+            self.note(f"measured roughly, because y is rounded or bends sharply: {evidence.listed(vague)}")
+
     def _measured(self, i):
-        """The derivative for input i, or None where it can't be moved: a target of 1 that must be in 0..1."""
+        return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic, self.eps)
+
+    def _single(self):
+        """Is forward computed in float32?  Then differences tell less, and gradients may be float32."""
+        self.single = self.y.size > 0 and (self.y.dtype == np.float32 or (
+            bool(np.any(self.y)) and np.array_equal(self.y, self.y.astype(np.float32))
+            and self._rounds_to_single()))
+        self.eps = np.finfo(np.float32 if self.single else float).eps
+        if self.single:
+            self.rtol = max(self.rtol, RTOL_SINGLE)
+            self.note("forward computes in float32, so only about 4 digits are compared; keep the dtype of the input")
+
+    def _rounds_to_single(self):
+        """Does y of slightly larger inputs still fit float32?"""
         try:
-            return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic)
-        except ValueError as error:
-            self.notes.append(f"not checked: {self.pair.names[i]}, which forward refuses when it is moved ({error})")
-            return None
+            y = self.pair.value(*(a * (1 + 1e-3 * np.sqrt(2)) if floating(a) else a for a in self.pair.arrays))
+        except Exception:
+            return False
+        long = np.any(np.frexp(y)[0] * 2 ** 14 % 1)         # not whole numbers or the like, which fit anyway
+        return bool(long and (y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
 
-    def _habits(self):
-        """What a backward must keep to beside the values."""
-        y, cache = self._forward()
-        dy = self.upstreams[0]
-        self._same("repeat", "backward run twice on one cache gives two different gradients: it changes its cache",
-                   lambda: self.pair.backward(dy, cache), lambda: self.pair.backward(dy, cache), exactly=True)
-        zero = [g for g in self._backward(np.zeros(y.shape)) if g is not None]
-        if any(np.any(g) for g in map(np.asarray, zero)):       # NaN counts as not zero, too
-            self._wrong("zero upstream", "", "an upstream of zeros gives a gradient that isn't exactly zero")
-        for layout, given in _layouts(dy):
-            plain = np.ascontiguousarray(given).reshape(dy.shape)
-            self._same("layout", f"backward gives another result when the upstream is {layout}: "
-                       "don't count on its memory layout", lambda p=plain: self._backward(p),
-                       lambda g=given: self._backward(g, as_it_is=True))
+    def _balance(self, grads, measured):
+        """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""
+        sizes = np.zeros(self.y.size)
+        for m in measured.values():
+            size = np.abs(m.jacobian)               # of differences, what may be rounding doesn't count
+            sure = size * (m.exact | (size > 8 * m.error) & (size > 1e-12 * self.largest))
+            sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
+        sizes[sizes == 0] = np.inf
+        smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)
+        if not largest > ROWS_DIFFER * smallest:
+            return
+        dy = np.random.default_rng(1).normal(size=self.y.shape) * smallest / sizes.reshape(self.y.shape)
+        self.upstreams.append(np.asarray(dy))
+        grads.append(copies(self.gradients(self.upstreams[-1])))
 
-    def _smaller(self):
-        """The gradients on one entry of every axis, and on none; forward may refuse such arrays."""
-        for size, what in ((1, "size-1"), (0, "empty")):
-            arrays = [None if a is None else np.array(a[(slice(size),) * a.ndim]) for a in self.pair.arrays]
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
-                try:
-                    smaller = Check(self.pair._replace(arrays=arrays))
-                except Exception:       # it needs more: that is its right
-                    continue
-                if not np.isfinite(smaller.y).all():
-                    continue
-                try:
-                    grads = [_copies(smaller._backward(dy)) for dy in smaller.upstreams]
-                    smaller._values(grads, smaller._counted(grads))
-                except Exception as error:
-                    smaller._wrong("size", "", f"backward fails ({type(error).__name__}: {error})")
-            for p in smaller.problems:
-                self._wrong("size", p.name, f"on {what} arrays, which forward takes: {p.text}")
-
-    def _same(self, kind, text, one, other, exactly=False):
-        try:
-            pairs = list(zip(_copies(self._as_tuple(one())), self._as_tuple(other()), strict=True))
-            largest = max((np.abs(a).max(initial=0.0) for a, _ in pairs if a is not None), default=0.0)
-            slack = 0 if exactly else 1e-10 * largest       # of all: one of them may be zero but for rounding
-            same = all((a is None and b is None) or _equal(np.asarray(a), np.asarray(b), slack) for a, b in pairs)
-        except Exception as error:
-            self._wrong(kind, "", f"{text} ({type(error).__name__}: {error})")
-        else:
-            if not same:
-                self._wrong(kind, "", text)
-
-    @staticmethod
-    def _as_tuple(grads):
-        return tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
-
-
-def _copies(grads):
-    return [None if g is None else np.array(g) for g in grads]
-
-
-def _two(returned, name):
-    if not isinstance(returned, tuple) or len(returned) != 2:
-        raise TypeError(f"{name}: forward must return two things, y and the cache")
-    return returned
-
-
-def _equal(a, b, slack):
-    if not slack:
-        return np.array_equal(a, b)
-    return a.shape == b.shape and bool((np.abs(a - b) <= slack).all())
-
-
-def _layouts(dy):
-    """The upstream's values in other memory layouts, and a constant upstream of stride 0."""
-    frozen = dy.copy()
-    frozen.flags.writeable = False
-    yield "read-only", frozen
-    if dy.ndim:
-        spread = np.zeros(tuple(2 * n for n in dy.shape))[tuple(slice(None, None, 2) for _ in dy.shape)]
-        spread[...] = dy
-        yield "strided", spread
-        yield "Fortran-ordered", np.asfortranarray(dy)
-        yield "a broadcast number (stride 0)", np.broadcast_to(1.5, dy.shape)
+    def _remarks(self, measured):
+        """Notes on what couldn't be checked; a problem where nothing could."""
+        for i, m in measured.items():
+            entries, evidence = [*m.unmeasured], Place(self.pair.names[i], self.pair.arrays[i].shape)
+            for why in dict.fromkeys(m.unmeasured.values()):
+                these = [e for e in entries if m.unmeasured[e] == why]
+                which = evidence.listed(these) if len(these) < m.jacobian.shape[1] else f"all of {evidence.name}"
+                self.note(f"not checked: {which}: {why}")
+            if m.jacobian.size and not m.jacobian.any() and not entries:
+                self.note(f"all slopes of y in {evidence.name} are 0 on these inputs: choose others")
+        if any(m.unmeasured for m in measured.values()) and all(
+                len(m.unmeasured) == m.jacobian.shape[1] for m in measured.values()):
+            self.wrong("unchecked", "", "nothing could be checked: choose inputs inside forward's domain")

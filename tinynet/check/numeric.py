@@ -1,10 +1,15 @@
 """The derivative of a function on arrays, measured: what a backward is compared with.
 
-Every entry is moved by small steps to both sides.  Two step sizes cancel the leading error
-(Richardson), and show whether the slopes to the left and to the right agree: where they don't,
-the steps get smaller, and what is left at the smallest is a kink.  Where the function takes
-complex numbers, f(x + ih) = f(x) + ih f'(x) gives f' without any difference of nearly equal
-numbers (Squire and Trapp 1998), right to the last digits.
+Every entry is moved by a small step to both sides, and by half of it.  The two step sizes cancel the
+leading error (Richardson).  They also show whether the slopes to the left and to the right agree.
+Where the function takes complex numbers, f(x + ih) = f(x) + ih f'(x) gives f' without a difference
+of nearly equal numbers (Squire and Trapp 1998), right to the last digits.  Complex steps are believed
+only where they agree with the differences, because abs or var drop the imaginary part.
+
+Where one step size doesn't settle it, the entry climbs down a ladder of steps, from a tenth to far
+below the entry itself.  Each step gives three estimates (left, right, across).  An estimate is as good
+as its neighbours on the ladder agree with it: large steps differ by the curvature, small ones by
+rounding, and the best lies between.  Where left and right differ in the end there is a kink.
 """
 
 import warnings
@@ -12,89 +17,235 @@ from typing import NamedTuple
 
 import numpy as np
 
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6)    # relative to max(1, |entry|)
+STEP = 1e-3             # the first one, relative to max(1, |entry|)
+COMPLEX_STEP = 1e-30
+AT_ONCE = 500_000        # entries of the Jacobian that are looked at together: 4 MB
 EPS = np.finfo(float).eps
+JUMP, STEEP = "y jumps there", "the slope grows without bound there"
 
 
 class Measured(NamedTuple):
     """dy/dx of one input.
 
-    jacobian  (y.size, x.size)
-    kinks     {entry: (lowest, highest)}: columns of one-sided slopes where they disagree
-    exact     True when measured by complex steps
-    noise     what rounding may have put on any entry of the jacobian
+    jacobian    (y.size, x.size)
+    error       (y.size, x.size)  how far off differences may be
+    kinks       {entry: (lowest, highest)}: columns of one-sided slopes where they disagree
+    unmeasured  {entry: why}: where there is no derivative, or forward refuses every step
+    climbed     (x.size,)  where the ladder was needed; elsewhere `error` is far above the true one
+    exact       True when measured by complex steps
     """
 
     jacobian: np.ndarray
+    error: np.ndarray
     kinks: dict
+    unmeasured: dict
+    climbed: np.ndarray
     exact: bool
-    noise: float
 
 
-def measure(value, arrays, i, analytic=True):
+class Moves:
+    """value(*arrays) -> y as a function of one number of arrays[i]; NaN where forward refuses the number."""
+
+    def __init__(self, value, arrays, i, eps=EPS):
+        self.value, self.arrays, self.i, self.x, self.eps = value, arrays, i, arrays[i], eps
+        self.refused = ""
+
+    def at(self, entry, number, dtype=float):
+        moved = self.x.astype(dtype)
+        moved.flat[entry] = number
+        return np.asarray(self.value(*self.arrays[:self.i], moved, *self.arrays[self.i + 1:])).ravel()
+
+    def real(self, entry, number, size):
+        try:
+            y = self.at(entry, number)
+        except Exception as error:      # the number may lie outside forward's domain, whatever it says to that
+            self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
+            return np.full(size, np.nan)
+        return y if y.size == size and y.dtype.kind != "c" else np.full(size, np.nan)
+
+
+def measure(value, arrays, i, analytic=True, eps=EPS):
     """The Jacobian of value(*arrays) -> y for arrays[i], all in float64.
 
-    analytic=False tries no complex steps.  Cost: 4 calls an entry, 5 with complex steps.
+    analytic=False tries no complex steps; eps is that of float32 where value computes so.
+    Cost: 4 calls an entry, 5 with complex steps, and about 30 more for each entry that needs the ladder.
     """
-    x = arrays[i]
-
-    def at(entry, number, dtype=float):
-        moved = x.astype(dtype)
-        moved.flat[entry] = number
-        return np.asarray(value(*arrays[:i], moved, *arrays[i + 1:])).ravel()
-
-    y = np.asarray(value(*arrays)).ravel()
-    jacobian, kinks, noise = np.zeros((y.size, x.size)), {}, 0.0
-    with np.errstate(all="ignore"):
-        for entry in range(x.size):
-            jacobian[:, entry], sides, rounding = _slopes(lambda v, e=entry: at(e, v), float(x.flat[entry]), y)
-            noise = max(noise, rounding)
-            if sides:
-                kinks[entry] = sides
-        complexly = _complex_steps(at, x, jacobian, kinks, noise) if analytic and x.size and y.size else None
-    if complexly is None:
-        return Measured(jacobian, kinks, False, noise)
-    return Measured(complexly, kinks, True, EPS * np.abs(y).max())
-
-
-def _slopes(f, x, y):
-    """(slope, None or (lowest, highest) one-sided slopes, rounding) of every output at one entry."""
-    size = np.abs(y).max(initial=0.0)
-    for step in STEPS:
-        h = step * max(1.0, abs(x))
-        left, right, wide = _sides(f, x, h, y)
-        left_half, right_half, close = _sides(f, x, h / 2, y)
-        slope = (4 * close - wide) / 3
-        jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
-        rounding = 16 * EPS * size / h
-        scale = max(np.abs(slope).max(initial=0.0), 1e-6 * size)
-        bent = ~(np.abs(jump) <= 1e-6 * scale + rounding)
-        if not bent.any() and (np.abs(wide - close) <= 1e-4 * scale + rounding).all():
-            return slope, None, rounding
-    if not bent.any():
-        return slope, None, rounding
-    lowest, highest = np.minimum(left_half, right_half), np.maximum(left_half, right_half)
-    return slope, (np.where(bent, lowest, slope), np.where(bent, highest, slope)), rounding
+    moves = Moves(value, arrays, i, eps)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        y = np.asarray(value(*arrays), float).ravel()
+        jacobian, error, doubtful, bound = _first_steps(moves, y)
+        complexly = complex_columns(moves, y.size) if analytic and moves.x.size and y.size else None
+        largest = np.abs(jacobian).max(axis=0, initial=0.0)
+        if complexly is not None:
+            gap = np.abs(complexly - jacobian)
+            if (gap > 1e-2 * largest + error)[:, ~doubtful].any():
+                complexly = None        # far off, where differences are sure
+            else:
+                doubtful |= (gap > 1e-9 * np.abs(complexly) + bound).any(axis=0)
+        if complexly is None:
+            doubtful |= (error > 1e-4 * largest + bound).any(axis=0)
+        measured = Measured(jacobian, error, {}, {}, np.zeros(moves.x.size, bool), False)
+        climb(moves, y, measured, np.flatnonzero(doubtful))
+        if complexly is None or not _agree(complexly, measured):
+            return measured
+    for entry in measured.kinks:
+        complexly[:, entry] = jacobian[:, entry]
+    return measured._replace(jacobian=complexly, exact=True)
 
 
-def _sides(f, x, h, y):
-    """The slopes to the left, to the right, and across."""
-    below, above = x - h, x + h
-    y_below, y_above = f(below), f(above)
-    return (y - y_below) / (x - below), (y_above - y) / (above - x), (y_above - y_below) / (above - below)
+def climb(moves, y, measured, entries):
+    """Measure these entries again, on the ladder; writes into `measured`."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for entry in entries:
+            slope, error, sides, why = _ladder(moves, entry, y)
+            if why:
+                measured.unmeasured[entry] = why
+            elif sides:
+                measured.kinks[entry] = sides
+            measured.jacobian[:, entry], measured.error[:, entry] = slope, error
+        measured.climbed[entries] = True
 
 
-def _complex_steps(at, x, jacobian, kinks, noise, h=1e-30):
-    """The Jacobian by complex steps, or None where the function doesn't allow them."""
-    found = np.empty_like(jacobian)
+# %% One step size
+def _first_steps(moves, y):
+    """(slopes, error, which entries are doubtful, the rounding and curvature that differences may show)."""
+    size = moves.x.size
+    most = max(1, AT_ONCE // max(y.size, 1))
+    parts = [_some_first_steps(moves, y, np.arange(i, min(i + most, size))) for i in range(0, max(size, 1), most)]
+    return [np.concatenate(them, axis=-1) for them in zip(*parts, strict=True)]
+
+
+def _some_first_steps(moves, y, entries):
+    flat = moves.x.ravel()[entries]
+    h = STEP * np.maximum(1.0, np.abs(flat))
+    points = np.stack([flat - h, flat - h / 2, flat + h / 2, flat + h])
+    values = np.empty((4, y.size, flat.size))
+    for column, entry in enumerate(entries):
+        for k in range(4):
+            values[k, :, column] = moves.real(entry, points[k, column], y.size)
+    values[~np.isfinite(values)] = np.nan
+    left, left_half, right_half, right = (values - y[:, None]) / (points - flat)[:, None]
+    wide = (values[3] - values[0]) / (points[3] - points[0])
+    close = (values[2] - values[1]) / (points[2] - points[1])
+    slope, curved = (4 * close - wide) / 3, np.abs(wide - close)
+    rounding = 64 * moves.eps * np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0)) / h
+    scale = np.abs(slope) + np.abs(left) + np.abs(right)
+    jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
+    doubtful = ~(np.abs(jump) <= 1e-6 * scale + rounding).all(axis=0)       # NaN is doubtful, too
+    squared = np.minimum(4 * curved ** 2 / np.abs(np.where(slope == 0, 1, slope)), curved)
+    return slope, curved + rounding, doubtful, squared + rounding
+
+
+def complex_columns(moves, size):
+    """The Jacobian by complex steps, or None where the function doesn't take complex numbers."""
+    found = np.empty((size, moves.x.size))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for entry in range(x.size):
-                found[:, entry] = at(entry, x.flat[entry] + 1j * h, complex).imag / h
+            for entry in range(moves.x.size):
+                step = moves.x.flat[entry] + 1j * COMPLEX_STEP
+                found[:, entry] = moves.at(entry, step, complex).imag / COMPLEX_STEP
     except Exception:       # whatever it is that the function has against complex numbers
         return None
-    for entry, (lowest, highest) in kinks.items():
-        found[:, entry] = jacobian[:, entry] = (lowest + highest) / 2
-    scale = np.maximum(np.abs(jacobian).max(axis=0), 1e-3 * np.abs(jacobian).max())
-    return found if (np.abs(found - jacobian) <= 1e-5 * scale + noise).all() else None
+    return found if np.isfinite(found).all() else None
+
+
+def _agree(complexly, measured):
+    """Do complex steps agree with the differences as well as differences can tell?"""
+    gap = np.abs(complexly - measured.jacobian)
+    fine = gap <= 1e-9 * np.abs(complexly) + 8 * measured.error
+    fine[:, [*measured.kinks, *measured.unmeasured]] = True
+    return bool(fine.all())
+
+
+# %% A ladder of step sizes
+def _ladder(moves, entry, y):
+    """(slope, error, None or (lowest, highest) one-sided slopes, None or why there is none) of one entry."""
+    x = float(moves.x.flat[entry])
+    h = _rungs(x)
+    points = np.stack([x - h, x - h / 2, x + h / 2, x + h])
+    values = np.stack([[moves.real(entry, p, y.size) for p in row] for row in points])
+    changes = np.where(np.isfinite(values), values, np.nan) - y
+    if np.isnan(changes).all(axis=(0, 1)).any():
+        return 0.0, np.inf, None, f"forward refuses every step ({moves.refused or 'y is not finite'})"
+    left, left_half, right_half, right = changes / (points - x)[:, :, None]
+    wide = (values[3] - values[0]) / (points[3] - points[0])[:, None]
+    close = (values[2] - values[1]) / (points[2] - points[1])[:, None]
+    estimates = np.stack([(4 * close - wide) / 3, 2 * left_half - left, 2 * right_half - right])
+    floor = 2 * moves.eps * np.abs(y) / h[:, None]
+    (across, left, right), errors = _best(_without_stairs(estimates, changes, floor, h), floor, h)
+    one_sided = np.isnan(left) | np.isnan(right)
+    left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
+    errors = np.where(np.isfinite(errors), errors, np.where(np.isfinite(errors), errors, 0.0).max(axis=0))
+    loud = 1e-10 * np.abs(y).max()
+    why = _no_slope(changes[0], left, errors[1], loud) or _no_slope(changes[3], right, errors[2], loud)
+    if why:
+        return 0.0, np.inf, None, why
+    middle, slack = (left + right) / 2, errors[1] + errors[2]
+    trusted = ~one_sided & (np.abs(across - middle) <= 8 * slack + 1e-6 * np.abs(middle)) & np.isfinite(across)
+    slope, error = np.where(trusted, across, middle), np.where(trusted, errors[0], slack)
+    bent = np.abs(right - left) > 8 * slack + 1e-6 * np.maximum(np.abs(left), np.abs(right))
+    if not bent.any():
+        return slope, error, None, None
+    lowest, highest = np.where(bent, np.minimum(left, right), slope), np.where(bent, np.maximum(left, right), slope)
+    return (lowest + highest) / 2, np.where(bent, slack, error), (lowest, highest), None
+
+
+def _rungs(x):
+    """Steps from a tenth of max(1, |x|) down to where x itself is rounded."""
+    largest = 0.1 * max(1.0, abs(x))
+    smallest = max(1e-7 * min(1.0, abs(x)), 64 * np.spacing(abs(x)), 1e-15)
+    return largest * 10.0 ** -np.arange(int(np.log10(largest / smallest)) + 1)
+
+
+def _best(estimates, floor, h):
+    """(value, error) of the rung whose neighbours agree with it best, for each of the estimates.
+
+    By chance some rungs may agree.  How far the rungs below the best are from it says how noisy y is.
+    """
+    gaps = np.abs(np.diff(estimates, axis=1))
+    nothing = np.full((len(estimates), 1, estimates.shape[2]), np.nan)
+    above, below = np.concatenate([nothing, gaps], axis=1), np.concatenate([gaps, nothing], axis=1)
+    both = np.where(np.isnan(above), 10 * below, np.where(np.isnan(below), 10 * above, np.maximum(above, below)))
+    error = np.where(np.isnan(both), np.inf, both + floor)
+    rung = error.argmin(axis=1)[:, None]
+    off = np.abs(estimates - np.take_along_axis(estimates, rung, axis=1)) * h[:, None]
+    finer = np.arange(len(h))[None, :, None] > rung
+    noise = np.where(finer & np.isfinite(off), off, 0.0).max(axis=1, keepdims=True)
+    error = error + noise / h[:, None]
+    rung = error.argmin(axis=1)[:, None]
+    value, error = (np.take_along_axis(a, rung, axis=1)[:, 0] for a in (estimates, error))
+    return np.where(np.isinf(error), np.nan, value), error
+
+
+def _without_stairs(estimates, changes, floor, h):
+    """Drop rungs on which y doesn't change at all, where larger steps show one clear slope.
+
+    Such steps are lost in rounding (a forward in float32 is a staircase).  Near the kink of a ReLU nothing
+    changes either, but there the larger steps show two slopes.
+    """
+    still = (changes == 0).all(axis=0)
+    if not still.any():
+        return estimates
+    moving = np.where(still, np.nan, estimates)
+    (across, left, right), (error, *_) = _best(moving, floor, h)
+    clear = (error <= 0.05 * np.abs(across)) & (np.abs(right - left) <= 0.1 * np.abs(across))
+    return np.where(clear, moving, estimates)
+
+
+def _no_slope(change, slope, error, loud):
+    """JUMP or STEEP, where y's change doesn't shrink like the step; else None.
+
+    Rounding doesn't shrink either, but it is not `loud` and has no constant sign.
+    """
+    steady = change[-5:]
+    if len(steady) < 5 or np.isnan(steady).any():
+        return None
+    size = np.abs(steady)
+    shrinks = (np.diff(size, axis=0) <= 0).all(axis=0) & (np.abs(np.sign(steady).sum(axis=0)) == len(steady))
+    wild = shrinks & (error > 0.3 * np.abs(slope)) & (size[-1] > 2e-4 * size[0]) & (size[-1] > loud)
+    if not wild.any():
+        return None
+    return JUMP if (size[-1] > 0.9 * size[-3])[wild].any() else STEEP

@@ -1,7 +1,8 @@
-"""The checker checked: how many planted mistakes it catches and names, how many right backwards it rejects.
+"""The checker checked: how many right backwards it rejects, how many wrong ones it catches and names.
 
-Every mutant is a wrong backward with the case it is for and the kind of mistake it makes; they
-stand in the repository under tests/mutants.
+Right ones are random draws of our own cases and of pairs from other fields (tests/right_pairs).  Wrong ones are
+planted mistakes in our own blocks (tests/mutants) and students' mistakes with forwards of their own
+(tests/student_mistakes).  The folders under tests stand in the repository, not in the installed package.
 """
 
 import importlib.util
@@ -13,29 +14,56 @@ import numpy as np
 from tinynet import cases
 from tinynet.check.gradient import gradcheck
 
-MUTANTS = Path(__file__).resolve().parents[2] / "tests" / "mutants"
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+DRAWS = 10_000
 
 
-def load_mutants(folder=MUTANTS):
-    """The registry of the package in `folder`: a list of objects with case, kind, name and backward."""
-    name = "tinynet_mutants"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, folder / "__init__.py",
-                                                      submodule_search_locations=[str(folder)])
+def _loaded(folder):
+    """The package in tests/`folder`; None where there is none."""
+    name, path = f"tinynet_{folder}", TESTS / folder
+    if name not in sys.modules and path.exists():
+        spec = importlib.util.spec_from_file_location(name, path / "__init__.py",
+                                                      submodule_search_locations=[str(path)])
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name].MUTANTS
+    return sys.modules.get(name)
 
 
+def load_mutants():
+    """Planted mistakes: objects with case, kind, name and backward."""
+    module = _loaded("mutants")
+    return module.MUTANTS if module else []
+
+
+def load_right_pairs():
+    """Right pairs of other fields: objects with name, forward, backward, draw(rng) -> inputs, and settings."""
+    module = _loaded("right_pairs")
+    return module.RIGHT if module else []
+
+
+def load_student_mistakes():
+    """Students' mistakes: objects with name, kind, forward, backward, draw(rng) -> inputs, and settings."""
+    module = _loaded("student_mistakes")
+    return module.MISTAKES if module else []
+
+
+# %% One report
 def judge(mutant, seed=0):
-    """The report on a mutant, on inputs whose axes all have different sizes."""
+    """The report on a planted mistake, on inputs whose axes all have different sizes."""
     case = cases.CASES[mutant.case]
     op, arrays, settings = cases.draw(case, np.random.default_rng(seed), **cases.distinct(case))
     return gradcheck(op.forward, mutant.backward, *arrays, **settings)
 
 
+def judge_pair(pair, seed=0):
+    """The report on a right pair or on a student's mistake."""
+    with np.errstate(all="ignore"):
+        return gradcheck(pair.forward, pair.backward, *pair.draw(np.random.default_rng(seed)), **pair.settings)
+
+
+# %% Rates
 def false_alarms(draws, seed=0, progress=iter):
-    """The reports of right backwards that were rejected: random cases, sizes and values."""
+    """The reports of right backwards of our blocks that were rejected: random cases, sizes and values."""
     rng, names, found = np.random.default_rng(seed), list(cases.CASES), []
     for _ in progress(range(draws)):
         op, arrays, settings = cases.draw(cases.CASES[names[rng.integers(len(names))]], rng)
@@ -45,26 +73,43 @@ def false_alarms(draws, seed=0, progress=iter):
     return found
 
 
-def print_rates(draws=2000, out=print):
-    """Print both rates; returns 0 when every mutant is rejected, 90 % are named, and no right backward is rejected."""
-    wrong = false_alarms(draws, progress=_progress)
+def false_alarms_of_pairs(draws, seed=0, progress=iter):
+    """The same of right pairs of other fields, one after the other."""
+    pairs = load_right_pairs()
+    reports = [judge_pair(pairs[k % len(pairs)], seed + k) for k in progress(range(draws if pairs else 0))]
+    return [report for report in reports if not report.ok]
+
+
+def print_rates(draws=DRAWS, out=print):
+    """Print all rates; returns 0 when no right backward is rejected, every wrong one is, and 90 % are named right."""
+    ours, pairs = draws - draws // 2, load_right_pairs()
+    wrong = false_alarms(ours, progress=_progress) + false_alarms_of_pairs(draws - ours, progress=_progress)
     for report in wrong:
         out(str(report))
-    out(f"right backwards rejected: {len(wrong)} of {draws:,} random draws from {len(cases.CASES)} cases")
-    if not MUTANTS.exists():
-        out("planted mistakes: none here, they are in the repository under tests/mutants")
-        return 1 if wrong else 0
-    mutants = load_mutants()
-    reports = [judge(m) for m in _progress(mutants)]
-    missed = [m.name for m, r in zip(mutants, reports, strict=True) if r.ok]
-    right = [(m.kind is None, set(r.kinds) == {m.kind}) for m, r in zip(mutants, reports, strict=True)]
-    nameless, named = sum(n for n, _ in right), sum(r for n, r in right if not n)
-    out(f"planted mistakes rejected: {len(mutants) - len(missed)} of {len(mutants)}{' but ' if missed else ''}"
+    of_pairs = f" and {draws - ours:,} of {len(pairs)} pairs from other fields" if pairs else ""
+    out(f"right backwards rejected: {len(wrong)} of {ours:,} random draws from {len(cases.CASES)} cases{of_pairs}")
+    good = not wrong
+    for what, found, judged in (("planted mistakes", load_mutants(), judge),
+                                ("students' mistakes", load_student_mistakes(), judge_pair)):
+        if found:
+            good &= _print_found(what, found, [judged(m) for m in _progress(found)], out)
+        else:
+            out(f"{what}: none here, they stand in the repository under tests")
+    return 0 if good else 1
+
+
+def _print_found(what, mistakes, reports, out):
+    """Print how many were rejected and named right; True when all are rejected and 90 % named."""
+    missed = [m.name for m, r in zip(mistakes, reports, strict=True) if r.ok]
+    known = [set(r.kinds) == {m.kind} for m, r in zip(mistakes, reports, strict=True) if m.kind]
+    nameless = [set(r.kinds) == {None} for m, r in zip(mistakes, reports, strict=True) if not m.kind]
+    out(f"{what} rejected: {len(mistakes) - len(missed)} of {len(mistakes)}{' but ' if missed else ''}"
         + ", ".join(missed))
-    of = len(mutants) - nameless
-    out(f"planted mistakes of a known kind whose kind is named right: {named} of {of} ({100 * named / of:.1f} %)")
-    out(f"planted mistakes of no known kind for which none is named: {sum(r for n, r in right if n)} of {nameless}")
-    return 1 if wrong or missed or named < 0.9 * of else 0
+    out(f"{what} of a known kind whose kind is named right: {sum(known)} of {len(known)} "
+        f"({100 * sum(known) / len(known):.1f} %)")
+    if nameless:
+        out(f"{what} of no known kind for which none is named: {sum(nameless)} of {len(nameless)}")
+    return not missed and sum(known) >= 0.9 * len(known)
 
 
 def _progress(items):

@@ -21,7 +21,7 @@ def unbroadcast(d, shape):
     return summed(d, stretched).reshape(shape)
 
 
-BLOCK = 256     # so many numbers are added one after the other, then the sums of the blocks
+BLOCK = 32     # so many numbers are added one after the other, then the sums of the blocks
 
 
 def summed(x, axes):

@@ -37,14 +37,17 @@ def sum_backward(dy, cache):
 
 
 def mean_forward(x, axis=None, keepdims=False):
-    y, (shape, axes) = sum_forward(x, axis, keepdims)
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x         # float16 ends at 65,504
+    y, (shape, axes) = sum_forward(wide, axis, keepdims)
     n = _entries(x, axes, "mean")
-    return y / y.dtype.type(n), (shape, axes, n)
+    y = y / y.dtype.type(n)
+    return y.astype(np.float16) if x.dtype == np.float16 else y, (shape, axes, n)
 
 
 def mean_backward(dy, cache):
     shape, axis, n = cache
-    return np.broadcast_to(_keep(dy / dy.dtype.type(n), len(shape), axis), shape)
+    each = dy * np.float16(1 / n) if dy.dtype == np.float16 else dy / dy.dtype.type(n)
+    return np.broadcast_to(_keep(each, len(shape), axis), shape)
 
 
 def max_forward(x, axis=None, keepdims=False):

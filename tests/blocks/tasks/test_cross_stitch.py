@@ -10,7 +10,9 @@ from tinynet.blocks.tasks.cross_stitch import (
     cross_stitch_forward,
 )
 from tinynet.check import gradcheck
-from tinynet.models.tasks.cross_stitch_net import CrossStitchNet, SeparateNets, SharedTrunk
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)
@@ -46,10 +48,11 @@ def test_the_slides_alpha_gradient_fails_the_check_and_is_named():
     assert report.kinds == ["transposed"]
 
 
-@pytest.mark.parametrize("shape", [(2, 9, 70), (2, 9, 5, 4, 7)])
+@pytest.mark.parametrize("shape", [(2, 9, 70), (2, 9, 5, 4, 7), (2, 9, 5, 6, 7), (3, 9, 5, 6, 7)])
 def test_gradients_are_the_same_bits_for_one_and_two_threads(shape):
     numba = pytest.importorskip("numba")
-    x, A = rng.normal(size=shape).astype(np.float32), rng.normal(size=(shape[2], 2, 2)).astype(np.float32)
+    x, A = rng.normal(size=shape).astype(np.float32), rng.normal(size=(shape[2], shape[0], shape[0]))
+    A = A.astype(np.float32)
     before, results = numba.get_num_threads(), []
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
         numba.set_num_threads(threads)
@@ -57,6 +60,18 @@ def test_gradients_are_the_same_bits_for_one_and_two_threads(shape):
         results.append((y, *cross_stitch.fast[1](y, cache)))
     numba.set_num_threads(before)
     assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("T", [1, 2, 3])
+@pytest.mark.parametrize("P", [1, 31, 32, 50])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_twin_of_long_and_short_planes(T, P, per_channel):
+    X, A = rng.normal(size=(T, 4, 3, P)), rng.normal(size=(3, T, T) if per_channel else (T, T))
+    dY = rng.normal(size=X.shape)
+    Y, cache = cross_stitch_forward(X, A)
+    np.testing.assert_allclose(cross_stitch.fast[0](X, A)[0], Y, rtol=1e-12)
+    for ours, theirs in zip(cross_stitch.fast[1](dY, cache), cross_stitch_backward(dY, cache), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("same", [0.9, 1.0, None])

@@ -22,7 +22,7 @@ def one_forgotten(dy, x):
     return dy / x
 
 
-@mutant("softplus", "identity")
+@mutant("softplus", "skipped")
 def as_if_it_were_x(dy, x):
     return dy
 

@@ -34,7 +34,7 @@ def annotations_through_the_score_alone(dy, cache):
     return changed(dy, cache, dh=np.zeros_like)
 
 
-@mutant("attention_gru", "transposed")
+@mutant("attention_gru", "shape")
 def question_matrix_transposed(dy, cache):
     return changed(dy, cache, dA=np.transpose)
 
@@ -84,6 +84,6 @@ def turned_further(dy, angle):
     return rotary_backward(dy, -angle)
 
 
-@mutant("rotary", None)
+@mutant("rotary", "skipped")
 def not_turned_back(dy, angle):
     return dy.copy()

@@ -151,7 +151,7 @@ def relu_lets_the_dead_through(dy, cache):
     return dx, dW1, dW2, db1
 
 
-@mutant("residual_tanh", None)
+@mutant("residual_tanh", "skipped")
 def slope_of_tanh_forgotten(dy, cache):
     x, W1, W2, has_bias, h, _ = cache
     return residual_backward(dy, (x, W1, W2, has_bias, h, np.ones_like))

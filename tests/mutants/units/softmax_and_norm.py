@@ -57,7 +57,7 @@ def plus_instead_of_minus(dy, cache):
     return p * (dy + (p * dy).sum(axis=-1, keepdims=True))
 
 
-@mutant("softmax", None)
+@mutant("softmax", "softmax axis")
 def sums_over_the_examples(dy, cache):
     p, _ = cache
     return p * (dy - (p * dy).sum(axis=0))

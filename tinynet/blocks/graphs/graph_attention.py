@@ -54,7 +54,8 @@ def graph_attention_forward(h, s, r, mask=None, graph=None, slope=0.2, p=0):
     alpha = np.where(z > 0, z, slope * z).astype(z.dtype)                   # (1)
     no_edge = ~graph.spread(np.ones(len(graph.indices), bool))
     beta = masked_softmax(alpha, no_edge)[:, graph.rows, graph.indices].T   # (2)
-    y = np.einsum("mij,jmf->imf", _dense(graph, apply_mask(beta, mask, p)), h)         # (3)
+    y = np.zeros(h.shape, np.result_type(beta, h))
+    np.add.at(y, graph.rows, apply_mask(beta, mask, p)[:, :, None] * h[graph.indices])      # (3)
     return y, (h, s, r, mask, beta, graph, slope, p)
 
 
@@ -65,7 +66,8 @@ def graph_attention_backward(dy, cache):
     dbeta, beta = _dense(graph, apply_mask(products, mask, p)), _dense(graph, weights)         # (4)
     dalpha = beta * (dbeta - (beta * dbeta).sum(axis=2, keepdims=True))     # (5)
     dz = np.where(z > 0, dalpha, slope * dalpha).astype(z.dtype)            # (6)
-    dh = np.einsum("mij,imf->jmf", _dense(graph, apply_mask(weights, mask, p)), dy)    # (9)
+    dh = np.zeros(h.shape, np.result_type(weights, dy))
+    np.add.at(dh, graph.indices, apply_mask(weights, mask, p)[:, :, None] * dy[graph.rows])         # (9)
     return dh, dz.sum(axis=2).T, dz.sum(axis=1).T, None                     # (7) (8)
 
 

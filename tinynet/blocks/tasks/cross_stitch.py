@@ -14,7 +14,8 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange
+from tinynet.jit import contiguous, jit, parallel_jit, prange, reordering_jit
+from tinynet.ops import stack
 from tinynet.shapes import ShapeError, sizes
 
 
@@ -44,71 +45,165 @@ def cross_stitch_backward(dY, cache):
     return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
-# %% 2. The fast twin: X (T, N, C, P), A (T, T, C, P), so that the inner loop runs along P and vectorises
+# %% 2. The fast twin: one pass over X forward, one over X and dY backward
+LONG = 32       # entries of a plane (a channel of an example) from which on a loop along it pays
+
+
+# Long planes: x (T, N, C, P), a (C, T, T).  a's entries are scalars, an example belongs to one thread, and
+# each plane has sums of its own in dA (N, C, T, T).
 @parallel_jit
-def _stitch(X, A, Y):
-    """Y[i] = sum_j A[i,j] X[j]; each channel belongs to one thread."""
-    T, N, C, P = X.shape
-    for c in prange(C):
-        for n in range(N):
+def _stitch(x, a, y):
+    T, N, C, P = x.shape
+    for n in prange(N):
+        for c in range(C):
             for i in range(T):
-                for p in range(P):
-                    Y[i, n, c, p] = A[i, 0, c, p] * X[0, n, c, p]       # (1)
-                for j in range(1, T):
-                    for p in range(P):
-                        Y[i, n, c, p] += A[i, j, c, p] * X[j, n, c, p]      # (1)
+                to = y[i, n, c]
+                for j in range(T):
+                    alpha, of = a[c, i, j], x[j, n, c]
+                    if j == 0:
+                        for p in range(P):
+                            to[p] = alpha * of[p]                           # (1)
+                    else:
+                        for p in range(P):
+                            to[p] += alpha * of[p]                          # (1)
 
 
-@parallel_jit
-def _unstitch(dY, X, A, dX, dA):
-    """Both gradients in one pass over dY and X; dA (T, T, C, P) is summed over the examples only."""
-    T, N, C, P = X.shape
-    for c in prange(C):
-        for n in range(N):
+@reordering_jit
+def _unstitch(dy, x, a, dx, dA):
+    T, N, C, P = x.shape
+    for n in prange(N):
+        for c in range(C):
             for j in range(T):
-                for p in range(P):
-                    dX[j, n, c, p] = A[0, j, c, p] * dY[0, n, c, p]     # (2)
-                    dA[0, j, c, p] += dY[0, n, c, p] * X[j, n, c, p]    # (3)
-                for i in range(1, T):
-                    for p in range(P):
-                        dX[j, n, c, p] += A[i, j, c, p] * dY[i, n, c, p]    # (2)
-                        dA[i, j, c, p] += dY[i, n, c, p] * X[j, n, c, p]    # (3)
+                of, to = x[j, n, c], dx[j, n, c]
+                for i in range(T):
+                    alpha, d, total = a[c, i, j], dy[i, n, c], x.dtype.type(0)
+                    if i == 0:
+                        for p in range(P):
+                            to[p] = alpha * d[p]                            # (2)
+                            total += d[p] * of[p]                           # (3)
+                    else:
+                        for p in range(P):
+                            to[p] += alpha * d[p]                           # (2)
+                            total += d[p] * of[p]                           # (3)
+                    dA[n, c, i, j] = total
 
 
-def _long(x, a):
-    """Contiguous x (T, N, C, P) and a (C, T, T) stretched to (T, T, C, P); where P is 1, C takes its place."""
+# The same for two tasks: each number is read once.
+@parallel_jit
+def _stitch_two(x, a, y):
+    _, N, C, P = x.shape
+    for n in prange(N):
+        for c in range(C):
+            AA, AB, BA, BB = a[c, 0, 0], a[c, 0, 1], a[c, 1, 0], a[c, 1, 1]
+            x_A, x_B, y_A, y_B = x[0, n, c], x[1, n, c], y[0, n, c], y[1, n, c]
+            for p in range(P):
+                u, v = x_A[p], x_B[p]
+                y_A[p] = AA * u + AB * v                                    # (1)
+                y_B[p] = BA * u + BB * v                                    # (1)
+
+
+@reordering_jit
+def _unstitch_two(dy, x, a, dx, dA):
+    _, N, C, P = x.shape
+    for n in prange(N):
+        for c in range(C):
+            AA, AB, BA, BB = a[c, 0, 0], a[c, 0, 1], a[c, 1, 0], a[c, 1, 1]
+            x_A, x_B, dy_A, dy_B = x[0, n, c], x[1, n, c], dy[0, n, c], dy[1, n, c]
+            dx_A, dx_B = dx[0, n, c], dx[1, n, c]
+            to_AA = to_AB = to_BA = to_BB = x.dtype.type(0)
+            for p in range(P):
+                u, v, d, e = x_A[p], x_B[p], dy_A[p], dy_B[p]
+                dx_A[p] = AA * d + BA * e                                   # (2)
+                dx_B[p] = AB * d + BB * e                                   # (2)
+                to_AA += d * u                                              # (3)
+                to_AB += d * v                                              # (3)
+                to_BA += e * u                                              # (3)
+                to_BB += e * v                                              # (3)
+            dA[n, c, 0, 0], dA[n, c, 0, 1], dA[n, c, 1, 0], dA[n, c, 1, 1] = to_AA, to_AB, to_BA, to_BB
+
+
+# Short planes, as in a net without images: x (T, N, Q) with Q = C P, a stretched to (T, T, Q).  The loop runs
+# along Q.  One thread is right, because the linear layers around it cost far more.
+@jit
+def _stitch_rows(x, a, y):
+    T, N, Q = x.shape
+    for n in range(N):
+        for i in range(T):
+            to = y[i, n]
+            for j in range(T):
+                alpha, of = a[i, j], x[j, n]
+                if j == 0:
+                    for q in range(Q):
+                        to[q] = alpha[q] * of[q]                            # (1)
+                else:
+                    for q in range(Q):
+                        to[q] += alpha[q] * of[q]                           # (1)
+
+
+@jit
+def _unstitch_rows(dy, x, a, dx, dA):
+    T, N, Q = x.shape
+    for n in range(N):
+        for j in range(T):
+            of, to = x[j, n], dx[j, n]
+            for i in range(T):
+                alpha, d, total = a[i, j], dy[i, n], dA[i, j]
+                if i == 0:
+                    for q in range(Q):
+                        to[q] = alpha[q] * d[q]                             # (2)
+                        total[q] += d[q] * of[q]                            # (3)
+                else:
+                    for q in range(Q):
+                        to[q] += alpha[q] * d[q]                            # (2)
+                        total[q] += d[q] * of[q]                            # (3)
+
+
+def _stretched(x, a):
+    """x (T, N, C, P) as (T, N, Q) and a (C, T, T) as (T, T, Q)."""
     T, N, C, P = x.shape
     a = np.broadcast_to(a.transpose(1, 2, 0)[..., None], (T, T, C, P))
-    if P == 1:
-        x, a = x.reshape(T, N, 1, C), a.reshape(T, T, 1, C)
-    return contiguous(x, a)
+    return contiguous(x.reshape(T, N, C * P), a.reshape(T, T, C * P))
 
 
 def cross_stitch_forward_fast(X, A):
-    x, a = _long(*_flat(X, A))
+    x, a = _flat(X, A)
+    if x.shape[3] < LONG:
+        x, a = _stretched(x, a)
+        kernel = _stitch_rows
+    else:
+        x, a = contiguous(x, a)
+        kernel = _stitch_two if len(x) == 2 else _stitch
     Y = np.empty_like(x)
-    _stitch(x, a, Y)
+    kernel(x, a, Y)
     return Y.reshape(X.shape), (X, A)
 
 
 def cross_stitch_backward_fast(dY, cache):
     X, A = cache
-    flat, per_channel = _flat(X, A)
-    x, a = _long(flat, per_channel)
-    dX, dA = np.empty_like(x), np.zeros_like(a)
-    _unstitch(contiguous(dY.reshape(x.shape)), x, a, dX, dA)
-    dA = dA.reshape(*A.shape[-2:], *flat.shape[2:]).sum(axis=3)     # (3)
-    return dX.reshape(X.shape), dA.transpose(2, 0, 1) if A.ndim == 3 else dA.sum(axis=2)
+    x, a = _flat(X, A)
+    T, N, C, P = x.shape
+    if P < LONG:
+        x, a = _stretched(x, a)
+        dX, dA = np.empty_like(x), np.zeros_like(a)
+        _unstitch_rows(contiguous(dY.reshape(x.shape)), x, a, dX, dA)
+        dA = dA.reshape(T, T, C, P).sum(axis=3).transpose(2, 0, 1)          # (3)
+    else:
+        x, a = contiguous(x, a)
+        dX, planes = np.empty_like(x), np.empty((N, C, T, T), x.dtype)
+        kernel = _unstitch_two if T == 2 else _unstitch
+        kernel(contiguous(dY.reshape(x.shape)), x, a, dX, planes)
+        dA = planes.sum(axis=0)                                             # (3)
+    return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
 # %% 3. The op
 cross_stitch = Op(cross_stitch_forward, cross_stitch_backward,
-                  fast=(cross_stitch_forward_fast, cross_stitch_backward_fast), fast_when=at_least(4096))
+                  fast=(cross_stitch_forward_fast, cross_stitch_backward_fast), fast_when=at_least(1024))
 
 
 # %% 4. The module
 class CrossStitch(nn.Module):
-    """X (T, N, C, ...) -> Y of the same shape.
+    """X (T, N, C, ...), or a list of T tensors (N, C, ...) -> Y (T, N, C, ...).
 
     channels  None shares one A (T, T) between all channels, a number gives each its own
     same      A starts with `same` on the diagonal and (1 - same) / (T - 1) beside it (tomaszewska
@@ -126,4 +221,15 @@ class CrossStitch(nn.Module):
         self.A = nn.Parameter(A.astype(dtype))
 
     def forward(self, X):
-        return cross_stitch(X, self.A)
+        return cross_stitch(stacked(X, "cross_stitch"), self.A)
+
+
+def stacked(X, block):
+    """The tasks' features as one tensor (T, N, C, ...); raises ShapeError for a list of different shapes."""
+    if not isinstance(X, (list, tuple)):
+        return X
+    shapes = [np.shape(x) for x in X]
+    if len(set(shapes)) > 1:
+        raise ShapeError(f"{block}: the tasks' features have the shapes {' and '.join(map(str, shapes))}; where tasks "
+                         "meet their layers must be equally wide, and the examples as many")
+    return stack(*X)

@@ -76,7 +76,7 @@ def elu_forward(x, alpha=1.0):
 
 def elu_backward(dy, cache):
     x, below, alpha = cache
-    return dy * (below + alpha + below.dtype.type(1 - alpha) * (x > 0))         # (10)
+    return dy * np.where(x > 0, below.dtype.type(1), below + below.dtype.type(alpha))         # (10)
 
 
 _erf = np.vectorize(math.erf, otypes=[float])

@@ -16,6 +16,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.backend import at_least
+from tinynet.blocks.units import sorted_hinges
 from tinynet.engine import Op
 from tinynet.jit import contiguous, parallel_jit, parts_of, prange
 from tinynet.ops.broadcasting import summed
@@ -43,7 +44,10 @@ def apl_backward(dy, cache):
     return dx, da, db
 
 
-# %% 2. The fast twin
+# %% 2. The fast twin: hinge by hinge along the units; sorted, unit by unit, where there are many
+MANY = 96           # hinges; below it the columns of x are not worth the two transpositions
+
+
 @parallel_jit
 def _bend(x, a, b, y):
     """y row by row; the inner loop runs along the units, so that it vectorises."""
@@ -83,6 +87,8 @@ def _unbend(dy, x, a, b, dx, da, db):
 def apl_forward_fast(x, a, b):
     sizes("x: ... D, a: S D, b: S D", x, a, b)
     x, a, b = contiguous(x, a, b)
+    if len(a) >= MANY:
+        return sorted_hinges.bend(_rows(x).T, a.T, b.T)[0].T.reshape(x.shape), (x, a, b)       # (1)
     y = np.empty_like(x)
     _bend(_rows(x), a, b, _rows(y))
     return y, (x, a, b)
@@ -90,6 +96,9 @@ def apl_forward_fast(x, a, b):
 
 def apl_backward_fast(dy, cache):
     dy, x, a, b = contiguous(dy, *cache)
+    if len(a) >= MANY:
+        dx, da, db = sorted_hinges.unbend(_rows(dy).T, _rows(x).T, a.T, b.T)
+        return dx.T.reshape(x.shape), da.T, db.T                    # (2) (3) (4)
     dx, da, db = np.empty_like(x), *np.zeros((2, parts_of(len(_rows(x))), *a.shape), x.dtype)
     _unbend(_rows(dy), _rows(x), a, b, _rows(dx), da, db)
     return dx, summed(da, (0,)), a * summed(db, (0,))                # (3) (4)

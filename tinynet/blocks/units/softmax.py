@@ -37,7 +37,16 @@ def sum_exp(x):
     """(m, s) of each row of x (..., C), both (...)."""
     m = x.real.max(axis=-1)                                             # (1)
     m = np.where(m == -np.inf, m.dtype.type(0), m)
-    return m, np.exp(x - m[..., None]).sum(axis=-1)                     # (2)
+    return m, np.exp(below(x, m)).sum(axis=-1)                          # (2)
+
+
+def below(x, m):
+    """x - m.  Where m is inf the entries that are inf themselves are 0 below it, not NaN: they share the weight."""
+    if not np.isposinf(m).any():
+        return x - m[..., None]
+    with np.errstate(invalid="ignore"):
+        z = x - m[..., None]
+    return np.where(x == m[..., None], z.dtype.type(0), z)
 
 
 def log_sum(m, s):
@@ -69,7 +78,7 @@ def softmax_forward(x, axis=-1):
     """Weights y >= 0 of x's shape that sum to 1 along `axis` (shi 2.3)."""
     x = _classes_last(x, axis)
     m, s = sum_exp(x)
-    y = np.exp(x - m[..., None]) * part_of(1, s)[..., None]             # (3)
+    y = np.exp(below(x, m)) * part_of(1, s)[..., None]                  # (3)
     return np.moveaxis(y, -1, axis), (y, axis)
 
 
@@ -89,7 +98,7 @@ def log_sum_exp_forward(x, axis=-1):
 
 def log_sum_exp_backward(dL, cache):
     x, m, s, axis = cache
-    dx = np.exp(x - m[..., None]) * part_of(dL, s)[..., None]           # (6)
+    dx = np.exp(below(x, m)) * part_of(dL, s)[..., None]                # (6)
     return np.moveaxis(dx, -1, axis)
 
 
@@ -168,13 +177,13 @@ def sum_exp_fast(x):
     m, s = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     X = contiguous(x).reshape(m.size, x.shape[-1])
     _sum_exp(X, m.reshape(-1), s.reshape(-1), np.empty((m.size, _LANES), x.dtype))
-    return m, s
+    return sum_exp(x) if np.isposinf(m).any() else (m, s)
 
 
 def exp_rows_fast(x, m, scale):
     """exp(x - m) * scale for x (..., C), m and scale (...)."""
-    if x.dtype != np.float32:
-        return np.exp(x - m[..., None]) * scale[..., None]              # (3) (6)
+    if x.dtype != np.float32 or np.isposinf(m).any():
+        return np.exp(below(x, m)) * scale[..., None]                   # (3) (6)
     x, m, scale = contiguous(x, m, scale)
     y = np.empty_like(x)
     N, C = m.size, x.shape[-1]

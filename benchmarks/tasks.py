@@ -1,0 +1,197 @@
+"""Nets and rules for several tasks beside PyTorch with the same nets and the same weights.
+
+Every contender does the same work: before anything is timed its gradients (or its weights and gradients) are compared.
+"""
+
+import torch
+
+from benchmarks.blocks import normal, ours, pytorch, same_work
+from benchmarks.timing import benchmark
+from tinynet.balancing.aligned_mtl import AlignedMTL
+from tinynet.balancing.balanced_backward import balanced_backward
+from tinynet.balancing.cagrad import CAGrad
+from tinynet.balancing.famo import FAMO
+from tinynet.balancing.gradnorm import GradNorm
+from tinynet.balancing.imtl import IMTLG
+from tinynet.balancing.mgda import MGDA
+from tinynet.balancing.pcgrad import PCGrad
+from tinynet.balancing.uncertainty import Uncertainty
+from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.blocks.losses.mean_squared_error import mean_squared_error
+from tinynet.blocks.tasks.cross_stitch import cross_stitch
+from tinynet.engine import Tensor
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.mixture_net import MMoE
+from tinynet.models.tasks.nddr_net import NDDRNet
+from tinynet.models.tasks.shared_trunk import SharedTrunk
+
+
+# %% The unit itself
+def stitched(T, *shape):
+    X, A, dY = normal(T, *shape), normal(shape[1], T, T), normal(T, *shape)[::-1].copy()
+    X, A = X.reshape(*X.shape[:3], -1), A
+    return same_work({
+        "tinynet": ours(cross_stitch, (X, A), dY.reshape(X.shape)),
+        "PyTorch, einsum": pytorch(lambda x, a: torch.einsum("cij,jncp->incp", a, x), (X, A), dY.reshape(X.shape))})
+
+
+@benchmark("cross-stitch unit, forward + backward (2 tasks, 32 x 64 x 784)", goal=3)
+def tasks_cross_stitch_2():
+    return stitched(2, 32, 64, 784)
+
+
+@benchmark("cross-stitch unit, forward + backward (4 tasks, 32 x 64 x 784)")
+def tasks_cross_stitch_4():
+    return stitched(4, 32, 64, 784)
+
+
+# %% A step of a net
+SIZES = dict(d_in=100, widths=(100, 100, 100, 100))
+
+
+def a_step(net, of_torch, T, N=100):
+    """Forward and backward of the sum of T squared errors, ours and PyTorch's with the same parameters."""
+    x, targets = normal(N, 100), [normal(N, 10) + t for t in range(T)]
+    parameters = net.parameters()
+    mirrors = [torch.from_numpy(p.data.copy()).requires_grad_() for p in parameters]
+    named = dict(zip((name for name, _ in net.named_parameters()), mirrors, strict=True))
+    tx, tt = torch.from_numpy(x), [torch.from_numpy(t) for t in targets]
+
+    def run():
+        net.zero_grad()
+        sum((mean_squared_error(y, t) for y, t in zip(net(x), targets, strict=True)), 0.0).backward()
+        return [p.grad for p in parameters]
+
+    def theirs():
+        for m in mirrors:
+            m.grad = None
+        sum(torch.nn.functional.mse_loss(y, t) for y, t in zip(of_torch(tx, named), tt, strict=True)).backward()
+        return [m.grad.numpy() for m in mirrors]
+    return same_work({"tinynet": run, "PyTorch": theirs})
+
+
+def columns(x, p, l):
+    """Every task's linear layer with ReLU, in one batched product as ours."""
+    W, b = p[f"layers.{l}.W"], p[f"layers.{l}.b"]
+    x = x.expand(len(W), *x.shape) if x.ndim == 2 else x
+    return torch.relu(torch.baddbmm(b, x, W.transpose(1, 2)))
+
+
+def heads(x, p, T):
+    return [torch.nn.functional.linear(x if x.ndim == 2 else x[t], p[f"heads.{t}.W"], p[f"heads.{t}.b"])
+            for t in range(T)]
+
+
+def stitch_net(T):
+    def forward(x, p):
+        for l in range(4):
+            x = torch.einsum("cij,jnc->inc", p[f"stitches.{l}.A"], columns(x, p, l))
+        return heads(x, p, T)
+    return a_step(CrossStitchNet(**SIZES, classes=(10,) * T, rng=0), forward, T)
+
+
+def nddr_net(T):
+    def forward(x, p):
+        for l in range(4):
+            z = torch.cat(list(columns(x, p, l)), dim=1)
+            W, b = p[f"fusions.{l}.W"], p[f"fusions.{l}.b"]
+            x = torch.relu(torch.stack([torch.nn.functional.linear(z, W[t], b[t]) for t in range(T)]))
+        return heads(x, p, T)
+    return a_step(NDDRNet(**SIZES, classes=(10,) * T, rng=0), forward, T)
+
+
+@benchmark("a step of a cross-stitch net (2 tasks, 4 x 100, batch 100)", goal=1.5)
+def tasks_stitch_net_2():
+    return stitch_net(2)
+
+
+@benchmark("a step of a cross-stitch net (4 tasks, 4 x 100, batch 100)", goal=1.5)
+def tasks_stitch_net_4():
+    return stitch_net(4)
+
+
+@benchmark("a step of an NDDR net (2 tasks, 4 x 100, batch 100)", goal=1.5)
+def tasks_nddr_net_2():
+    return nddr_net(2)
+
+
+@benchmark("a step of an NDDR net (4 tasks, 4 x 100, batch 100)", goal=1.5)
+def tasks_nddr_net_4():
+    return nddr_net(4)
+
+
+@benchmark("a step of MMoE (4 tasks, 4 experts of 4 x 100, batch 100)", goal=1.5)
+def tasks_mmoe():
+    def forward(x, p):
+        gates = torch.softmax(torch.einsum("nd,ted->tne", x, p["gates.W"]) + p["gates.b"], -1)
+        h = x
+        for l in range(4):
+            W, b = p[f"experts.{l}.W"], p[f"experts.{l}.b"]
+            h = h.expand(len(W), *h.shape) if h.ndim == 2 else h
+            h = torch.relu(torch.baddbmm(b, h, W.transpose(1, 2)))
+        return heads(torch.einsum("tne,end->tnd", gates, h), p, 4)
+    return a_step(MMoE(**SIZES, classes=(10,) * 4, experts=4, rng=0), forward, 4)
+
+
+# %% A step with a balancing rule on a shared trunk
+def balanced(make, T):
+    """A backward pass with this rule, beside PyTorch's gradients of each task, combined with the weights the rule gave.
+
+    PyTorch is spared the rule's own arithmetic, so the ratio is a lower bound.
+    """
+    net = SharedTrunk(**SIZES, classes=(10,) * T, rng=0)
+    x, targets, rule = normal(100, 100), [normal(100, 10) * (t + 1) for t in range(T)], make(T)
+    parameters, shared = net.parameters(), len(net.shared())
+    mirrors = [torch.from_numpy(p.data.copy()).requires_grad_() for p in parameters]
+    named = dict(zip((name for name, _ in net.named_parameters()), mirrors, strict=True))
+    tx, tt, given = torch.from_numpy(x), [torch.from_numpy(t) for t in targets], {}
+
+    def run():
+        net.zero_grad()
+        losses = [mean_squared_error(y, t) for y, t in zip(net(Tensor(x)), targets, strict=True)]
+        given["w"] = [float(w) for w in balanced_backward(losses, rule)]
+        return [p.grad for p in parameters]
+
+    def theirs():
+        for m in mirrors:
+            m.grad = None
+        h = tx
+        for l in range(4):
+            h = torch.relu(torch.nn.functional.linear(h, named[f"layers.{l}.W"], named[f"layers.{l}.b"]))
+        losses = [torch.nn.functional.mse_loss(y, t) for y, t in zip(heads(h, named, T), tt, strict=True)]
+        w = given["w"]
+        if not rule.asks_gradients:
+            sum(a * L for a, L in zip(w, losses, strict=True)).backward()
+            return [m.grad.numpy() for m in mirrors]
+        trunk, own = mirrors[:shared], mirrors[shared:]
+        total = None
+        for t, L in enumerate(losses):
+            grads = torch.autograd.grad(L, [*trunk, *own[2 * t:2 * t + 2]], retain_graph=t < T - 1)
+            flat = torch.cat([g.reshape(-1) for g in grads[:shared]])
+            total = w[t] * flat if total is None else total + w[t] * flat
+            for m, g in zip(own[2 * t:2 * t + 2], grads[shared:], strict=True):
+                m.grad = g if rule.shared_only else w[t] * g
+        for m, g in zip(trunk, total.split([m.numel() for m in trunk]), strict=True):
+            m.grad = g.reshape(m.shape)
+        return [m.grad.numpy() for m in mirrors]
+    return same_work({"tinynet": run, "PyTorch": theirs})
+
+
+RULES = {       # learnt weights at rate 0, so that every run does the same work
+    "equal weights": lambda T: WeightedSum(), "uncertainty": lambda T: Uncertainty(["regression"] * T, lr=0),
+    "GradNorm": lambda T: GradNorm(T, lr=0), "PCGrad": lambda T: PCGrad(), "MGDA": lambda T: MGDA(),
+    "IMTL-G": lambda T: IMTLG(),
+    "CAGrad": lambda T: CAGrad(), "Aligned-MTL": lambda T: AlignedMTL(), "FAMO": FAMO,
+}
+
+
+def _register(name, make, T):
+    def make_contenders():
+        return balanced(make, T)
+    make_contenders.__name__ = f"tasks_{name.lower().replace('-', '_').replace(' ', '_')}_{T}"
+    benchmark(f"a backward pass with {name} ({T} tasks, 4 x 100, batch 100)", goal=1.5)(make_contenders)
+
+
+for _name, _make in RULES.items():
+    for _T in (2, 10):
+        _register(_name, _make, _T)

@@ -1,0 +1,143 @@
+"""Six forms of one convolution: what makes each of them faster than the one before?
+
+Slides: csc321 vgg, cnn-jacobian
+Blocks: conv
+Run time: 15 s, --quick 4 s (two cores); the first run compiles for half a minute
+Figures: csc321_vgg_ladder.png
+
+All compute the same sum for 64 images of 16 channels and 32 x 32 pixels, by 16 filters of 3 x 3.  Which of the last
+forms wins depends on processor and shape, so the ratios are measured here and now.
+"""
+
+# %%
+import time
+
+import numpy as np
+
+from tinynet import plot
+from tinynet.blocks.images.batch_last import batch_first, batch_last
+from tinynet.blocks.images.conv import conv_forward, direct, im2col, winograd
+from tinynet.blocks.images.windows import walk
+from tinynet.jit import jit
+from tinynet.lesson import lesson
+
+rng = np.random.default_rng(lesson.seed)
+N, C, K, H = (16 if lesson.quick else 64), 16, 16, 32
+X, W = (rng.normal(size=size).astype(np.float32) for size in ((N, C, H, H), (K, C, 3, 3)))
+way, x = walk(X, 3, padding=1), batch_last(X)
+work = 2 * N * K * C * 9 * H * H                # multiplications and additions of the direct sum
+lesson.number("additions and multiplications, in millions", work / 1e6)
+
+# %% [markdown]
+# ## 1. Seven loops, as the formula says
+# $$ Y_{nkij} = \sum_{c,r,s} W_{kcrs} X_{n,c,i+r-1,j+s-1} $$
+# Python looks up types and makes an object for each number; the time for one image and one filter is scaled up.
+
+
+# %%
+def seven_loops(Xp, W, Y):
+    (images, filters, rows, columns), channels = Y.shape, W.shape[1]
+    for n in range(images):
+        for k in range(filters):
+            for i in range(rows):
+                for j in range(columns):
+                    total = 0.0
+                    for c in range(channels):
+                        for r in range(3):
+                            for s in range(3):
+                                total += W[k, c, r, s] * Xp[n, c, i + r, j + s]
+                    Y[n, k, i, j] = total
+
+
+def in_python():
+    Y = np.empty((1, 1, H, H), np.float32)
+    seven_loops(way.padded(X[:1]), W[:1], Y)
+    return Y
+
+
+# %% [markdown]
+# ## 2. The seven loops, compiled
+# The same source as machine code.  One number after the other still: a sum has to be added in its order, so that the
+# processor's vectors stay empty.
+
+# %%
+compiled = jit(seven_loops)
+
+
+def by_compiled_loops():
+    Y = np.empty((N, K, H, H), np.float32)
+    compiled(way.padded(X), W, Y)
+    return Y
+
+
+# %% [markdown]
+# ## 3. Nine products, one for each tap
+# The block's plain form: for one tap the sum over channels is a product of matrices, and BLAS fills the vectors.
+# Y is read and written nine times.
+
+# %%
+def by_taps():
+    return conv_forward(X, W, padding=1)[0]
+
+
+# %% [markdown]
+# ## 4. One product (im2col)
+# The pixels under each window become a column; then one product does everything.  Y is written once, but each pixel is
+# copied nine times.
+
+# %%
+def by_columns():
+    return batch_first(im2col.forward(x, W, way, 1))
+
+
+# %% [markdown]
+# ## 5. Direct, with the batch last in memory
+# No copies: for one tap the images of a whole row lie side by side, and nine shifted rows meet two filters at a time,
+# so that 18 multiplications need 9 numbers from memory.
+
+# %%
+def directly():
+    return batch_first(direct.forward(x, W, way, 1))
+
+
+# %% [markdown]
+# ## 6. Fewer multiplications (Winograd)
+# $$ y = A^T \left[(G w G^T) \odot (B^T d\, B)\right] A $$
+# Tiles of 6 x 6 pixels give 4 x 4 results with 36 multiplications in place of 144.
+
+# %%
+def by_winograd():
+    return batch_first(winograd.forward(x, W, way, 1))
+
+
+# %%
+ladder = {"1 seven loops": (in_python, N * K), "2 compiled": (by_compiled_loops, 1), "3 nine products": (by_taps, 1),
+          "4 one product": (by_columns, 1), "5 direct": (directly, 1), "6 Winograd": (by_winograd, 1)}
+exact = conv_forward(X.astype(float), W.astype(float), padding=1)[0]
+seconds, gaps = {}, {}
+for name, (form, scale) in ladder.items():
+    y = form()                                                      # compile, and settle
+    gaps[name] = np.linalg.norm(y - exact[:len(y), :y.shape[1]]) / np.linalg.norm(exact[:len(y), :y.shape[1]])
+    times = []
+    for _ in range(1 if scale > 1 else 7):
+        start = time.perf_counter()
+        form()
+        times.append(time.perf_counter() - start)
+    seconds[name] = scale * min(times)
+for before, name in zip([None, *seconds], seconds, strict=False):
+    times_faster = "" if before is None else f", {seconds[before] / seconds[name]:.3g} times the one before"
+    lesson.number(f"{name}: ms{times_faster}", 1e3 * seconds[name])
+lesson.number("largest relative error of a form (float32)", max(gaps.values()), 0)
+assert max(gaps.values()) < 1e-5
+
+# %%
+fig, ax = plot.subplots(figsize=(8, 4.2))
+bars = ax.barh(list(seconds), [work / s / 1e9 for s in seconds.values()], color=plot.COLOURS[0])
+ax.bar_label(bars, fmt="%.3g", padding=3)
+ax.set(xscale="log", xlabel="thousand million additions and multiplications of the direct sum, a second",
+       title=f"{N} images, {C} to {K} channels, {H} x {H} pixels", xlim=(None, 5 * work / min(seconds.values()) / 1e9))
+ax.invert_yaxis()
+lesson.save(fig, "csc321_vgg_ladder")
+gain = seconds["1 seven loops"] / min(seconds.values())
+lesson.shown(f"six forms of one sum, the fastest {gain:,.0f} times as fast as seven loops in Python: compiled, then in "
+             "vectors, then without copies, then with fewer multiplications")

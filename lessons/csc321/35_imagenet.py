@@ -1,0 +1,192 @@
+"""Three nets for large images side by side: what did depth buy, and what does it cost?
+
+Slides: csc321 alexnet, vgg, imagenet, depth
+Blocks: conv, pool, batch_norm, conv_residual, linear
+Run time: 20 s, --quick 4 s (two cores)
+Figures: csc321_alexnet_feature-maps.png, csc321_vgg_feature-maps.png, csc321_imagenet_three-nets.png
+
+The nets are built with random weights, for counting and timing need no others.  To look at a picture of your own
+through a net whose weights you bring: TINYNET_PICTURE=cat.jpg TINYNET_WEIGHTS=resnet50.npz (or .safetensors) and
+TINYNET_NET=50; tinynet/bridges/torchvision.py says how the file is made.
+"""
+
+# %%
+import os
+import time
+
+import numpy as np
+
+from tinynet import plot
+from tinynet.engine import Tensor, no_grad
+from tinynet.lesson import lesson
+from tinynet.models.images.alex_net import AlexNet
+from tinynet.models.images.res_net import DEPTHS, ResNet
+from tinynet.models.images.vgg import STAGES, VGG16
+
+# %% [markdown]
+# ## The deck's numbers: top-5 error on ImageNet
+# They can't be measured here (ImageNet isn't free to copy), so they stand as quoted.
+
+# %%
+QUOTED = {"GoogLeNet (before)": 6.6, "human": 5.1, "ResNet-152": 4.49, "ResNets, an ensemble": 3.57}
+for name, error in QUOTED.items():
+    lesson.number(f"{name}: top-5 error %", "not run", error, "csc321 imagenet")
+
+# %% [markdown]
+# ## Counting by looking at the tape
+# One image goes through a net with the tape on.  Every convolution and every layer of units on the tape says what it
+# got and gave:
+# $$ \text{multiplications} = K\, C R S \; H_o W_o, \qquad \text{of a layer of units: } D_{in} D_{out} $$
+
+
+# %%
+def layers_of(y):
+    """(kind, shape of the weights, shape of the maps) of every layer of weights behind y, first to last."""
+    found, tensor = [], y
+    while tensor is not None and tensor.step is not None:
+        step = tensor.step
+        if step.op.name == "linear":
+            found.append(("linear", step.cache[1].shape, tensor.shape))
+        elif step.op.name == "conv":
+            found.append(_layer(step.cache))
+        elif step.op.name == "conv_residual":
+            found += [_layer(cache) for (_, cache), _ in reversed(step.cache[0])]
+            if step.cache[1] is not None and len(step.cache[1]) == 2:
+                found.append(_layer(step.cache[1][0][1], kind="shortcut"))
+        tensor = step.parents[0]
+    return found[::-1]
+
+
+def _layer(cache, kind="conv"):
+    X, W, _, way = cache[:4]
+    return kind, W.shape, (len(X), len(W), *way.out)
+
+
+def multiplications(layers):
+    return sum(int(np.prod(W)) * int(np.prod(maps[2:], dtype=int)) for _, W, maps in layers)
+
+
+# %% [markdown]
+# ## The three nets
+# Layers are counted as the papers do: the shortcuts' convolutions don't count.
+
+# %%
+NETS = {"AlexNet": (AlexNet, 8, 61_100_840), "VGG-16": (VGG16, 16, 138_357_544),
+        "ResNet-18": (lambda rng: ResNet(18, rng=rng), 18, 11_689_512),
+        "ResNet-50": (lambda rng: ResNet(50, rng=rng), 50, 25_557_032),
+        "ResNet-152": (lambda rng: ResNet(152, rng=rng), 152, 60_192_808)}
+chosen = ["AlexNet", "ResNet-18"] if lesson.quick else ["AlexNet", "VGG-16", "ResNet-50", "ResNet-152"]
+image = np.random.default_rng(lesson.seed).normal(size=(1, 3, 224, 224)).astype(np.float32)
+facts, shapes = {}, {}
+for name in chosen:
+    make, depth, published = NETS[name]
+    net = make(rng=lesson.seed).eval()
+    layers = shapes[name] = layers_of(net(Tensor(image)))
+    counted = sum(kind != "shortcut" for kind, *_ in layers)
+    parameters = sum(p.size for p in net.parameters())
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        with no_grad():
+            net(image)
+        times.append(time.perf_counter() - start)
+    facts[name] = counted, parameters, multiplications(layers), min(times)
+    lesson.number(f"{name}: layers of weights", counted, depth, "its paper")
+    lesson.number(f"{name}: parameters", parameters, published, "torchvision")
+    lesson.number(f"{name}: million multiplications an image", multiplications(layers) / 1e6)
+    lesson.number(f"{name}: ms an image here", 1e3 * min(times))
+    assert (counted, parameters) == (depth, published)
+    del net
+
+# %% [markdown]
+# ## Where the weights are
+# In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
+
+# %% [markdown]
+# VGG's layers follow a plan: 3 x 3 everywhere, half the side and twice the channels at each stage.
+
+# %%
+before, plan = 3, []
+for stage, widths in enumerate(STAGES):
+    for channels in widths:
+        plan.append(("conv", (channels, before, 3, 3), (1, channels, 224 >> stage, 224 >> stage)))
+        before = channels
+plan += [("linear", (d_out, d_in), (1, d_out)) for d_in, d_out in ((512 * 7 * 7, 4096), (4096, 4096), (4096, 1000))]
+weights = sum(int(np.prod(W)) + W[0] for _, W, _ in plan)               # and a bias for each filter and unit
+lesson.number("VGG-16 by its plan: parameters", weights, 138_357_544, "torchvision")
+assert weights == 138_357_544
+assert shapes.setdefault("VGG-16", plan) == plan
+
+# %%
+for name, layers in shapes.items():
+    units = sum(int(np.prod(W)) for kind, W, _ in layers if kind == "linear")
+    lesson.number(f"{name}: share of the weights in layers of units, %",
+                  100 * units / sum(int(np.prod(W)) for _, W, _ in layers))
+
+
+# %% [markdown]
+# ## The pictures of the slides: maps that get smaller and more
+# Each block is drawn as wide as it has channels (up to 1,000) and as high as its maps; under it channels and side.
+
+
+# %%
+def draw_maps(ax, layers):
+    blocks = [("image", (1, 3, 224, 224)), *((kind, maps) for kind, _, maps in layers)]
+    at = 0.0
+    for kind, maps in blocks:
+        channels, side = maps[1], maps[2] if len(maps) == 4 else 6
+        width = 4 + min(channels, 1000) / 24
+        colour = plot.GREY if kind == "linear" else plot.COLOURS[0] if kind == "conv" else plot.COLOURS[4]
+        ax.add_patch(_rectangle(at, -side / 2, width, side, colour))
+        label = f"{channels}" if len(maps) != 4 else f"{channels}\n{side}"
+        ax.annotate(label, (at + width / 2, -side / 2 - 6), ha="center", va="top", fontsize=10)
+        at += width + 14
+    ax.set(xlim=(-8, at), ylim=(-150, 130), xlabel="layer, first to last: channels, and side of the maps in pixels",
+           yticks=[], xticks=[])
+    ax.grid(False)
+
+
+def _rectangle(left, bottom, width, height, colour):
+    from matplotlib.patches import Rectangle
+    return Rectangle((left, bottom), width, height, facecolor=colour, edgecolor="black", linewidth=0.6)
+
+
+for name, file in (("AlexNet", "csc321_alexnet_feature-maps"), ("VGG-16", "csc321_vgg_feature-maps")):
+    fig, ax = plot.subplots(figsize=(13, 3.8))
+    draw_maps(ax, shapes[name])
+    ax.set_title(f"{name}: maps after each convolution (dark), then the layers of units (grey)")
+    lesson.save(fig, file)
+
+# %%
+fig, axes = plot.subplots(1, 4, figsize=(14, 3.6))
+titles = ("layers of weights", "million parameters", "million multiplications", "ms an image, here")
+for ax, title, values, unit in zip(axes, titles, zip(*facts.values(), strict=True), (1, 1e6, 1e6, 1e-3), strict=True):
+    bars = ax.bar(list(facts), [v / unit for v in values], color=plot.COLOURS[0])
+    ax.bar_label(bars, fmt="{:,.0f}", fontsize=9)
+    ax.set(ylabel=title, title=title.split(",")[0].capitalize())
+    ax.tick_params(axis="x", labelrotation=25, labelsize=9)
+lesson.save(fig, "csc321_imagenet_three-nets")
+
+# %% [markdown]
+# ## A picture of your own
+
+# %%
+if os.environ.get("TINYNET_PICTURE") and os.environ.get("TINYNET_WEIGHTS"):
+    from tinynet.bridges.torchvision import load_torchvision
+    from tinynet.data.images import photo
+
+    kind = os.environ.get("TINYNET_NET", "50")
+    net = {"alexnet": AlexNet, "vgg16": VGG16}[kind]() if not kind.isdigit() else ResNet(int(kind))
+    load_torchvision(net, os.environ["TINYNET_WEIGHTS"]).eval()
+    with no_grad():
+        logits = net(photo(os.environ["TINYNET_PICTURE"])).data[0]
+    likely = np.argsort(-logits)[:5]
+    chance = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    for c in likely:
+        lesson.number(f"class {c} of ImageNet: probability", chance[c])
+
+# %%
+deepest = chosen[-1]
+lesson.shown(f"{deepest} has {facts[deepest][0]} layers and {facts[deepest][1] / 1e6:.0f} million parameters, AlexNet "
+             f"{facts['AlexNet'][0]} and {facts['AlexNet'][1] / 1e6:.0f} million; depths that can be built: "
+             f"{', '.join(map(str, DEPTHS))}")

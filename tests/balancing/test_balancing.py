@@ -1,0 +1,221 @@
+"""What all balancing rules have in common, on arrays and in training."""
+
+import numpy as np
+import pytest
+
+from tinynet import optim
+from tinynet.balancing.aligned_mtl import AlignedMTL
+from tinynet.balancing.balanced_backward import balanced_backward
+from tinynet.balancing.cagrad import CAGrad
+from tinynet.balancing.dynamic_weight_average import DynamicWeightAverage
+from tinynet.balancing.famo import FAMO
+from tinynet.balancing.geometric_mean import GeometricMean
+from tinynet.balancing.gradnorm import GradNorm
+from tinynet.balancing.imtl import IMTLG, IMTLL
+from tinynet.balancing.log_losses import LogLosses
+from tinynet.balancing.mgda import MGDA
+from tinynet.balancing.pcgrad import PCGrad
+from tinynet.balancing.random_weights import RandomWeights
+from tinynet.balancing.uncertainty import Uncertainty
+from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.models.tasks.shared_trunk import SharedTrunk
+
+RULES = {
+    "weighted sum": lambda T: WeightedSum(),
+    "random weights": lambda T: RandomWeights(),
+    "dynamic weight average": lambda T: DynamicWeightAverage(T, every=2),
+    "geometric mean": lambda T: GeometricMean(),
+    "log losses": lambda T: LogLosses(),
+    "uncertainty": lambda T: Uncertainty(["regression", *["classification"] * (T - 1)]),
+    "gradnorm": lambda T: GradNorm(T),
+    "pcgrad": lambda T: PCGrad(),
+    "mgda": lambda T: MGDA(),
+    "imtl-g": lambda T: IMTLG(),
+    "imtl-l": lambda T: IMTLL(T),
+    "cagrad": lambda T: CAGrad(),
+    "aligned-mtl": lambda T: AlignedMTL(),
+    "famo": lambda T: FAMO(T),
+}
+STATEFUL = [name for name in RULES if RULES[name](2).state_dict()]
+every_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
+
+
+def run(rule, steps, start=0, T=3):
+    """Weights (steps, T) of a rule on losses and gradients that depend on the step's number alone."""
+    path = []
+    for t in range(start, start + steps):
+        rng = np.random.default_rng(t)
+        losses, G = rng.uniform(0.5, 2, T), rng.normal(size=(T, 6))
+        path.append(rule(losses, lambda G=G: G))
+        if rule.looks_again:
+            rule.after_step(0.9 * losses * rng.uniform(0.9, 1, T))
+    return np.array(path)
+
+
+@every_rule
+@pytest.mark.parametrize("T", [2, 3, 10])
+def test_there_is_one_finite_weight_a_task(make, T):
+    path = run(make(T), 6, T=T)
+    assert path.shape == (6, T)
+    assert path.dtype == float
+    assert np.isfinite(path).all()
+
+
+@every_rule
+def test_a_single_task_is_trained_as_without_a_rule(make):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+    nets = []
+    for balanced in (False, True):
+        net, rule = SharedTrunk(3, (4,), (1,), rng=0, dtype=float), make(1)
+        adam = optim.Adam(net.parameters(), 1e-2)
+        for _ in range(5):
+            net.zero_grad()
+            loss = ((net(x)[0] - y) ** 2).mean()
+            if balanced:
+                balanced_backward([loss], rule)
+                if rule.looks_again:
+                    rule.after_step(np.array([loss.item()]))
+            else:
+                loss.backward()
+            adam.step()
+        nets.append(net.state_dict())
+    assert all(np.array_equal(a, b) for a, b in zip(nets[0].values(), nets[1].values(), strict=True))
+
+
+@every_rule
+def test_state_is_saved_and_resumed_bit_for_bit(make):
+    whole, first, second = make(3), make(3), make(3)
+    expected = run(whole, 10)
+    run(first, 5)
+    state = first.state_dict()
+    assert all(isinstance(a, np.ndarray) for a in state.values())
+    second.load_state_dict(state)
+    assert np.array_equal(run(second, 5, start=5), expected[5:])
+    assert all(np.array_equal(a, b) for a, b in zip(second.state_dict().values(), whole.state_dict().values(),
+                                                    strict=True))
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_state_of_another_number_of_tasks_is_refused(name):
+    if name in ("random weights", "pcgrad"):        # a count of steps, whatever the tasks
+        return
+    with pytest.raises(ValueError, match="shape"):
+        RULES[name](2).load_state_dict(RULES[name](3).state_dict())
+
+
+SHARED_SCALE = {"random weights", "weighted sum", "dynamic weight average", "uncertainty", "imtl-l", "gradnorm", "famo"}
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in SHARED_SCALE | {"pcgrad"}])
+def test_equal_tasks_get_equal_weights(name):
+    G = np.tile(np.random.default_rng(0).normal(size=6), (3, 1))
+    w = RULES[name](3)(np.full(3, 0.7), lambda: G)
+    d = w @ G
+    assert d @ G[0] > 0
+    if name not in ("mgda", "cagrad"):              # any point of the simplex is as short
+        np.testing.assert_allclose(w, w[0], rtol=1e-6)
+
+
+# %% Bad input
+@every_rule
+def test_no_task_is_refused(make):
+    with pytest.raises(ValueError, match=r"one number for each of T >= 1 tasks"):
+        make(2)(np.zeros(0))
+    with pytest.raises(ValueError, match="balanced_backward: there is no task"):
+        balanced_backward([], make(2))
+
+
+@every_rule
+def test_nan_in_one_task_is_named_and_the_state_stays(make):
+    rule = make(3)
+    run(rule, 3)
+    before = rule.state_dict()
+    with pytest.raises(FloatingPointError, match="the loss of task 1 is nan; go on from the last checkpoint"):
+        rule(np.array([1.0, np.nan, 1.0]), lambda: np.ones((3, 2)))
+    if rule.asks_gradients:
+        with pytest.raises(FloatingPointError, match="the gradient of task 2 has NaN or inf"):
+            rule(np.ones(3), lambda: np.array([[1, 1], [1, 1], [1, np.inf]]))
+    assert all(np.array_equal(a, before[name]) for name, a in rule.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["geometric mean", "log losses", "dynamic weight average", "gradnorm", "famo"])
+@pytest.mark.parametrize("loss", [0.0, -1.5])
+def test_a_loss_without_a_logarithm_is_told_with_its_task(name, loss):
+    with pytest.raises(ValueError, match=r"of task 1 is (0|-1.5), but its logarithm needs .* have data in this batch"):
+        RULES[name](2)(np.array([1.0, loss]), lambda: np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients])
+def test_rules_on_gradients_need_shared_parameters(name):
+    with pytest.raises(ValueError, match="it needs the tasks' gradients"):
+        RULES[name](2)(np.ones(2))
+    with pytest.raises(ValueError, match=r"no parameter is shared \(P = 0\)"):
+        RULES[name](2)(np.ones(2), lambda: np.zeros((2, 0)))
+    with pytest.raises(ValueError, match=r"one row for each of 2 tasks"):
+        RULES[name](2)(np.ones(2), lambda: np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).tasks])
+def test_another_number_of_tasks_is_refused(name):
+    with pytest.raises(ValueError, match="there are 3 losses, but the rule was made for 2 tasks"):
+        RULES[name](2)(np.ones(3), lambda: np.ones((3, 4)))
+
+
+def test_settings_that_make_no_rule_are_refused():
+    for make, match in ((lambda: WeightedSum([1, -1]), "0 or more"), (lambda: GradNorm(2, alpha=-1), "alpha is -1"),
+                        (lambda: CAGrad(-1), "c is -1"), (lambda: Uncertainty(["poisson"]), "regression or class"),
+                        (lambda: DynamicWeightAverage(2, every=0), "every 0")):
+        with pytest.raises(ValueError, match=match):
+            make()
+
+
+# %% The backward pass
+def two_losses(net, x):
+    a, b = net(x)
+    return [(a ** 2).mean(), (b ** 2).mean()]
+
+
+X = np.random.default_rng(1).normal(size=(8, 3))
+
+
+@every_rule
+def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make):
+    net = SharedTrunk(3, (4, 4), (1, 2), rng=0, dtype=float)
+    rule = make(2)
+    weights = balanced_backward(two_losses(net, X), rule)
+    got = {name: p.grad for name, p in net.named_parameters()}
+    parts = []
+    for task in range(2):
+        net.zero_grad()
+        two_losses(net, X)[task].backward()
+        parts.append({name: p.grad for name, p in net.named_parameters()})
+    for name, grad in got.items():
+        w = np.ones(2) if rule.shared_only and name.startswith("heads") else weights
+        expected = sum(w[t] * parts[t][name] for t in range(2) if parts[t][name] is not None)
+        np.testing.assert_allclose(grad, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_the_shared_parameters_are_found_or_named():
+    seen = []
+
+    class Looks(MGDA):
+        def weigh(self, losses, gradients):
+            seen.append(gradients.shape)
+            return np.ones(2)
+
+    net = SharedTrunk(3, (4, 4), (1, 2), rng=0)
+    balanced_backward(two_losses(net, X), Looks())
+    balanced_backward(two_losses(net, X), Looks(), shared=[net.layers[-1].W])
+    assert seen == [(2, 3 * 4 + 4 + 4 * 4 + 4), (2, 4 * 4)]
+
+
+def test_tasks_that_share_nothing_are_told():
+    nets = [SharedTrunk(3, (4,), (1,), rng=t) for t in range(2)]
+    with pytest.raises(ValueError, match="no parameter is shared"):
+        balanced_backward([(net(X)[0] ** 2).mean() for net in nets], MGDA())
+
+
+def test_losses_that_are_no_numbers_are_refused():
+    with pytest.raises(TypeError, match="the loss of task 1"):
+        balanced_backward([(SharedTrunk(3, (4,), (1,))(X)[0] ** 2).mean(), 1.0], WeightedSum())

@@ -1,0 +1,94 @@
+"""The residual block of convolutions: shi 1.1, 1.5 and 1.6, csc321 block and resmath, its shortcuts, and bad input."""
+
+import numpy as np
+import pytest
+
+from tinynet import use_backend
+from tinynet.blocks.images.conv_residual import (
+    ConvResidual,
+    conv_residual_backward,
+    conv_residual_forward,
+    residual_terms,
+    shortcut_backward,
+    shortcut_forward,
+)
+from tinynet.check import gradcheck
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(3, 4, 6, 6))
+
+
+def weights(*shapes):
+    return [a for K, C, R in shapes for a in (rng.normal(size=(K, C, R, R)) / 6, np.ones(K), np.zeros(K))]
+
+
+def test_where_F_is_0_a_block_hands_on_what_it_gets_csc321_block():
+    W = weights((4, 4, 3), (4, 4, 3))
+    W[4] = np.zeros(4)                                          # the last gain
+    Y, cache = conv_residual_forward(X, *W)
+    assert np.array_equal(Y, np.maximum(X, 0))
+    dY = rng.normal(size=Y.shape)
+    identity_term, through_weights, _ = residual_terms(dY, cache)
+    assert np.array_equal(identity_term, dY * (X > 0))
+    assert not through_weights.any()
+
+
+def test_dx_is_the_identity_term_plus_the_term_through_the_weights_shi_1_6():
+    W = weights((4, 4, 3), (4, 4, 3))
+    Y, cache = conv_residual_forward(X, *W, preactivated=True)
+    dY = rng.normal(size=Y.shape)
+    identity_term, through_weights, _ = residual_terms(dY, cache)
+    assert np.array_equal(identity_term, dY)                    # whatever the weights are
+    step = 1e-6 * rng.normal(size=X.shape)
+    F = [conv_residual_forward(x, *W, preactivated=True)[0] - x for x in (X + step, X - step)]
+    np.testing.assert_allclose((dY * (F[0] - F[1])).sum() / 2, (through_weights * step).sum(), rtol=1e-5)
+    np.testing.assert_allclose(conv_residual_backward(dY, cache)[0], identity_term + through_weights, rtol=1e-14)
+
+
+def test_option_A_skips_pixels_and_adds_channels_of_zeros_in_the_middle_of_which_x_stands():
+    Y, cache = shortcut_forward(X, 8, 2)
+    assert Y.shape == (3, 8, 3, 3)
+    assert np.array_equal(Y[:, 2:6], X[:, :, ::2, ::2])
+    assert not Y[:, :2].any()
+    assert not Y[:, 6:].any()
+    dX, none = shortcut_backward(np.ones(Y.shape), cache)
+    assert none == ()
+    assert dX.sum() == X[:, :, ::2, ::2].size
+
+
+@pytest.mark.parametrize("backend", ["plain", "fast"])
+@pytest.mark.parametrize("settings", [dict(channels=4), dict(channels=6, stride=2), dict(channels=6, shortcut="B"),
+                                      dict(channels=8, inner=2, stride=2, shortcut="B"),
+                                      dict(channels=6, stride=2, preactivated=True)])
+def test_the_module_passes_the_check_with_both_twins(backend, settings):
+    block = ConvResidual(4, **settings, rng=0, dtype=float)
+    for norm in block.norms:
+        norm.eps = 0.1
+    with use_backend(backend):
+        gradcheck(block, X[:2, :, :4, :4]).raise_if_wrong()
+
+
+def test_every_norm_keeps_its_own_statistics():
+    block = ConvResidual(4, 8, stride=2, shortcut="B", rng=0)
+    block(X.astype(np.float32))
+    assert all(norm.mean.data.any() for norm in block.norms)
+    before = block.eval().state_dict()
+    block(X.astype(np.float32))
+    assert all(np.array_equal(before[name], array) for name, array in block.state_dict().items())
+
+
+@pytest.mark.parametrize(("arrays", "settings", "sentence"), [
+    (weights((4, 4, 3)), {}, "conv_residual: 3 arrays of weights are given"),
+    (weights((4, 4, 3), (2, 4, 3)), {}, "F ends with 2 channels and X has 4; option A adds channels of zeros"),
+    (weights((4, 4, 3), (8, 4, 3), (6, 4, 1)), dict(projected=True), "8 channels and the projection with 6"),
+    (weights((4, 4, 3), (4, 4, 3), (4, 4, 1)), dict(projected=True, preactivated=True), "it takes no projection"),
+])
+def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
+    with pytest.raises(ValueError, match="conv_residual: ") as error:
+        conv_residual_forward(X, *arrays, **settings)
+    assert sentence in str(error.value)
+
+
+def test_shortcuts_have_two_letters():
+    with pytest.raises(ValueError, match="there is no shortcut 'C'"):
+        ConvResidual(4, 8, shortcut="C")

@@ -1,0 +1,74 @@
+"""Pooling: ties, margins, what is not a number, and bad input."""
+
+import numpy as np
+import pytest
+
+from tinynet.blocks.images.pool import (
+    AveragePool,
+    GlobalAverage,
+    MaxPool,
+    average_pool_forward,
+    global_average_forward,
+    max_pool_backward,
+    max_pool_backward_fast,
+    max_pool_forward,
+    max_pool_forward_fast,
+)
+
+PAIRS = [(max_pool_forward, max_pool_backward), (max_pool_forward_fast, max_pool_backward_fast)]
+rng = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("forward", "backward"), PAIRS)
+def test_where_taps_tie_the_first_gets_the_gradient(forward, backward):
+    Y, cache = forward(np.ones((1, 1, 4, 4)))
+    dX = backward(np.ones(Y.shape), cache)
+    assert dX[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("forward", "backward"), PAIRS)
+def test_the_margin_is_never_the_largest(forward, backward):
+    Y, cache = forward(-np.ones((2, 3, 5, 4)), size=3, stride=2, padding=1)
+    assert (Y == -1).all()
+    assert backward(np.ones(Y.shape), cache).sum() == Y.size
+
+
+@pytest.mark.parametrize(("forward", "backward"), PAIRS)
+def test_what_is_not_a_number_is_seen_behind_the_pool(forward, backward):
+    X = np.zeros((1, 1, 2, 4))
+    X[0, 0, 1, 2] = np.nan
+    assert np.isnan(forward(X)[0]).tolist() == [[[[False, True]]]]
+
+
+def test_overlapping_windows_add_their_gradients_with_many_images():
+    X = rng.normal(size=(33, 4, 9, 7)).astype(np.float32)
+    results = []
+    for forward, backward in PAIRS:
+        Y, cache = forward(X, size=3, stride=2, padding=1)
+        results.append((Y, backward(Y, cache)))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_modules():
+    X = rng.normal(size=(2, 3, 6, 6))
+    assert MaxPool(2)(X).shape == (2, 3, 3, 3)
+    assert AveragePool(3, stride=1, padding=1)(X).shape == X.shape
+    np.testing.assert_allclose(GlobalAverage()(X).data, X.mean(axis=(2, 3)))
+
+
+X = np.zeros((2, 3, 4, 4))
+
+
+@pytest.mark.parametrize(("call", "sentence"), [
+    (lambda: max_pool_forward(X, size=5), "max_pool: the window covers 5 x 5 pixels and the padded image (H, W) has 4"),
+    (lambda: max_pool_forward_fast(X, stride=0), "max_pool: stride is 0; give a whole number, 1 or more"),
+    (lambda: average_pool_forward(X, size=2, padding=2), "average_pool: padding is 2 and the window 2"),
+    (lambda: max_pool_forward(X.astype(np.uint8)), "max_pool: X holds uint8"),
+    (lambda: average_pool_forward(X[0]), "average_pool: X has shape (3, 4, 4), but needs 4 axes"),
+    (lambda: global_average_forward(X[:, :, :0]), "global_average: X (N C H W) = (2, 3, 0, 4) has no pixels"),
+])
+def test_bad_input_is_told_in_one_sentence(call, sentence):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert sentence in str(error.value)

@@ -1,0 +1,155 @@
+"""CIFAR-10, MNIST, pictures and what changes training batches: csc321 augment, and damaged files."""
+
+import gzip
+import hashlib
+import lzma
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from tinynet.data import cifar, images, mnist
+
+rng = np.random.default_rng(0)
+X = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+y = np.arange(12) % 10
+
+
+# %% Changes of training batches
+@pytest.mark.parametrize("change", [images.pad_and_crop, images.flip, images.noise, images.cutout])
+def test_a_change_keeps_shape_and_dtype_and_leaves_the_batch_as_it_was(change):
+    batch = X.astype(np.float32)
+    before = batch.copy()
+    one, two = (change(batch, np.random.default_rng(seed)) for seed in (1, 1))
+    assert (one.shape, one.dtype) == (batch.shape, np.float32)
+    assert np.array_equal(one, two)
+    assert np.array_equal(batch, before)
+    assert not np.array_equal(one, batch)
+    assert change(batch[:0], np.random.default_rng(1)).shape == (0, 3, 32, 32)
+
+
+def test_a_crop_is_a_window_of_the_padded_image():
+    padded = np.pad(X, [(0, 0), (0, 0), (4, 4), (4, 4)])
+    for image, whole in zip(images.pad_and_crop(X, np.random.default_rng(2)), padded, strict=True):
+        assert any(np.array_equal(image, whole[:, i:i + 32, j:j + 32]) for i in range(9) for j in range(9))
+
+
+def test_about_half_of_the_images_are_mirrored_and_the_others_are_not():
+    many = np.repeat(X[:1], 1000, axis=0)
+    same = (images.flip(many, np.random.default_rng(0)) == many).all(axis=(1, 2, 3))
+    assert 450 < same.sum() < 550
+
+
+def test_cutout_takes_a_square_out_of_every_channel():
+    hole = images.cutout(np.ones((50, 3, 32, 32)), np.random.default_rng(0), size=8) == 0
+    assert (hole.sum(axis=(1, 2, 3)) <= 3 * 64).all()
+    assert (hole.all(axis=1) == hole.any(axis=1)).all()
+    assert hole.any(axis=(1, 2, 3)).all()
+
+
+def test_bytes_become_numbers_near_1():
+    Z = images.normalised(X, cifar.MEAN, cifar.STD)
+    assert Z.dtype == np.float32
+    np.testing.assert_allclose(Z[0, 0, 0, 0], (X[0, 0, 0, 0] / 255 - 0.49140) / 0.24703, rtol=1e-5)
+
+
+# %% CIFAR-10 in both forms
+def batches(folder, monkeypatch):
+    """The published form, of 12 images a part."""
+    hashes = {}
+    for name in cifar.BATCHES:
+        data = pickle.dumps({"data": X.reshape(12, 3072), "labels": y.tolist()}, protocol=2)
+        data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")        # as it was called then
+        (folder / name).write_bytes(data)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+    monkeypatch.setattr(cifar, "BATCHES", hashes)
+
+
+def arrays(folder):
+    """The form of differences."""
+    red, green, blue = (X[:, c].astype(int) for c in range(3))
+    planes = np.stack([green, red - green, blue - green])
+    planes = np.diff(np.diff(planes, axis=3, prepend=0), axis=2, prepend=0).astype(np.uint8)
+    for part in cifar.PARTS:
+        with lzma.open(folder / part, "wb") as file:
+            np.save(file, planes)
+    np.savez(folder / "labels.npz", **{part.partition(".")[0]: y.astype(np.uint8) for part in cifar.PARTS})
+
+
+@pytest.mark.parametrize("form", ["batches", "arrays"])
+def test_both_forms_give_the_images(form, tmp_path, monkeypatch):
+    batches(tmp_path, monkeypatch) if form == "batches" else arrays(tmp_path)
+    data = cifar.cifar10(tmp_path)
+    assert np.array_equal(data.X_train, np.concatenate([X] * 5))
+    assert np.array_equal(data.X_test, X)
+    assert np.array_equal(data.y_test, y)
+    assert data.y_train.dtype == np.int64
+
+
+def test_a_changed_batch_is_not_opened(tmp_path, monkeypatch):
+    batches(tmp_path, monkeypatch)
+    (tmp_path / "data_batch_3").write_bytes(b"cos\nsystem\n(S'echo opened'\ntR.")
+    with pytest.raises(ValueError, match="data_batch_3 is not the published file"):
+        cifar.cifar10(tmp_path)
+
+
+def test_cut_arrays_are_told(tmp_path):
+    arrays(tmp_path)
+    (tmp_path / "train_2.npy.xz").write_bytes((tmp_path / "train_2.npy.xz").read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"cifar10: the arrays in .* are damaged"):
+        cifar.cifar10(tmp_path)
+
+
+def test_a_folder_without_the_files_names_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cifar10: .* lacks data_batch_1, .*; get them from"):
+        cifar.cifar10(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"fashion_mnist: .* lacks train-images-idx3-ubyte\.gz"):
+        mnist.fashion_mnist(tmp_path)
+
+
+# %% IDX
+def idx(array):
+    return struct.pack(f">I{array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("ending", [".gz", ""])
+def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
+    for name in mnist.NAMES:
+        data = idx(X[:, 0, :28, :28].copy() if "images" in name else y.astype(np.uint8))
+        (tmp_path / f"{name}{ending}").write_bytes(gzip.compress(data) if ending else data)
+    data = mnist.mnist(tmp_path)
+    assert np.array_equal(data.X_train[:, 0], X[:, 0, :28, :28])
+    assert np.array_equal(data.y_test, y)
+    (tmp_path / f"{mnist.NAMES[1]}{ending}").write_bytes(idx(y[:5].astype(np.uint8)))
+    with pytest.raises(ValueError, match="hold images"):
+        mnist.mnist(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1f\x8b broken", idx(X[:, 0])[:-1], b"\0\0\x0d\x03" + bytes(20)])
+def test_another_or_cut_idx_file_is_told(data):
+    with pytest.raises(ValueError, match="mnist: images is no whole IDX file of bytes"):
+        mnist.read_idx(data, "mnist", "images")
+
+
+def test_there_are_two_sets():
+    with pytest.raises(ValueError, match="no images named 'letters'; choose one of mnist, fashion_mnist"):
+        mnist.mnist(name="letters")
+
+
+# %% Pictures
+def test_pictures_of_the_readers_own(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(X[0].transpose(1, 2, 0)).resize((48, 64)).save(tmp_path / name / "one.png")
+    found, labels, classes = images.folder(tmp_path)
+    assert (found.shape, found.dtype) == ((2, 3, 32, 32), np.uint8)
+    assert (labels.tolist(), classes) == ([0, 1], ["cat", "dog"])
+    one = images.photo(tmp_path / "cat" / "one.png")
+    assert (one.shape, one.dtype) == ((1, 3, 224, 224), np.float32)
+    (tmp_path / "cat" / "one.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="can't be read as a picture"):
+        images.photo(tmp_path / "cat" / "one.png")
+    with pytest.raises(FileNotFoundError, match="has no pictures in folders of their classes"):
+        images.folder(tmp_path / "cat")

@@ -1,0 +1,79 @@
+"""lessons/TEACHING.md is true: its commands run, its answers are right, its lessons and exercises exist."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lessons
+from tinynet import cases
+from tinynet.__main__ import main
+from tinynet.exercises import sheets
+
+FOLDER = Path(lessons.__file__).parent
+TEXT = (FOLDER / "TEACHING.md").read_text(encoding="utf-8")
+PARTS = re.split(r"^### \d\. ", TEXT.partition("## How points are given")[0], flags=re.MULTILINE)[1:]
+
+
+def test_there_are_seven_lectures_with_five_questions_each():
+    assert len(PARTS) == 7
+    for part in PARTS:
+        assert re.findall(r"^# (\d)\. ", part, re.MULTILINE) == list("12345"), part[:40]
+        minutes = re.findall(r"^\| (\d+)-(\d+) \|", part, re.MULTILINE)
+        assert (minutes[0][0], minutes[-1][1]) == ("0", "50")
+        assert [start for start, _ in minutes[1:]] == [end for _, end in minutes[:-1]]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.partition(":")[0])
+def test_every_answer_is_what_the_line_gives(part):
+    space = dict(np=np)
+    code = re.search(r"```python\n(.*?)```", part, re.DOTALL)[1]
+    answers = 0
+    for statement in ast.parse(code).body:
+        line = code.splitlines()[statement.end_lineno - 1]
+        source = ast.unparse(statement)
+        if "# -> " not in line:
+            exec(source, space)
+            continue
+        right = eval(line.rpartition("# -> ")[2], dict(np=np))
+        np.testing.assert_allclose(eval(source, space), right, rtol=0.03, atol=1e-15, err_msg=line)
+        answers += 1
+    assert answers == 5
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.partition(":")[0])
+def test_the_cells_to_show_are_in_the_lesson(part):
+    topic = part.partition(":")[0]
+    lesson = next(FOLDER.glob(f"*/*_{topic}.py")).read_text(encoding="utf-8").lower()
+    shown = [cell for row in re.findall(r"^\| \d.*$", part, re.MULTILINE) for cell in re.findall(r"`([^`]+)`", row)]
+    assert len(shown) >= 4
+    assert [cell for cell in shown if cell.lower() not in lesson] == []
+
+
+def test_the_exercises_exist():
+    named = re.findall(r"^Exercise: (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    blocks = {name for line in named for name in re.findall(r"`(\w+)`", line)}
+    assert len(named) == 7
+    assert blocks <= set(cases.op_names())
+
+
+def test_a_reader_can_hand_out_the_sheet_of_csc321_by_these_commands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    commands = [line for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+    Path("secret").write_bytes(b"a long text")
+    assert len(commands) == 7
+    for command in commands:
+        python, m, tinynet, *arguments = shlex.split(command)
+        assert (python, m, tinynet) == ("python", "-m", "tinynet")
+        if "handed_in/*" in arguments:
+            Path("handed_in/anna").mkdir(parents=True, exist_ok=True)
+            Path("handed_in/anna/mine.py").write_text(Path("csc321/1_residual.py").read_text())
+            arguments[arguments.index("handed_in/*")] = "handed_in/anna"
+        assert main(arguments) == (1 if arguments[0] == "check" else 0), capsys.readouterr().out
+    sheet = sheets.find("csc321/sheet.json")
+    assert f"csc321: 0 of {sheet.points:g} points" in capsys.readouterr().out
+    assert Path("marks/class.csv").exists()
+    assert Path("marks/anna/report.txt").read_text().startswith("anna: 0 of")

@@ -1,0 +1,157 @@
+"""The nets of csc321 alexnet, vgg and imagenet: torchvision's parameter counts, its forward, its weights."""
+
+import numpy as np
+import pytest
+
+from tinynet.bridges.torchvision import load_torchvision
+from tinynet.check import gradcheck
+from tinynet.engine import no_grad
+from tinynet.models.images.alex_net import AlexNet
+from tinynet.models.images.cifar_net import CifarNet
+from tinynet.models.images.le_net import LeNet
+from tinynet.models.images.res_net import ResNet
+from tinynet.models.images.vgg import VGG16
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """First weights of zeros: counting needs no millions of random numbers."""
+    from tinynet import nn
+    monkeypatch.setattr(nn, "he_normal", lambda rng, shape, dtype: np.zeros(shape, dtype))
+    monkeypatch.setattr(nn, "glorot_uniform", lambda rng, shape, dtype: np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(("make", "count"), [
+    (AlexNet, 61_100_840), (VGG16, 138_357_544), (lambda: ResNet(18), 11_689_512), (lambda: ResNet(34), 21_797_672),
+    (lambda: ResNet(50), 25_557_032), (lambda: ResNet(101), 44_549_160), (lambda: ResNet(152), 60_192_808)])
+def test_parameters_are_as_many_as_torchvisions(make, count, no_drawing):
+    assert sum(p.size for p in make().parameters()) == count
+
+
+@pytest.mark.parametrize(("depth", "count"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018)])
+def test_plain_and_residual_nets_have_the_same_parameters(depth, count, no_drawing):
+    for residual in (True, False):
+        assert sum(p.size for p in CifarNet(depth, residual).parameters()) == count
+
+
+def names_of(depth):
+    """torchvision's names and shapes of a ResNet, written down from its source."""
+    from tinynet.models.images.res_net import DEPTHS
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    yield "conv1.weight", (64, 3, 7, 7)
+    yield from ((f"bn1.{n}", (64,)) for n in norm)
+    before = 64
+    for stage, count in enumerate(DEPTHS[depth]):
+        inner = 64 * 2 ** stage
+        out = inner * (4 if depth >= 50 else 1)
+        for i in range(count):
+            place = f"layer{stage + 1}.{i}"
+            shapes = ([(inner, before, 1, 1), (inner, inner, 3, 3), (out, inner, 1, 1)] if depth >= 50
+                      else [(inner, before, 3, 3), (inner, inner, 3, 3)])
+            for j, shape in enumerate(shapes, 1):
+                yield f"{place}.conv{j}.weight", shape
+                yield from ((f"{place}.bn{j}.{n}", shape[:1]) for n in norm)
+            if before != out:
+                yield f"{place}.downsample.0.weight", (out, before, 1, 1)
+                yield from ((f"{place}.downsample.1.{n}", (out,)) for n in norm)
+            before = out
+    yield from (("fc.weight", (1000, before)), ("fc.bias", (1000,)))
+
+
+def as_torch(state, X, depth):
+    """torchvision's ResNet, composed from PyTorch's functions on its own names."""
+    torch = pytest.importorskip("torch")
+    F, T = torch.nn.functional, {name: torch.from_numpy(a) for name, a in state.items()}
+
+    def norm(x, place):
+        return F.batch_norm(x, *(T[f"{place}.{n}"] for n in ("running_mean", "running_var", "weight", "bias")))
+
+    x = F.relu(norm(F.conv2d(torch.from_numpy(X), T["conv1.weight"], stride=2, padding=3), "bn1"))
+    x = F.max_pool2d(x, 3, 2, 1)
+    places = dict.fromkeys(".".join(name.split(".")[:2]) for name in T if name.startswith("layer"))
+    for place in places:
+        convs = [name for name in T if name.startswith(f"{place}.conv")]
+        strided = 2 if place.endswith(".0") and not place.startswith("layer1") else 1
+        h, y = x, x
+        if f"{place}.downsample.0.weight" in T:
+            h = norm(F.conv2d(x, T[f"{place}.downsample.0.weight"], stride=strided), f"{place}.downsample.1")
+        for j, name in enumerate(convs, 1):
+            stride = strided if j == len(convs) - 1 else 1
+            y = norm(F.conv2d(y, T[name], stride=stride, padding=T[name].shape[2] // 2), f"{place}.bn{j}")
+            y = F.relu(y + h if j == len(convs) else y)
+        x = y
+    return F.linear(x.mean((2, 3)), T["fc.weight"], T["fc.bias"]).numpy()
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_residual_net_gives_what_pytorch_gives_with_the_same_weights(depth, tmp_path, no_drawing):
+    state = {name: rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[1:], dtype=int)))
+             for name, shape in names_of(depth)}
+    state |= {name: np.abs(a) + np.float32(0.5) for name, a in state.items() if name.endswith(("var", "bn1.weight"))}
+    np.savez(tmp_path / "weights.npz", **state)
+    net = load_torchvision(ResNet(depth), tmp_path / "weights.npz").eval()
+    X = rng.normal(size=(2, 3, 64, 64)).astype(np.float32)
+    with no_grad():
+        ours = net(X).data
+    theirs = as_torch(state, X, depth)
+    assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
+
+
+def test_alexnet_gives_what_torchvisions_layers_give(no_drawing):
+    torch = pytest.importorskip("torch")
+    net = AlexNet(classes=10).eval()
+    shapes = {name.replace(".W", ".weight").replace(".b", ".bias"): a.shape for name, a in net.state_dict().items()}
+    state = {name: (rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[1:], dtype=int))))
+             for name, shape in shapes.items()}
+    load_torchvision(net, state)
+    X = rng.normal(size=(1, 3, 224, 224)).astype(np.float32)
+    F, T, x = torch.nn.functional, {name: torch.from_numpy(a) for name, a in state.items()}, torch.from_numpy(X)
+    for i, stride, padding in ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1)):
+        x = F.relu(F.conv2d(x, T[f"features.{i}.weight"], T[f"features.{i}.bias"], stride, padding))
+        x = F.max_pool2d(x, 3, 2) if i in (0, 3, 10) else x
+    x = x.flatten(1)
+    for i in (1, 4, 6):
+        x = F.linear(x, T[f"classifier.{i}.weight"], T[f"classifier.{i}.bias"])
+        x = F.relu(x) if i < 6 else x
+    with no_grad():
+        ours = net(X).data
+    assert np.linalg.norm(ours - x.numpy()) < 1e-5 * np.linalg.norm(x.numpy())
+
+
+def test_small_nets_pass_the_check():
+    X = rng.normal(size=(3, 1, 4, 4))
+    for residual in (True, False):
+        net = CifarNet(6, residual, widths=(2, 3), channels=1, classes=3, rng=0, dtype=float)
+        gradcheck(net, X).raise_if_wrong()
+    gradcheck(CifarNet(6, False, (2, 3), 1, 3, norm=False, rng=0, dtype=float), X).raise_if_wrong()
+
+
+def test_lenet_takes_digits():
+    assert LeNet(modern=True, rng=0)(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 10)
+
+
+# %% Bad input
+@pytest.mark.parametrize(("call", "sentence"), [
+    (lambda: CifarNet(21), r"CifarNet: depth is 21; with 3 widths it is 6n \+ 2: 8, 14, 20"),
+    (lambda: CifarNet(8, norm=False), "CifarNet: a residual block has its norms"),
+    (lambda: ResNet(20), "ResNet: depth is 20; choose one of 18, 34, 50, 101, 152"),
+    (lambda: ResNet(18)(np.zeros((1, 224, 224, 3))), r"ResNet-18: X \(1, 224, 224, 3\) looks like \(N, H, W, C\)"),
+    (lambda: AlexNet(2)(np.zeros((1, 3, 200, 200))), r"AlexNet: X has shape \(1, 3, 200, 200\), but must be"),
+    (lambda: load_torchvision(ResNet(18), {"conv1.weight": np.zeros((64, 3, 7, 7))}), "the weights of another net"),
+    (lambda: load_torchvision(ResNet(18), dict(names_of_state(34))), "weights of another net than ResNet"),
+    (lambda: load_torchvision(ResNet(18), __file__), "is no whole .npz of arrays"),
+])
+def test_bad_input_is_told_in_one_sentence(call, sentence, no_drawing):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+def names_of_state(depth):
+    return {name: np.zeros(shape, np.float32) for name, shape in names_of(depth)}
+
+
+def test_missing_weights_are_told(no_drawing):
+    with pytest.raises(FileNotFoundError, match=r"there is no file nowhere\.npz"):
+        load_torchvision(ResNet(18), "nowhere.npz")

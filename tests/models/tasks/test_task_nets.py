@@ -1,0 +1,228 @@
+"""Nets for several tasks: shapes, what is shared with whom, starts, and controls."""
+
+import numpy as np
+import pytest
+
+from tinynet import optim
+from tinynet.balancing.task_losses import task_losses
+from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.blocks.tasks.cross_stitch import CrossStitch
+from tinynet.blocks.tasks.nddr import NDDR
+from tinynet.engine import Tensor
+from tinynet.models.tasks.cascade import Cascade
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.mixture_net import CGC, MMoE
+from tinynet.models.tasks.multi_label_net import MultiLabelNet
+from tinynet.models.tasks.nddr_net import NDDRNet
+from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.shapes import ShapeError
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(5, 6))
+NETS = {
+    "separate": SeparateNets,
+    "hard": SharedTrunk,
+    "split 1": lambda *a, **k: SharedTrunk(*a, split=1, **k),
+    "split 0": lambda *a, **k: SharedTrunk(*a, split=0, **k),
+    "soft": SoftSharingNet,
+    "cross-stitch": CrossStitchNet,
+    "one alpha a layer": lambda *a, **k: CrossStitchNet(*a, per_channel=False, **k),
+    "nddr": NDDRNet,
+    "nddr, normalised": lambda *a, **k: NDDRNet(*a, normalise=True, **k),
+    "nddr, alone": lambda *a, **k: NDDRNet(*a, alone=True, **k),
+    "mmoe": MMoE,
+    "cgc": CGC,
+    "cascade": Cascade,
+}
+APART = {"separate", "split 0", "soft", "nddr, alone"}      # no path from one task's loss to another's layers
+every_net = pytest.mark.parametrize("name", NETS)
+
+
+def net_of(name, classes=(3, 2, 4), dtype=float):
+    return NETS[name](6, (8, 4), classes, rng=0, dtype=dtype)
+
+
+@every_net
+@pytest.mark.parametrize("classes", [(3,), (3, 2), (3, 2, 4)])
+def test_every_net_returns_one_output_a_task_and_trains_all_its_parameters(name, classes):
+    net = net_of(name, classes)
+    outputs = net(X)
+    assert [y.shape for y in outputs] == [(5, c) for c in classes]
+    total = sum(((y ** 2).sum() for y in outputs[1:]), (outputs[0] ** 2).sum())
+    total.backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in net.parameters())
+
+
+@every_net
+def test_float32_nets_compute_in_float32(name):
+    assert {y.dtype for y in net_of(name, dtype=np.float32)(X.astype(np.float32))} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("name", [name for name in NETS if name not in ("mmoe", "cgc", "cascade")])
+def test_each_task_may_have_examples_of_its_own(name):
+    net, own = net_of(name), rng.normal(size=(3, 5, 6))
+    same = net(np.stack([X] * 3))
+    for ours, theirs in zip(same, net(X), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-12)
+    assert [y.shape for y in net(own)] == [(5, 3), (5, 2), (5, 4)]
+
+
+@every_net
+def test_whom_a_tasks_loss_reaches(name):
+    """tomaszewska fig1, shared-trunk: through shared layers, stitches, NDDR and gates, or not at all."""
+    net = net_of(name)
+    net(X)[2].sum().backward()
+    W = (net.experts if hasattr(net, "experts") else net.trunk if hasattr(net, "trunk") else net.layers)[0].W
+    reached = W.grad.reshape(len(W), -1).any(axis=1)
+    if name in APART:
+        assert list(reached) == [False, False, True]
+    elif name == "cgc":         # experts of tasks 0, 1, 2 and a shared one
+        assert list(reached) == [False, False, True, True]
+    else:
+        assert reached.all()
+
+
+# %% Hard sharing
+def test_the_split_level_is_the_number_of_shared_layers():
+    """tomaszewska fig4, fig5: from separate nets to all but the heads."""
+    sizes = [sum(p.size for p in SharedTrunk(6, (8, 4), (3, 2), split=s).parameters()) for s in (0, 1, 2)]
+    heads, first, second = 5 * 3 + 5 * 2, 7 * 8, 9 * 4
+    assert sizes == [heads + 2 * (first + second), heads + first + 2 * second, heads + first + second]
+    assert [len(SharedTrunk(6, (8, 4), (3, 2), split=s).shared()) for s in (0, 1, 2)] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("split", [-1, 3])
+def test_a_split_level_that_is_not_there_is_refused(split):
+    with pytest.raises(ValueError, match=rf"split is {split}, but there are 2 layers"):
+        SharedTrunk(6, (8, 4), (3, 2), split=split)
+
+
+# %% Soft sharing
+def test_each_penalty_is_the_sum_over_the_layers_and_leaves_the_heads_alone():
+    """shi fig12: a proximity penalty between the tasks' parameters."""
+    for name, value in (("squared", lambda W: ((W[0] - W[1]) ** 2).sum()),
+                        ("absolute", lambda W: np.abs(W[0] - W[1]).sum()),
+                        ("trace", lambda W: np.linalg.norm(W.reshape(2, -1), "nuc"))):
+        net = SoftSharingNet(6, (8, 4), (3, 2), penalty=name, rng=0, dtype=float)
+        penalty = net.penalty()
+        np.testing.assert_allclose(penalty.data, sum(value(layer.W.data) for layer in net.layers))
+        penalty.backward()
+        assert all(p.grad is None for head in net.heads for p in head.parameters())
+
+
+def test_a_strong_penalty_makes_the_tasks_equal():
+    net = SoftSharingNet(6, (8,), (3, 2), rng=0, dtype=float)
+    sgd = optim.SGD(net.parameters(), 0.2)
+    for _ in range(100):
+        net.zero_grad()
+        net.penalty().backward()
+        sgd.step()
+    np.testing.assert_allclose(net.layers[0].W.data[0], net.layers[0].W.data[1], atol=1e-6)
+
+
+# %% Cascade
+def test_the_last_tasks_loss_goes_back_through_the_whole_chain():
+    net = net_of("cascade")
+    for p in net.parameters():
+        p.data = p.data + 0.1 * rng.normal(size=p.shape)        # with zero biases a dead example stands at relu's kink
+    net(X)[2].sum().backward()
+    for p, entry in ((net.heads[0].b, 1), (net.stages[0].W, (0, 2)), (net.trunk[0].W, (1, 1))):
+        before, h = p.data[entry], 1e-6
+        sides = []
+        for step in (h, -h):
+            p.data[entry] = before + step
+            sides.append(net(X)[2].sum().item())
+        p.data[entry] = before
+        np.testing.assert_allclose(p.grad[entry], (sides[0] - sides[1]) / (2 * h), rtol=1e-5, atol=1e-8)
+
+
+# %% Cross-stitch and NDDR
+@pytest.mark.parametrize("make", [CrossStitchNet, NDDRNet])
+def test_a_start_from_trained_nets_with_same_1_is_those_nets(make):
+    """tomaszewska init."""
+    separate = SeparateNets(6, (8, 4), (3, 2), rng=3, dtype=float)
+    for ours, theirs in zip(make(6, (8, 4), (3, 2), same=1, start=separate, dtype=float)(X), separate(X), strict=True):
+        np.testing.assert_array_equal(ours.data, theirs.data)
+
+
+@pytest.mark.parametrize("make", [CrossStitchNet, NDDRNet])
+def test_where_the_tasks_meet_a_faster_rate_may_hold(make):
+    net = make(6, (8, 4), (3, 2), rng=0, dtype=float)
+    (slow, one), (fast, factor) = net.faster(100)
+    assert (one, factor) == (1.0, 100)
+    assert len(slow) + len(fast) == len(net.parameters())
+    assert len(fast) == (2 if make is CrossStitchNet else 4)
+    optim.SGD(net.faster(100), 0.1)
+
+
+def test_the_control_of_nddr_has_its_layers_without_the_other_task():
+    alone, fused = (sum(p.size for f in NDDRNet(6, (8, 4), (3, 2), alone=a).fusions for p in f.parameters())
+                    for a in (True, False))
+    assert (alone, fused) == (2 * (64 + 8 + 16 + 4), 2 * (128 + 8 + 32 + 4))
+
+
+@pytest.mark.parametrize("meet", [CrossStitch(2), NDDR(2, 4)])
+def test_unequal_widths_where_tasks_meet_are_told(meet):
+    with pytest.raises(ShapeError, match=r"have the shapes \(5, 4\) and \(5, 3\); where tasks meet"):
+        meet([Tensor(np.ones((5, 4))), Tensor(np.ones((5, 3)))])
+    assert meet([Tensor(np.ones((5, 4))), Tensor(np.ones((5, 4)))]).shape == (2, 5, 4)
+
+
+# %% Mixtures
+def test_gates_sum_to_1_and_stay_shut_to_other_tasks_experts():
+    p = CGC(6, (8, 4), (3, 2), own=2, shared=1, rng=0, dtype=float).mixture(X).data
+    np.testing.assert_allclose(p.sum(axis=-1), 1)
+    assert (p[0][:, 2:4] == 0).all()
+    assert (p[1][:, :2] == 0).all()
+    assert p[:, :, 4].min() > 0
+
+
+def test_one_expert_is_a_shared_trunk():
+    net = MMoE(6, (8, 4), (3, 2), experts=1, rng=0, dtype=float)
+    trunk = SharedTrunk(6, (8, 4), (3, 2), dtype=float)
+    for ours, theirs in zip(trunk.layers, net.experts, strict=True):
+        ours.W.data, ours.b.data = theirs.W.data[0], theirs.b.data[0, 0]
+    for ours, theirs in zip(trunk.heads, net.heads, strict=True):
+        ours.W.data, ours.b.data = theirs.W.data, theirs.b.data
+    for ours, theirs in zip(trunk(X), net(X), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data)
+
+
+def test_a_mixture_needs_an_expert():
+    with pytest.raises(ValueError, match="MMoE: there are 0 experts"):
+        MMoE(6, (8,), (3,), experts=0)
+
+
+# %% Multi-label
+def test_a_multi_label_net_answers_all_questions_at_once():
+    assert MultiLabelNet(6, (8,), labels=4, rng=0)(X).shape == (5, 4)
+
+
+# %% Bad input
+@every_net
+def test_a_net_without_tasks_is_refused(name):
+    with pytest.raises(ValueError, match="there is no task; give the number of outputs of each one"):
+        net_of(name, classes=())
+
+
+def outputs_and_targets(n=5):
+    return [Tensor(rng.normal(size=(n, 3))), Tensor(rng.normal(size=(n, 2)))], [np.zeros(n, int), np.ones(n, int)]
+
+
+def test_one_loss_a_task():
+    outputs, targets = outputs_and_targets()
+    losses = task_losses(outputs, targets, cross_entropy)
+    assert [l.item() for l in losses] == [cross_entropy(o, t).item() for o, t in zip(outputs, targets, strict=True)]
+
+
+def test_tasks_without_data_and_targets_that_do_not_fit_are_told():
+    outputs, targets = outputs_and_targets()
+    for args, match in (
+            (([], [], cross_entropy), "there is no task"),
+            ((outputs, targets[:1], cross_entropy), "outputs of 2 tasks, targets of 1 and 2 losses"),
+            ((outputs, [targets[0], targets[1][:4]], cross_entropy), "task 1 has 5 outputs and 4 targets"),
+            ((*outputs_and_targets(0), cross_entropy), "task 0 has no data in this batch")):
+        with pytest.raises(ValueError, match=match):
+            task_losses(*args)

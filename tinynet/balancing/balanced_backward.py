@@ -1,0 +1,111 @@
+"""The backward pass of several losses: a rule weighs them, and every leaf gets its gradient.
+
+    (1)  dtheta = sum_i w[i] dL[i]/dtheta        the shared parameters
+    (2)  dphi[i] = dL[i]/dphi[i]                 a task's own, for rules that balance the shared ones only
+"""
+
+import numpy as np
+
+from tinynet.engine import Tensor, gradients
+
+
+def balanced_backward(losses, rule, shared=None):
+    """Add to `.grad` of every leaf what `rule` makes of the tasks' losses; returns the weights (T,).
+
+    losses  a list of tensors with one entry, one a task
+    rule    a tinynet.balancing rule
+    shared  the parameters on which the rule sees gradients; without it all leaves that two or more
+            losses reach.  GradNorm wants the last shared layer alone.  The weights then hold for all
+            that several losses reach.
+
+    Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
+    Raises ValueError for no task or no shared parameter, TypeError for losses that aren't single numbers,
+    FloatingPointError for a loss that is NaN or inf.
+    """
+    losses = _checked(losses)
+    values = np.array([loss.item() for loss in losses])
+    if not rule.asks_gradients or len(losses) == 1:
+        weights = rule(values)
+        _weighted_sum(losses, weights).backward()                               # (1)
+        return weights
+    reached = [_leaves(loss) for loss in losses]
+    together = _in_several(reached)
+    if shared is not None:
+        together = list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+    G, own = _gradients(losses, reached, together)
+    weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
+    _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
+    for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
+        for leaf, grad in zip(leaves, grads, strict=True):
+            step = grad if w == 1 else grad * leaf.dtype.type(w)                # (2)
+            leaf.grad = step if leaf.grad is None else leaf.grad + step
+    return weights
+
+
+# %% Parts
+def _checked(losses):
+    losses = list(losses)
+    if not losses:
+        raise ValueError("balanced_backward: there is no task; give a list with the loss of each task")
+    for i, loss in enumerate(losses):
+        if not isinstance(loss, Tensor) or loss.size != 1:
+            raise TypeError(f"balanced_backward: the loss of task {i} is {loss!r}; it must be a tensor with one entry")
+    return losses
+
+
+def _weighted_sum(losses, weights):
+    total = None
+    for loss, w in zip(losses, weights, strict=True):
+        part = loss.reshape(()) * loss.dtype.type(w)
+        total = part if total is None else total + part
+    return total
+
+
+def _leaves(loss):
+    """The leaves that want a gradient and that `loss` was computed from."""
+    seen, waiting, leaves = {id(loss)}, [loss], []
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.step is None:
+            leaves.append(tensor)
+        for parent in tensor.step.parents if tensor.step else ():
+            if parent is not None and parent.requires_grad and id(parent) not in seen:
+                seen.add(id(parent))
+                waiting.append(parent)
+    return leaves
+
+
+def _in_several(reached):
+    """The leaves that two or more tasks reach."""
+    found, count = {}, {}
+    for leaves in reached:
+        for leaf in leaves:
+            found[id(leaf)] = leaf
+            count[id(leaf)] = count.get(id(leaf), 0) + 1
+    return [found[key] for key in found if count[key] > 1]
+
+
+def _gradients(losses, reached, together):
+    """G (T, P): each task's gradient on the shared leaves, end to end; and [(its own leaves, their gradients)]."""
+    known, rows, own = {id(leaf) for leaf in together}, [], []
+    for loss, leaves in zip(losses, reached, strict=True):
+        alone = [leaf for leaf in leaves if id(leaf) not in known]
+        grads = gradients(loss, [*together, *alone])
+        rows.append(np.concatenate([g.reshape(-1) for g in grads[:len(together)]]) if together else np.zeros(0))
+        own.append((alone, grads[len(together):]))
+    return np.stack(rows), own
+
+
+def _columns(together, chosen):
+    """The columns of G that belong to the chosen leaves."""
+    wanted = {id(leaf) for leaf in chosen}
+    return np.concatenate([np.full(leaf.size, id(leaf) in wanted) for leaf in together] or [np.zeros(0, bool)])
+
+
+def _add(leaves, flat):
+    """Add to each leaf's `.grad` its part of a flat array."""
+    end = 0
+    for leaf in leaves:
+        start, end = end, end + leaf.size
+        step = flat[start:end].reshape(leaf.shape).astype(leaf.dtype, copy=False)
+        leaf.grad = step if leaf.grad is None else leaf.grad + step

@@ -1,0 +1,178 @@
+"""Pooling: one number for each window of an image, its largest or its mean.
+
+    (1)  Y[n,c,i,j] = max_rs Xp[n, c, u i + r, u j + s]                     csc321 block
+    (2)  dXp[n, c, u i + r, u j + s] += dY[n,c,i,j] where (r, s) is the first tap with that maximum
+    (3)  Y[n,c,i,j] = 1 / (R S) sum_rs Xp[n, c, u i + r, u j + s]
+    (4)  dXp[n, c, u i + r, u j + s] += dY[n,c,i,j] / (R S)
+    (5)  Y[n,c] = 1 / (H W) sum_ij X[n,c,i,j]                               He et al. 2016, the net's last pooling
+    (6)  dX[n,c,i,j] = dY[n,c] / (H W)
+
+X (N, C, H, W)     Xp is X with a margin: of -infinity for the maximum, of zeros for the mean, which counts them (so do
+                   PyTorch's); the global mean (5) has neither window nor margin
+Y (N, C, Ho, Wo)   Ho = (H + 2 padding - R) // u + 1;  (N, C) for the global mean
+N images, C channels, R x S window, u stride.  Where several taps tie the gradient goes to the first, as in PyTorch.
+Lesson: convolution
+"""
+
+import numpy as np
+
+from tinynet import nn
+from tinynet.backend import at_least
+from tinynet.blocks.images.batch_last import aligned, batch_first, batch_last
+from tinynet.blocks.images.windows import must_be_pixels, walk
+from tinynet.engine import Op
+from tinynet.jit import floating, parallel_jit, prange
+from tinynet.shapes import ShapeError, block_name, sizes
+
+
+def _windows(X, size, stride, padding):
+    sizes("X: N C H W", X)
+    must_be_pixels(X)
+    way = walk(X, size, size if stride is None else stride, padding)
+    if any(2 * p > n for p, n in zip(way.padding, way.size, strict=True)):
+        raise ValueError(f"{block_name(2)}: padding is {padding} and the window {size}; a window in the corner would "
+                         "see nothing, so pad by at most half of it")
+    return way
+
+
+# %% 1. The mathematics
+def max_pool_forward(X, size=2, stride=None, padding=0):
+    """The largest number of each window; the stride is the window's size unless it is given."""
+    way = _windows(X, size, stride, padding)
+    Xp = way.padded(X.astype(floating(X), copy=False), -np.inf)
+    Y = np.full_like(way.at(Xp, 0, 0), -np.inf)
+    first = np.zeros_like(Y, dtype=np.min_scalar_type(way.size[0] * way.size[1]))
+    for tap, (r, s) in enumerate(way.taps()):
+        seen = way.at(Xp, r, s)
+        larger = (seen > Y) | np.isnan(seen)
+        Y[larger], first[larger] = seen[larger], tap                        # (1)
+    return Y, (first, way)
+
+
+def max_pool_backward(dY, cache):
+    first, way = cache
+    dXp = np.zeros_like(dY, shape=(*dY.shape[:2], *way.room()))
+    for tap, (r, s) in enumerate(way.taps()):
+        seen = way.at(dXp, r, s)
+        seen += dY * (first == tap)                                         # (2)
+    return way.inside(dXp)
+
+
+def average_pool_forward(X, size=2, stride=None, padding=0):
+    """The mean of each window; the stride is the window's size unless it is given."""
+    way = _windows(X, size, stride, padding)
+    Xp = way.padded(X.astype(floating(X), copy=False))
+    Y = np.zeros_like(way.at(Xp, 0, 0))
+    for r, s in way.taps():
+        Y += way.at(Xp, r, s)                                               # (3)
+    return Y / Y.dtype.type(way.size[0] * way.size[1]), way                 # (3)
+
+
+def average_pool_backward(dY, way):
+    dXp = np.zeros_like(dY, shape=(*dY.shape[:2], *way.room()))
+    share = dY / dY.dtype.type(way.size[0] * way.size[1])                   # (4)
+    for r, s in way.taps():
+        seen = way.at(dXp, r, s)
+        seen += share                                                       # (4)
+    return way.inside(dXp)
+
+
+def global_average_forward(X):
+    """X (N, C, H, W) -> the mean of each channel, (N, C)."""
+    _, _, H, W = sizes("X: N C H W", X)
+    must_be_pixels(X)
+    if H * W == 0:
+        raise ShapeError(f"global_average: X (N C H W) = {X.shape} has no pixels, which have no mean; give it some")
+    return X.mean(axis=(2, 3)), X.shape                                     # (5)
+
+
+def global_average_backward(dY, shape):
+    return np.broadcast_to((dY / dY.dtype.type(shape[2] * shape[3]))[:, :, None, None], shape)  # (6)
+
+
+# %% 2. The fast twin: of the maximum; the means are sums of whole arrays, which NumPy does as fast as memory allows
+@parallel_jit
+def _largest(x, Y, first, R, S, u, v, p, q):
+    """x (C, H, W, N) -> Y, first (C, Ho, Wo, N); a channel owns its windows."""
+    (C, H, W, N), (_, Ho, Wo, _) = x.shape, Y.shape
+    for c in prange(C):
+        for i in range(Ho):
+            for j in range(Wo):
+                y, f = Y[c, i, j], first[c, i, j]
+                for n in range(N):
+                    y[n] = -np.inf
+                    f[n] = 0
+                for h in range(max(0, u * i - p), min(H, u * i - p + R)):
+                    for w in range(max(0, v * j - q), min(W, v * j - q + S)):
+                        seen, tap = x[c, h, w], (h - u * i + p) * S + w - v * j + q
+                        for n in range(N):
+                            larger = seen[n] > y[n] or seen[n] != seen[n]
+                            y[n] = seen[n] if larger else y[n]              # (1)
+                            f[n] = tap if larger else f[n]
+
+
+@parallel_jit
+def _to_the_first(dY, first, dx, R, S, u, v, p, q):
+    """dx (C, H, W, N) from dY; a channel owns its pixels."""
+    (C, H, W, N), (_, Ho, Wo, _) = dx.shape, dY.shape
+    for c in prange(C):
+        dx[c] = 0
+        for i in range(Ho):
+            for j in range(Wo):
+                dy, f = dY[c, i, j], first[c, i, j]
+                for h in range(max(0, u * i - p), min(H, u * i - p + R)):
+                    for w in range(max(0, v * j - q), min(W, v * j - q + S)):
+                        d, tap = dx[c, h, w], (h - u * i + p) * S + w - v * j + q
+                        for n in range(N):
+                            d[n] += dy[n] if f[n] == tap else 0             # (2)
+
+
+def max_pool_forward_fast(X, size=2, stride=None, padding=0):
+    way, x = _windows(X, size, stride, padding), batch_last(X)
+    out = (len(x), *way.out, x.shape[3])
+    Y, first = aligned(out, x.dtype), np.empty(out, np.min_scalar_type(way.size[0] * way.size[1]))
+    _largest(x, Y, first, *way.size, *way.stride, *way.padding)
+    return batch_first(Y), (batch_first(first), way)
+
+
+def max_pool_backward_fast(dY, cache):
+    first, way = cache
+    dy, first = batch_last(dY), np.require(first.transpose(1, 2, 3, 0), None, ["C", "A", "W"])
+    dx = aligned((len(dy), *way.image, dy.shape[3]), dy.dtype)
+    _to_the_first(dy, first, dx, *way.size, *way.stride, *way.padding)
+    return batch_first(dx)
+
+
+# %% 3. The ops
+max_pool = Op(max_pool_forward, max_pool_backward, fast=(max_pool_forward_fast, max_pool_backward_fast),
+              fast_when=at_least(4096))
+average_pool = Op(average_pool_forward, average_pool_backward)
+global_average = Op(global_average_forward, global_average_backward)
+
+
+# %% 4. The modules
+class MaxPool(nn.Module):
+    """X (N, C, H, W) -> (N, C, Ho, Wo), the largest number of each window; settings as in max_pool."""
+
+    def __init__(self, size=2, stride=None, padding=0):
+        self.settings = dict(size=size, stride=stride, padding=padding)
+
+    def forward(self, X):
+        return max_pool(X, **self.settings)
+
+
+class AveragePool(nn.Module):
+    """X (N, C, H, W) -> (N, C, Ho, Wo), the mean of each window; settings as in average_pool."""
+
+    def __init__(self, size=2, stride=None, padding=0):
+        self.settings = dict(size=size, stride=stride, padding=padding)
+
+    def forward(self, X):
+        return average_pool(X, **self.settings)
+
+
+class GlobalAverage(nn.Module):
+    """X (N, C, H, W) -> (N, C), the mean of each channel."""
+
+    def forward(self, X):
+        return global_average(X)

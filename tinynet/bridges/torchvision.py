@@ -1,0 +1,58 @@
+"""Weights that torchvision publishes, in our AlexNet, VGG16 and ResNet.
+
+The reader brings the file.  Either as .safetensors, or as .npz, which PyTorch's owner writes by
+
+    state = torchvision.models.resnet18(weights="DEFAULT").state_dict()
+    numpy.savez("resnet18.npz", **{name: array.numpy() for name, array in state.items()})
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+
+def load_torchvision(net, source):
+    """Fill `net` with torchvision's weights and return it.
+
+    source  the path of an .npz or .safetensors file, or {torchvision's name: array}
+    Raises FileNotFoundError, and ValueError for a damaged file, another kind of file, and weights of another net.
+    """
+    state = dict(source) if isinstance(source, dict) else _read(Path(source))
+    what = f"load_torchvision: {'the state' if isinstance(source, dict) else source}"
+    ours = {}
+    for name, array in state.items():
+        try:
+            own = net.published_name(name)
+        except (AttributeError, KeyError, IndexError):
+            own = f"unknown {name}"
+        if own is not None:
+            ours[own] = np.asarray(array)
+    wanted = {name: array.shape for name, array in net.state_dict().items()}
+    missing, unknown = sorted(wanted.keys() - ours.keys()), sorted(ours.keys() - wanted.keys())
+    differing = [name for name in wanted.keys() & ours.keys() if wanted[name] != ours[name].shape]
+    if missing or unknown or differing:
+        if differing:
+            example = f"{differing[0]} has shape {ours[differing[0]].shape} there and {wanted[differing[0]]} here"
+        else:
+            example = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}"
+        raise ValueError(f"{what} holds the weights of another net than {type(net).__name__}: {example}; "
+                         "build the net that they belong to")
+    net.load_state_dict(ours)
+    return net
+
+
+def _read(path):
+    """{name: array} of an .npz or .safetensors file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"load_torchvision: there is no file {path}; torchvision's weights are brought along; "
+                                "this module's docstring says how")
+    if path.suffix == ".safetensors":
+        from tinynet.bridges.safetensors import load
+        return load(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"load_torchvision: {path} is no whole .npz of arrays ({error}); write it again as this "
+                         "module's docstring says") from error

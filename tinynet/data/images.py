@@ -1,0 +1,101 @@
+"""Batches of images that are changed a little each time they are seen, and pictures of the reader's own.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.zeros((4, 3, 32, 32), np.float32)
+    >>> flip(pad_and_crop(X, rng), rng).shape
+    (4, 3, 32, 32)
+
+Each function takes a batch X (N, C, H, W) and a generator and returns another batch of the same shape and dtype; X
+stays as it is.  They are for training batches alone (csc321 augment): an image of the validation or test set that is
+changed is no longer the one whose class is asked for, and its error no longer comparable from run to run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+
+# %% For training batches
+def pad_and_crop(X, rng, pad=4):
+    """Each image moved by up to `pad` pixels each way, with 0 where nothing comes in.  He et al. 2016, section 4.2."""
+    N, C, H, W = X.shape
+    padded = np.zeros((N, C, H + 2 * pad, W + 2 * pad), X.dtype)
+    padded[:, :, pad:pad + H, pad:pad + W] = X
+    tops, lefts = rng.integers(0, 2 * pad + 1, (2, N))
+    return np.stack([padded[n, :, i:i + H, j:j + W] for n, (i, j) in enumerate(zip(tops, lefts, strict=True))]) \
+        if N else X.copy()
+
+
+def flip(X, rng):
+    """Every second image, by chance, seen in a mirror (left and right change places)."""
+    mirrored = rng.random(len(X)) < 0.5
+    return np.where(mirrored[:, None, None, None], X[..., ::-1], X)
+
+
+def noise(X, rng, sigma=0.1):
+    """Normal noise of standard deviation sigma on every number."""
+    return (X + sigma * rng.standard_normal(X.shape)).astype(X.dtype)
+
+
+def cutout(X, rng, size=8, value=0):
+    """A square of `size` pixels with its centre anywhere becomes `value`.
+
+    DeVries and Taylor 2017, arXiv:1708.04552.
+    """
+    N, _, H, W = X.shape
+    rows, columns = np.arange(H), np.arange(W)
+    centre = rng.integers(0, (H, W), (N, 2))
+    out = [(axis >= c[:, None] - size // 2) & (axis < c[:, None] - size // 2 + size)
+           for axis, c in zip((rows, columns), centre.T, strict=True)]
+    return np.where((out[0][:, :, None] & out[1][:, None, :])[:, None], X.dtype.type(value), X)
+
+
+def normalised(X, mean, std):
+    """Bytes (N, C, H, W) of 0 to 255 as float32 with each channel's mean and standard deviation (of 1) taken out."""
+    mean, std = (np.asarray(a, np.float32)[:, None, None] for a in (mean, std))
+    return (X.astype(np.float32) / 255 - mean) / std
+
+
+# %% The reader's own pictures
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)         # mean and deviation of red, green and blue, of 1
+SUFFIXES = ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"
+
+
+def photo(path, size=224, shorter=256):
+    """One picture as (1, 3, size, size) float32, prepared as torchvision does for its nets: the shorter side scaled to
+    `shorter`, the middle cut out, IMAGENET's mean and deviation taken out.
+
+    Raises ModuleNotFoundError without Pillow, ValueError for a file that isn't a picture.
+    """
+    return normalised(_pixels(path, size, shorter)[None], *IMAGENET)
+
+
+def folder(path, size=32):
+    """(images (N, 3, size, size) bytes, labels (N), names of the classes): a folder with one folder a class.
+
+    Raises FileNotFoundError where there is no folder or no picture, and what `photo` raises.
+    """
+    classes = sorted(p.name for p in Path(path).iterdir() if p.is_dir()) if Path(path).is_dir() else []
+    files = [(file, label) for label, name in enumerate(classes) for file in sorted(Path(path, name).iterdir())
+             if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise FileNotFoundError(f"folder: {path} has no pictures in folders of their classes; put them into "
+                                f"{Path(path, 'CLASS', 'NAME.png')}")
+    return np.stack([_pixels(f, size, size) for f, _ in files]), np.array([label for _, label in files]), classes
+
+
+def _pixels(path, size, shorter):
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("photo: pictures are read by Pillow, which is not installed here; run "
+                                  "pip install pillow") from None
+    try:
+        with Image.open(path) as picture:
+            scale = shorter / min(picture.size)
+            picture = picture.convert("RGB").resize([round(scale * n) for n in picture.size], Image.Resampling.BILINEAR)
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"photo: {path} can't be read as a picture ({error}); give e.g. a JPEG or PNG") from error
+    left, top = ((n - size) // 2 for n in picture.size)
+    return np.asarray(picture.crop((left, top, left + size, top + size))).transpose(2, 0, 1)

@@ -1,0 +1,82 @@
+"""MNIST and Fashion-MNIST: 60,000 and 10,000 grey images of 28 x 28 pixels in ten classes, as IDX files.
+
+LeCun, Cortes and Burges 1998; Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
+"""
+
+import gzip
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from tinynet.data import files
+
+FASHION = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot".split()      # noqa: SIM905
+SOURCES = {"mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+           "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"}
+STATISTICS = {"mnist": ((0.1307,), (0.3081,)), "fashion_mnist": ((0.2860,), (0.3530,))}     # mean and deviation, of 1
+NAMES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+IMAGES, LABELS = 0x0803, 0x0801         # the first number of an IDX file: bytes, with three axes or with one
+
+
+class Split(NamedTuple):
+    """X_train (60000, 1, 28, 28) and X_test (10000, 1, 28, 28) bytes, y_train and y_test int64 in 0..9."""
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+def mnist(root=None, name="mnist"):
+    """The images as bytes, 0 paper and 255 ink, and their classes.
+
+    root  a folder with the four files, gzipped or not, or with a folder of this name that has them; else TINYNET_DATA
+    name  "mnist" or "fashion_mnist"
+    Raises FileNotFoundError where files are missing, ValueError for a file that is damaged.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"mnist: there are no images named {name!r}; choose one of {', '.join(SOURCES)}")
+    where, ending = _folder(name, root)
+    if where is None:
+        raise FileNotFoundError(f"{name}: no folder is given; get {', '.join(n + '.gz' for n in NAMES)} from "
+                                f"{SOURCES[name]}, and name their folder by root=... or TINYNET_DATA")
+    arrays = [read_idx((where / f"{n}{ending}").read_bytes(), name, f"{n}{ending}") for n in NAMES]
+    for (X, y) in (arrays[:2], arrays[2:]):
+        if X.ndim != 3 or y.shape != X.shape[:1]:
+            raise ValueError(f"{name}: the files in {where} hold images {X.shape} and labels {y.shape}; get them again "
+                             f"from {SOURCES[name]}")
+    X_train, y_train, X_test, y_test = arrays
+    return Split(X_train[:, None], y_train.astype(np.int64), X_test[:, None], y_test.astype(np.int64))
+
+
+def fashion_mnist(root=None):
+    """Fashion-MNIST, as `mnist`; its classes are FASHION."""
+    return mnist(root, "fashion_mnist")
+
+
+def _folder(name, root):
+    try:
+        return files.find_folder(name, tuple(f"{n}.gz" for n in NAMES), name, root, SOURCES[name]), ".gz"
+    except FileNotFoundError as zipped:
+        try:
+            return files.find_folder(name, NAMES, name, root, SOURCES[name]), ""
+        except FileNotFoundError:
+            raise zipped from None
+
+
+def read_idx(data, who, name):
+    """The array of bytes in an IDX file, gzipped or not; raises ValueError where it is another kind of file or cut."""
+    try:
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        kind, = struct.unpack(">I", data[:4])
+        if kind not in (IMAGES, LABELS):
+            raise ValueError(f"it begins with {kind:#x}, not with {IMAGES:#x} or {LABELS:#x}")
+        axes = kind & 0xFF
+        shape = struct.unpack(f">{axes}I", data[4:4 + 4 * axes])
+        array = np.frombuffer(data, np.uint8, offset=4 + 4 * axes)
+        return array.reshape(shape)
+    except (ValueError, EOFError, OSError, struct.error, zlib.error) as error:
+        raise ValueError(f"{who}: {name} is no whole IDX file of bytes ({error}); get it again from "
+                         f"{SOURCES.get(who, 'where it came from')}") from error

@@ -1,0 +1,212 @@
+"""Youtube-8M, video level: what a video looks and sounds like on average, and what it shows; 16 verticals as 16 tasks.
+
+Abu-El-Haija et al. 2016, arXiv:1609.08675.  The files are TFRecords of tf.train.Example messages; both forms are read
+here in a few lines each, with every length and every checksum checked, so that TensorFlow isn't needed.
+"""
+
+import csv
+import functools
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinynet.jit import jit
+
+TASKS = ("Arts & Entertainment", "Games", "Autos & Vehicles", "Sports", "Food & Drink", "Computers & Electronics",
+         "Business & Industrial", "Pets & Animals", "Hobbies & Leisure", "Beauty & Fitness", "Shopping",
+         "Internet & Telecom", "Home & Garden", "Science", "Travel", "Law & Government")      # ids 1..16 of saha table1
+FEATURES = {"mean_rgb": 1024, "mean_audio": 128}
+SOURCE = ("https://research.google.com/youtube8m/download.html (video-level features), vocabulary.csv with its column "
+          "Vertical1 from the same page")
+
+
+class VideoTask(NamedTuple):
+    """The videos with a label of this vertical: X (N, 1152) float32, Y (N, classes) bool, labels (classes) as numbered
+    in the vocabulary.
+    """
+
+    name: str
+    X: np.ndarray
+    Y: np.ndarray
+    labels: np.ndarray
+
+
+# %% The record format: length, its checksum, data, its checksum
+@functools.cache
+def _table():
+    """What each byte does to a CRC-32C (Castagnoli's polynomial, bits reversed)."""
+    crc = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        crc = np.where(crc & 1, (crc >> 1) ^ np.uint32(0x82F63B78), crc >> 1).astype(np.uint32)
+    return crc
+
+
+@jit
+def _crc(data, table):
+    crc = np.uint32(0xFFFFFFFF)
+    for byte in data:
+        crc = table[(crc ^ byte) & np.uint32(0xFF)] ^ (crc >> np.uint32(8))
+    return crc ^ np.uint32(0xFFFFFFFF)
+
+
+def masked_crc(data):
+    """The checksum of bytes as a TFRecord holds it."""
+    crc = int(_crc(np.frombuffer(data, np.uint8), _table()))
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def records(path):
+    """Yield the data (bytes) of each record of a TFRecord file.  Raises ValueError for a file that is damaged."""
+    with open(path, "rb") as file:
+        number, left = 0, os.fstat(file.fileno()).st_size
+        while left:
+            head = file.read(12)
+            if len(head) < 12:
+                raise _damaged(path, number, f"ends after {len(head)} bytes of a length, which takes 12")
+            length, checksum = struct.unpack("<QI", head)
+            if masked_crc(head[:8]) != checksum:
+                raise _damaged(path, number, "has a length whose checksum differs")
+            left -= 12
+            if length + 4 > left:
+                raise _damaged(path, number, f"says that it has {length} bytes, but the file ends after {left}")
+            data, checksum = file.read(length), struct.unpack("<I", file.read(4))[0]
+            if masked_crc(data) != checksum:
+                raise _damaged(path, number, f"has {length} bytes whose checksum differs")
+            left -= length + 4
+            number += 1
+            yield data
+
+
+def _damaged(path, number, what):
+    return ValueError(f"youtube8m: record {number} of {Path(path).name} {what}; get the file again from {SOURCE}")
+
+
+# %% The message: fields (number, kind, value) of protocol buffers
+def _varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+        if byte < 128:
+            return value, at
+
+
+def _fields(data):
+    """Yield (field number, value): bytes of a length, or a whole number."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _varint(data, at)
+        else:
+            size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
+            if at + size > len(data):
+                raise IndexError("a field is longer than its message")
+            value, at = data[at:at + size], at + size
+        yield key >> 3, value
+
+
+def _whole_numbers(lists):
+    """Those of an Int64List, packed or one by one."""
+    found = []
+    for _, value in lists:
+        if isinstance(value, int):
+            found.append(value)
+            continue
+        at = 0
+        while at < len(value):
+            number, at = _varint(value, at)
+            found.append(number)
+    return np.array(found, np.int64)
+
+
+def example(data):
+    """{name: array or list of bytes} of a tf.train.Example.  Raises ValueError where it is none."""
+    found = {}
+    try:
+        for _, features in _fields(data):                       # Example.features
+            for _, entry in _fields(features):                  # Features.feature, a map
+                parts = dict(_fields(entry))
+                (kind, values), = _fields(parts[2])             # Feature: 1 bytes, 2 floats, 3 whole numbers
+                lists = list(_fields(values))
+                found[parts[1].decode()] = ([value for _, value in lists] if kind == 1 else
+                                            np.frombuffer(b"".join(v for _, v in lists), "<f4") if kind == 2 else
+                                            _whole_numbers(lists))
+    except (IndexError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"youtube8m: a record is no tf.train.Example ({error}); the file must be one of the "
+                         f"video-level ones from {SOURCE}") from error
+    return found
+
+
+def video(data):
+    """(x (1152) float32, labels) of a video's record.  Raises ValueError for one that lacks a feature."""
+    found = example(data)
+    for name, size in FEATURES.items():
+        if len(found.get(name, ())) != size:
+            raise ValueError(f"youtube8m: a video has {len(found.get(name, ()))} numbers of {name}, but needs {size}; "
+                             f"take the video-level files from {SOURCE}")
+    return np.concatenate([found[name] for name in FEATURES]), np.asarray(found.get("labels", ()), np.int64)
+
+
+# %% The tasks
+def verticals(path):
+    """[the labels of each of the 16 TASKS] by the column Vertical1 of vocabulary.csv.
+
+    Raises FileNotFoundError without the file, ValueError where a column or one of the verticals is missing.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"youtube8m: there is no {path}; get it from {SOURCE}")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"Index", "Vertical1"} <= rows[0].keys():
+        raise ValueError(f"youtube8m: {Path(path).name} lacks the columns Index and Vertical1; get it from {SOURCE}")
+    its = {name: np.array([int(row["Index"]) for row in rows if row["Vertical1"] == name]) for name in TASKS}
+    if missing := [name for name in TASKS if not len(its[name])]:
+        raise ValueError(f"youtube8m: {Path(path).name} has no label of the vertical {missing[0]!r}; get the whole "
+                         f"vocabulary from {SOURCE}")
+    return list(its.values())
+
+
+def youtube8m(part="train", root=None, videos=None):
+    """The 16 VideoTasks of the files PART*.tfrecord in the folder `root`, else in $TINYNET_DATA (or youtube8m/ in it).
+
+    part    "train" or "validate"; the deck's test set is a random half of validate
+    videos  read so many and no more: all of train are 18 GB
+
+    A video belongs to every task of which it has a label.  Raises FileNotFoundError where files are missing,
+    ValueError for damaged ones and where a task has no video.
+    """
+    folder = _folder(part, root)
+    labels, found = verticals(folder / "vocabulary.csv"), []
+    for path in sorted(folder.glob(f"{part}*.tfrecord")):
+        for data in records(path):
+            if videos is not None and len(found) >= videos:
+                break
+            found.append(video(data))
+    return [_task(name, its, found) for name, its in zip(TASKS, labels, strict=True)]
+
+
+def youtube8m_folder(root=None):
+    """Where `youtube8m` would read its files; raises FileNotFoundError as it does."""
+    return _folder("train", root)
+
+
+def _folder(part, root):
+    root = root or os.environ.get("TINYNET_DATA")
+    for folder in (Path(root), Path(root, "youtube8m")) if root else ():
+        if any(folder.glob(f"{part}*.tfrecord")):
+            return folder
+    where = f"{root} has no" if root else "no folder is given; pass root=..., or set TINYNET_DATA to a folder with"
+    raise FileNotFoundError(f"youtube8m: {where} files {part}*.tfrecord; get them from {SOURCE}")
+
+
+def _task(name, labels, videos):
+    Y = np.array([np.isin(labels, its) for _, its in videos]).reshape(len(videos), len(labels))
+    its = np.flatnonzero(Y.any(axis=1))
+    if not len(its):
+        raise ValueError(f"youtube8m: none of {len(videos)} videos has a label of {name}; read more of them")
+    return VideoTask(name, np.stack([videos[i][0] for i in its]).astype(np.float32), Y[its], labels)

@@ -1,0 +1,59 @@
+"""Mixture-of-experts nets: MMoE, whose experts are all shared, and CGC, where each task has some of its own.
+
+    >>> import numpy as np
+    >>> from tinynet.models.tasks.mixture_net import CGC, MMoE
+    >>> net = MMoE(d_in=64, widths=(32, 16), classes=(10, 2), experts=3, rng=0)
+    >>> [logits.shape for logits in net(np.ones((5, 64), np.float32))]
+    [(5, 10), (5, 2)]
+
+An expert is a net of linear layers with ReLU.  Task t's features are sum_e p[t,n,e] X[e,n] with the gate
+p[t,n] = softmax(G[t] x[n]), over all experts in MMoE, over the shared and the task's own ones in CGC.
+Ma et al. 2018 (MMoE); Tang et al. 2020 (CGC).
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from tinynet.blocks.tasks.expert_mixture import expert_mixture
+from tinynet.blocks.units.activations import relu
+from tinynet.blocks.units.softmax import softmax
+from tinynet.models.tasks.separate_nets import TaskLinear, TaskNet
+
+
+class MMoE(TaskNet):
+    """x (N, d_in) -> `experts` nets of `widths` units -> a gated mixture for each task -> (N, classes[t])."""
+
+    def __init__(self, d_in, widths, classes, experts=3, rng=None, dtype=np.float32):
+        if experts < 1:
+            raise ValueError(f"{type(self).__name__}: there are {experts} experts; give at least 1")
+        rng = np.random.default_rng(rng)
+        self.experts = [TaskLinear(experts, *pair, rng=rng, dtype=dtype) for pair in pairwise((d_in, *widths))]
+        self.gates = TaskLinear(len(classes), d_in, experts, rng=rng, dtype=dtype)
+        self.gates.W.data *= dtype(0.1)             # at first all experts count about alike
+        self.make_heads(widths[-1], classes, rng, dtype)
+
+    def forward(self, x):
+        X = x
+        for layer in self.experts:
+            X = relu(layer(X))
+        return self.outputs(expert_mixture(X, self.mixture(x)))
+
+    def mixture(self, x):
+        """The gates (T, N, E), each row a softmax over the experts."""
+        return softmax(self.gates(x))
+
+
+class CGC(MMoE):
+    """The same with `own` experts for each task and `shared` ones for all; a gate never opens to another task's."""
+
+    def __init__(self, d_in, widths, classes, own=1, shared=1, rng=None, dtype=np.float32):
+        T = len(classes)
+        super().__init__(d_in, widths, classes, experts=T * own + shared, rng=rng, dtype=dtype)
+        owner = np.append(np.repeat(np.arange(T), own), np.full(shared, -1))
+        closed = (owner != np.arange(T)[:, None]) & (owner >= 0)
+        self.closed = (np.where(closed, -np.inf, 0).astype(dtype)[:, None],)        # in a tuple: a constant, no state
+
+    def mixture(self, x):
+        """The gates (T, N, E), 0 for other tasks' experts."""
+        return softmax(self.gates(x) + self.closed[0])
