@@ -15,15 +15,15 @@ OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
           "graph_scale": graph.scale_rows,
           "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
-ON_GRAPHS = "cora_", "pubmed_", "ppi_", "graph_"           # what these names begin with; they need the real graphs
-ON_SEQUENCES = ("sequences_",)
-ON_IMAGES = ("image_",)
+# what the names of a group's benchmarks begin with; those on graphs need the real graphs
+GROUPS = {"graph": ("cora_", "pubmed_", "ppi_", "graph_"), "images": ("image_",), "sequences": ("sequences_",),
+          "tasks": ("tasks_",)}
 
 
 def contenders():
     """{name: function that returns rows}; importing the modules registers their benchmarks."""
     try:
-        for module in ("blocks", "training", "images", "sequences"):
+        for module in ("blocks", "training", "images", "sequences", "tasks", "adaptive_activation"):
             importlib.import_module(f"benchmarks.{module}")
         import torch
     except ImportError as error:
@@ -33,9 +33,8 @@ def contenders():
 
 
 def chosen(names, known):
-    """For `graph`, `images` and `sequences` all that run on these; without names all others."""
-    groups = {group: [name for name in known if name.startswith(begin)]
-              for group, begin in (("graph", ON_GRAPHS), ("images", ON_IMAGES), ("sequences", ON_SEQUENCES))}
+    """For the name of a group, e.g. `images`, all its benchmarks; without names all that are in no group."""
+    groups = {group: [name for name in known if name.startswith(begin)] for group, begin in GROUPS.items()}
     if not names:
         return [name for name in known if not any(name in group for group in groups.values())]
     return [each for name in names for each in groups.get(name, [name])]

@@ -7,16 +7,18 @@ from tinynet import ops
 
 def cross_entropy(valve, x, t, ignore=-1, smoothing=0.0, weights=None, reduction="mean"):
     C, hard = x.shape[-1], t.dtype.kind != "f"
+    counts = t != ignore if hard else np.ones(t.shape[:-1], bool)
+    target = np.clip(t, 0, C - 1)[..., None] == np.arange(C) if hard else t
     w = np.ones(C) if weights is None else weights
-    target = (np.clip(t, 0, C - 1)[..., None] == np.arange(C)) if hard else t
     q = target * (w * (1 - smoothing)) + w * smoothing / C
     top = x.data.max(axis=-1, keepdims=True)
     log_sum = (x - top).exp().sum(axis=-1).log() + top[..., 0]
     l = valve("the softmax", log_sum) * q.sum(axis=-1) - valve("the target's logit", (x * q).sum(axis=-1))
-    counts = t != ignore if hard else np.ones(x.shape[:-1], bool)
     l = valve.where("ignored targets", counts, l, 0.0 * l)
-    M = (w[np.clip(t, 0, C - 1)] * counts).sum() if hard else counts.sum()
-    return l if reduction == "none" else l.sum() / (max(M, 1e-300) if reduction == "mean" else 1)
+    if reduction == "none":
+        return l
+    M = (w[np.clip(t, 0, C - 1)] * counts).sum() if hard else l.size
+    return l.sum() / (max(M, 1e-300) if reduction == "mean" else 1)
 
 
 def binary_cross_entropy(valve, x, t):

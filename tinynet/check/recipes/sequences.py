@@ -10,7 +10,8 @@ def attention(valve, Q, K, V, mask=None, keep=None, causal=False, scale=None, p=
     from tinynet.blocks.sequences.masking import forbidden
     S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
     S = S if mask is None or mask.dtype == bool else S + mask
-    P = valve.softmax("the softmax of the scores", S, forbidden(mask, causal, *S.shape[-2:]))
+    hidden = forbidden(mask, causal, *S.shape[-2:])
+    P = valve.softmax("the softmax of the scores", S, hidden)
     return (P if keep is None else P * (keep / (1 - p))) @ V
 
 
@@ -24,24 +25,21 @@ def additive_attention(valve, s, h, W, U, v, mask=None):
 
 
 def lstm(valve, x, W, U, b, h0=None, c0=None, mask=None):
-    B, T, H = *x.shape[:2], U.shape[0]
+    (B, T), H = x.shape[:2], U.shape[0]
     h, c = (Tensor(np.zeros((B, H))) if start is None else start for start in (h0, c0))
     steps = [valve.each("the steps", w, T, "step") for w in (W, U, b)]
     hs, cs = [], []
     for t, (W_t, U_t, b_t) in enumerate(zip(*steps, strict=True)):
-        z, before = x[:, t] @ W_t + b_t, (h, c)
-        if t or h0 is not None:
-            z = z + valve("the way back through h[t-1]", h) @ U_t
+        z = x[:, t] @ W_t + b_t + valve("the way back through h[t-1]", h) @ U_t
         i, f, g, o = (valve.activation(f"the {what}", z[:, k * H:(k + 1) * H], name) for k, (what, name) in
                       enumerate((("input gate", "sigmoid"), ("forget gate", "sigmoid"), ("tanh of g", "tanh"),
                                  ("output gate", "sigmoid"))))
         written = valve("what the input gate does", i) * valve("what is written", g)
-        kept = valve("what the forget gate does", f) * valve("the way back through c[t-1]", c)
-        c = written + (kept if t or c0 is not None else 0.0)
-        h = valve("what the output gate does", o) * valve("the way back through the cell", valve.activation(
-            "the tanh of c", c, "tanh"))
-        if mask is not None:
-            h, c = (ops.where(mask[:, t, None], new, old) for new, old in zip((h, c), before, strict=True))
+        now = written + valve("what the forget gate does", f) * valve("the way back through c[t-1]", c)
+        out = valve("what the output gate does", o) * valve("the way back through the cell", valve.activation(
+            "the tanh of c", now, "tanh"))
+        token = True if mask is None else mask[:, t, None]
+        h, c = ops.where(np.broadcast_to(token, (B, H)), out, h), ops.where(np.broadcast_to(token, (B, H)), now, c)
         hs.append(h)
         cs.append(c)
     return ops.stack(ops.stack(*hs, axis=1), ops.stack(*cs, axis=1))
