@@ -7,13 +7,13 @@ import os
 import sys
 from importlib.metadata import version
 
-from benchmarks import graph, startup, timing
+from benchmarks import graph, graph_baselines, startup, timing
 from tinynet import memory
 
 THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"            # of BLAS and PyTorch, and of numba: the same for all
 OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "ppi_share": graph.ppi_share, "ppi_epoch": graph.ppi_epoch, "cora_runs": graph.cora_runs,
-          "graph_scale": graph.scale_rows,
+          "graph_scale": graph.scale_rows, "graph_deep_walk": graph_baselines.deep_walk_rows,
           "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
 # what the names of a group's benchmarks begin with; those on graphs need the real graphs
 GROUPS = {"graph": ("cora_", "pubmed_", "ppi_", "graph_"), "images": ("image_",), "sequences": ("sequences_",),

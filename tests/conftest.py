@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import numba  # noqa: F401  before tinynet.lesson, which would keep kernels to one thread
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # a second thread only waits, on arrays as tiny as the tests'
 
 _folder = Path(__file__).resolve().parent.parent / "lessons"

@@ -255,6 +255,35 @@ ORACLES |= dict(
     global_average=lambda X: X.mean((2, 3)), batch_norm=batch_norm, conv_residual=conv_residual,
     group_norm=lambda X, gain, bias, groups=1, eps=1e-5: F.group_norm(X, groups, gain, bias, eps),
     upsample=lambda X, factor=2: F.interpolate(X, scale_factor=factor, mode="nearest"))
+
+
+# %% What neighbours cost, who meets on walks, and mixtures over a graph
+def laplacian_penalty(f, graph=None):
+    A = torch.from_numpy(graph.adjacency.dense())
+    return (A * ((f[:, None] - f[None]) ** 2).sum(dim=-1)).sum() / 2
+
+
+def pair_penalty(h, g, near, margin):
+    near, D = torch.from_numpy(near), torch.linalg.norm(h - g, dim=1)
+    S, R = (max(int(kind.sum()), 1) for kind in (near, ~near))
+    return (D[near] ** 2).sum() / S + (F.relu(margin - D[~near]) ** 2).sum() / R
+
+
+def skip_gram(e, w, pairs, gamma):
+    i, c = torch.from_numpy(pairs).T
+    return -F.logsigmoid(torch.from_numpy(gamma) * (w[c] * e[i]).sum(dim=1)).sum()
+
+
+def mixture_convolution(h, u, mu, sigma, graph=None, normalised=True):
+    i, j = (torch.from_numpy(a.astype(np.int64)) for a in (graph.rows, graph.indices))
+    w = torch.exp(-0.5 * (((u[:, None] - mu) / sigma) ** 2).sum(dim=2))
+    if normalised:
+        w = w / torch.zeros(len(h), len(mu), dtype=w.dtype).index_add(0, i, w)[i]
+    return torch.zeros(len(h), h.shape[2], dtype=h.dtype).index_add(0, i, (w[:, :, None] * h[j]).sum(dim=1))
+
+
+ORACLES |= dict(laplacian_penalty=laplacian_penalty, pair_penalty=pair_penalty, skip_gram=skip_gram,
+                mixture_convolution=mixture_convolution)
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]

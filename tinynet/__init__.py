@@ -1,6 +1,8 @@
 """tinynet: deep learning from scratch, one readable file a block."""
 
-from tinynet import ops  # noqa: F401  (hangs the operators on Tensor)
+import importlib
+
+from tinynet import names, ops  # noqa: F401  (ops hangs the operators on Tensor)
 from tinynet.backend import use_backend
 from tinynet.debugging import debug
 from tinynet.drawing import draw_graph
@@ -8,11 +10,17 @@ from tinynet.engine import Op, Tensor, no_grad
 
 __version__ = "0.2.0"
 __all__ = ["Op", "Tensor", "debug", "draw_graph", "gradcheck", "no_grad", "use_backend"]
+_LATER = {"gradcheck": "tinynet.check"}                 # what most runs don't need is loaded when first asked for
+_MODULES = ("metrics", "nn", "npz", "optim", "train")
 
 
 def __getattr__(name):
-    """gradcheck comes with the checker, which most runs don't need: loaded when first asked for."""
-    if name == "gradcheck":
-        from tinynet.check import gradcheck
-        return gradcheck
-    raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"tinynet.{name}")
+    return names.find("tinynet", names.FUNCTIONS, name, __all__)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_MODULES, *names.places(names.FUNCTIONS)})

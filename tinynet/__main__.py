@@ -9,7 +9,7 @@ def main(arguments=None):
     """Run a command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tinynet", description="Gradient checks, exercises and marks.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_check, _exercise, _grade, _package, _rates):
+    for add in (_check, _exercise, _grade, _package, _rates, _new_block):
         add(commands)
     given = parser.parse_args(arguments)
     return given.run(given)
@@ -129,6 +129,27 @@ def _rates(commands):
 def _run_rates(given):
     from tinynet.check.rates import print_rates
     return print_rates(given.draws)
+
+
+# %% For whoever writes a block
+def _new_block(commands):
+    new = commands.add_parser("new-block", help="write the skeletons of a new block: file, case, recipe, planted "
+                                                "mistake and test, which fail until they are filled")
+    new.add_argument("name")
+    new.add_argument("--topic", required=True, help="units, losses, images, sequences, graphs or tasks")
+    new.set_defaults(run=_run_new_block)
+
+
+def _run_new_block(given):
+    from tinynet.new_block import new_block
+    try:
+        written = new_block(given.name, given.topic, Path.cwd())
+    except (ValueError, OSError) as error:
+        print(error)
+        return 2
+    for path in written:
+        print(f"wrote {path.relative_to(Path.cwd())}")
+    return 0
 
 
 if __name__ == "__main__":

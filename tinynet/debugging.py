@@ -27,6 +27,9 @@ class debug:
     Costs time: every array is read once more a step.
     """
 
+    def __repr__(self):
+        return "debug(): looks for the first NaN or inf, and for arrays changed in place, while it is entered"
+
     def __enter__(self):
         self.before, engine._watch = engine._watch, self
         self.errstate = np.errstate(all="ignore")       # we say it better than NumPy's warnings

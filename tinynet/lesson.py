@@ -10,6 +10,7 @@ as a notebook, finds the defaults below.
 """
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import numpy as np
 
 from tinynet import threads
 
-threads.use_one()       # a lesson's matrices are small: a second thread of BLAS would only wait and take a core
+# A lesson's arrays are small: a second thread, of BLAS or of a kernel, would only wait and take a core.
+threads.use_one()
+if "numba" not in sys.modules:
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 TOO_LITTLE = "too little training to conclude (--quick)"
 
@@ -53,7 +57,7 @@ class Lesson:
         print(f"  {label:<54} {_short(ours):>12}{beside}")
 
     def save(self, fig, name):
-        """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none.  Returns the path."""
+        """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none."""
         path = self.figures / f"{name.removesuffix('.png')}.{self.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         half_written = path.with_name(f".{path.name}.{os.getpid()}")
@@ -63,7 +67,6 @@ class Lesson:
         finally:
             half_written.unlink(missing_ok=True)
         self.saved.append(path.name)
-        return path
 
     def shown(self, sentence):
         """What this lesson has shown, in one sentence for the table at the end.

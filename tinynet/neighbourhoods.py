@@ -13,7 +13,8 @@ from tinynet.graph import Graph
 
 
 def sample(graph, nodes, count, rng):
-    """(B, count) neighbours of these nodes (B), drawn evenly and with replacement; -1 where a node has none.
+    """(B, count) neighbours of these nodes (B), drawn evenly, whatever their weights, and with replacement; -1 where a
+    node has none.
 
     count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
     rng     a seed or np.random.Generator
@@ -51,7 +52,9 @@ def receptive_field(graph, nodes, hops):
         i, j = graph.rows[reached], graph.indices[reached]
         field = np.append(field, np.unique(j[number[j] < 0]))
         number[field] = np.arange(len(field))
-        inner, near = near, Graph.from_edges(np.stack([number[i], number[j]], axis=1), len(field))
+        edges = np.stack([number[i], number[j]], axis=1)
+        weights = None if graph.weights is None else graph.weights[reached]
+        inner, near = near, Graph.from_edges(edges, len(field), weights)
         near._inner = inner
     return field, near
 

@@ -10,7 +10,17 @@
 
 import numpy as np
 
+from tinynet import names
 from tinynet.engine import Tensor
+
+
+def __getattr__(name):
+    """The layers, e.g. nn.Linear: they stand in tinynet.blocks and are loaded when first asked for."""
+    return names.find(__name__, names.LAYERS, name, ("Module", "Parameter", "Buffer", "Sequential"))
+
+
+def __dir__():
+    return sorted({*globals(), *names.places(names.LAYERS)})
 
 
 class Parameter(Tensor):

@@ -49,6 +49,11 @@ class Optimizer:
         place = {id(p): (group, i) for group in self.groups for i, p in enumerate(group.params)}
         self._places = [place[id(p)] for p in self.params]
 
+    def __repr__(self):
+        settings = ", ".join(f"{name}={value:g}" for name, value in self.settings.items())
+        numbers = sum(p.size for p in self.params)
+        return f"{type(self).__name__}({len(self.params)} parameters, {numbers:,} numbers, {settings})"
+
     def _need(self, right, sentence):
         if not right:
             raise ValueError(f"{type(self).__name__}: {sentence}")

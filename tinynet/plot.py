@@ -13,35 +13,37 @@ apart.  matplotlib is imported at the first figure; it needs neither a display n
 
 import logging
 
+import numpy as np
+
 COLOURS = ("#12355b", "#c8452f", "#2e8b7d", "#8a5aa8", "#e0951f", "#6d6d6d")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 3)))
 MARKERS = "osD^vP"
 GREY = "#9a9a9a"                # for limits and other lines to compare with
 MAP = "cividis"                 # grows in brightness from end to end, so it prints in grey
-SIGNED = "RdBu_r"               # for entries of both signs, with vmin=-m, vmax=m
+SIGNED = "RdBu_r"               # for entries of both signs; grey loses the sign, so `image` writes it into the cells
+WIDTH = 8.8                     # inches, of every figure: across a slide of 13.3 inches 12 points become 18
 
 
 def style():
     """Put the house style in force for all figures made from now on."""
     plt = _pyplot()
     plt.rcParams.update({
-        "figure.figsize": (7.2, 4.2), "figure.dpi": 100, "savefig.dpi": 130, "figure.autolayout": True,
-        "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12, "legend.fontsize": 11,
-        "xtick.labelsize": 11, "ytick.labelsize": 11, "lines.linewidth": 2.2, "lines.markersize": 6,
+        "figure.figsize": (WIDTH, 4.4), "figure.dpi": 100, "savefig.dpi": 130, "figure.constrained_layout.use": True,
+        "font.size": 13, "axes.titlesize": 13, "axes.labelsize": 13, "legend.fontsize": 12,
+        "figure.titlesize": 14,
+        "xtick.labelsize": 12, "ytick.labelsize": 12, "lines.linewidth": 2.2, "lines.markersize": 6,
         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
         "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.8, "image.cmap": MAP,
         "legend.loc": "upper right", "legend.framealpha": 0.85, "legend.edgecolor": "none",
-        "axes.prop_cycle": plt.cycler(color=COLOURS, linestyle=DASHES),
+        "axes.prop_cycle": plt.cycler(color=COLOURS, linestyle=DASHES), "svg.hashsalt": "tinynet",
     })
 
 
-def subplots(rows=1, columns=1, **settings):
-    """plt.subplots in the house style -> (fig, axes); each panel gets room as their number grows."""
+def subplots(rows=1, columns=1, height=None, **settings):
+    """plt.subplots in the house style -> (fig, axes), WIDTH wide; height in inches, by default enough for the rows."""
     style()
-    settings.setdefault("figsize", (max(7.2, 4.4 * columns), max(4.2, 3.2 * rows)))
-    fig, axes = _pyplot().subplots(rows, columns, **settings)
-    fig.set_layout_engine("tight", rect=None)       # one pass; a rectangle, even the whole figure, costs a second
-    return fig, axes
+    settings.setdefault("figsize", (WIDTH, height or max(4.4, 3.2 * rows)))
+    return _pyplot().subplots(rows, columns, **settings)
 
 
 def curves(ax, x, named, legend="upper right", **settings):
@@ -61,14 +63,36 @@ def curves(ax, x, named, legend="upper right", **settings):
     return lines
 
 
-def image(ax, values, label, signed=False, **settings):
-    """A matrix as a picture with a bar that says what its brightness means; signed centres it on 0."""
+def legend_below(fig, ax, columns=None):
+    """One legend for all panels, under them, from the lines of one panel."""
+    handles, labels = ax.get_legend_handles_labels()
+    return fig.legend(handles, labels, loc="outside lower center", ncols=columns or len(labels), frameon=False)
+
+
+def image(ax, values, label=None, signed=False, numbers=None, **settings):
+    """A matrix as a picture.  Returns what `fig.colorbar` takes, for a bar that several panels share.
+
+    label     what the brightness means, on a bar of this panel's own
+    signed    centres the colours on 0 and marks the cells + and -, because grey can't tell them apart
+    numbers   a format such as ".2f": every cell's value is written into it
+    """
     if signed:
         limit = max(abs(float(values.min())), abs(float(values.max())), 1e-12)
         settings = dict(cmap=SIGNED, vmin=-limit, vmax=limit) | settings
     picture = ax.imshow(values, aspect=settings.pop("aspect", "equal"), **settings)
     ax.grid(False)
-    ax.figure.colorbar(picture, ax=ax, label=label)
+    ink = np.where(picture.to_rgba(values)[..., :3] @ (0.3, 0.59, 0.11) < 0.5, "white", "black")
+    if numbers is not None:
+        for (i, j), value in np.ndenumerate(values):
+            text = format(value, numbers)
+            text = text.replace("-", "\N{MINUS SIGN}") if float(text) else format(0.0, numbers)     # not "-0"
+            ax.text(j, i, text, ha="center", va="center", fontsize=11, color=ink[i, j])
+    elif signed:
+        for sign, marker in ((1, "+"), (-1, "_")):
+            i, j = (sign * values > 0.15 * picture.norm.vmax).nonzero()
+            ax.scatter(j, i, marker=marker, s=(60 / max(values.shape)) ** 2, c=ink[i, j], linewidths=1)
+    if label:
+        ax.figure.colorbar(picture, ax=ax, label=label)
     return picture
 
 

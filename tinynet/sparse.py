@@ -135,6 +135,12 @@ class SparseRows(Rows):
         values = self.values / np.where(sums == 0, 1, sums)[self.rows]
         return SparseRows(self.indptr, self.indices, values.astype(np.result_type(self.values, np.float32)), self.shape)
 
+    @cached_property
+    def T(self):
+        """The transposed matrix (D, N)."""
+        indptr, rows, order = self.transposed
+        return SparseRows(indptr, rows, self.values[order], self.shape[::-1])
+
     def dense(self):
         """(N, D)"""
         return self.spread(self.values)

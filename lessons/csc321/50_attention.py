@@ -1,12 +1,16 @@
+# %% [markdown]
+# # Attention is a soft look-up
+
+# %% [markdown]
 """How can a net look something up and still learn by gradient descent?
 
 Slides: csc321 context, score, map, transformer
 Blocks: attention, additive_attention
-Run time: 2 s, --quick 2 s (two cores)
+Run time: 3 s, --quick 2 s
 Figures: csc321_context_look-up.png, csc321_score_jacobian.png, csc321_map_training.png, csc321_map.png
 
-A dictionary look-up is made soft in three steps, its equations are checked three ways (by the
-formula, by the engine from elementary ops, by finite differences), and two nets learn to look up.
+A dictionary look-up is made soft in three steps. Its equations are compared with the blocks and with measured
+gradients. Then two nets learn to look up.
 """
 
 # %%
@@ -21,190 +25,182 @@ from tinynet.blocks.sequences.additive_attention import (
 )
 from tinynet.blocks.sequences.attention import attention, attention_weights
 from tinynet.blocks.units.linear import Linear
+from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
 from tinynet.lesson import lesson
 
 rng = np.random.default_rng(lesson.seed)
 
-# %% A look-up as one would program it (csc321, the three-step analogy)
-# "Find me an adjective in the input."  1. find the word that is most likely an adjective,
-# 2. look it up, 3. translate it with a dictionary.  Each word is described by how much it is a
-# determiner, an adjective, a noun, a verb, an adverb; the query asks for adjectives.
+# %% [markdown]
+# ## csc321 context: a look-up as one would program it (the three-step analogy)
+# "Find me an adjective in the input." 1. Find the word that is most likely an adjective. 2. Look it up. 3. Translate
+# it with a dictionary. Each word is described by how much it is a determiner, an adjective, a noun, a verb, an adverb.
+# The query asks for adjectives.
+
+# %%
 words, french = ["the", "old", "dog", "barks", "loudly"], ["le", "vieux", "chien", "aboie", "fort"]
 K = np.array([[1, .1, 0, 0, 0], [0, .9, .4, 0, .1], [0, .2, 1, .1, 0], [0, 0, .3, .9, 0], [0, .4, 0, .1, .9]])
 q = np.array([0, 1.0, 0, 0, 0])
-found = np.argmax(K @ q)                                # 1. find
-word = words[found]                                     # 2. look up
+found = np.argmax(K @ q)                                                # 1. find
+word = words[found]                                                     # 2. look up
 translation = dict(zip(words, french, strict=True))[word]               # 3. translate
 lesson.number(f"the hard look-up finds {word!r}, translated", translation)
 
-# %% The same, softly: a softmax finds, a weighted average looks up, a matrix translates
-# The attention weights are softmax(K q / tau); at temperature tau -> 0 this is the hard look-up.
-# The words are one-hot vectors, so the context is a mixture of words, and so is its translation.
+# %% [markdown]
+# ## csc321 context: the same, softly
+# $$\alpha = \operatorname{softmax}(K q / \tau), \qquad c = \sum_j \alpha_j h_j$$
+# A softmax finds, a weighted average looks up, a matrix translates. At the temperature $\tau \to 0$ this is the hard
+# look-up. The words $h_j$ are one-hot vectors, so the context is a mixture of words, and so is its translation.
+
+# %%
 one_hot, dictionary = np.eye(5), np.eye(5)              # row w of the dictionary: its French word
 temperatures = np.geomspace(0.02, 20, 13 if lesson.quick else 61)
-maps = np.array([attention_weights(q[None], K, scale=1 / tau)[0] for tau in temperatures])     # soft 1
-context = maps @ one_hot                                # soft 2
-translated = context @ dictionary                       # soft 3
+maps = np.array([attention_weights(q[None], K, scale=1 / tau)[0] for tau in temperatures])      # softly 1
+context = maps @ one_hot                                                                        # softly 2
+translated = context @ dictionary                                                               # softly 3
 lesson.number("weight of the right word at tau = 0.02", maps[0, found], 1, "hard look-up")
-lesson.number("weight of the right word at tau = 20", maps[-1, found], 1 / 5, "all words alike")
+lesson.number("weight of the right word at tau = 20", maps[-1, found], 1 / 5, "uniform")
 assert french[translated[0].argmax()] == translation
 
-# %% Why soft?  The hard look-up has no gradient: argmax doesn't change when q moves a little
-# How much the context moves with the query: the norm of dc/dq = C'(diag(p) - p p') K / tau.
-softmax_jacobians = [np.diag(p) - np.outer(p, p) for p in maps]
-sensitivity = np.array([np.linalg.norm(J @ K) / tau for J, tau in zip(softmax_jacobians, temperatures, strict=True)])
-lesson.number("|dc/dq| at tau = 0.02: nearly nothing to learn from", sensitivity[0], 0, "hard look-up")
-lesson.number("|dc/dq| at its largest", sensitivity.max())
-lesson.number("reached at the temperature tau", temperatures[sensitivity.argmax()])
+# %% [markdown]
+# ## csc321 score: why soft? The hard look-up has no gradient
+# $$\frac{\partial c}{\partial q} = \frac{1}{\tau}\, C^T \big(\operatorname{diag}(\alpha) - \alpha \alpha^T\big) K$$
+# The rows of $C$ are the words. `argmax` doesn't change when $q$ moves a little. With a small $\tau$ nearly nothing
+# changes either.
 
 # %%
-fig, (left, right) = plot.subplots(1, 2, figsize=(11, 4.2))
-plot.curves(left, temperatures, dict(zip(words, maps.T, strict=True)))
-left.set(xscale="log", xlabel="temperature τ", ylabel="attention weight α", ylim=(0, 1.02),
-         title="“Find me an adjective”: hard → soft")
+jacobians = [one_hot.T @ (np.diag(p) - np.outer(p, p)) @ K / tau for p, tau in zip(maps, temperatures, strict=True)]
+sensitivity = np.linalg.norm(jacobians, axis=(1, 2))
+lesson.number("|dc/dq| at tau = 0.02", sensitivity[0])
+lesson.number("|dc/dq| at its largest, and the tau there", [sensitivity.max(), temperatures[sensitivity.argmax()]])
+
+# %%
+fig, (left, right) = plot.subplots(1, 2, height=4.8)
+plot.curves(left, temperatures, dict(zip(words, maps.T, strict=True)), legend=None)
+left.set(xscale="log", xlabel="temperature τ", ylabel="attention weight α", ylim=(0, 1.02), title="From hard to soft")
 plot.curves(right, temperatures, {"|dc/dq|": sensitivity})
-right.set(xscale="log", xlabel="temperature τ", ylabel="norm of dc/dq", ylim=(0, None),
-          title="Only the soft look-up has a gradient")
+right.text(0.02, 0.85 * sensitivity.max(), "τ too small:\nno gradient")
+right.text(20, 0.85 * sensitivity.max(), "τ too large:\nno choice", ha="right")
+right.set(xscale="log", xlabel="temperature τ", ylabel="norm of dc/dq", ylim=(0, None), title="How much can be learned")
+fig.suptitle("“Find me an adjective”")
+plot.legend_below(fig, left)
 lesson.save(fig, "csc321_context_look-up")
 
-# %% Three ways to a gradient
-# `explicit` is the formula on the slide or its derivative, written in NumPy; `engine` takes the
-# forward apart into elementary ops and walks back; `numeric` moves every entry by h.  L = sum dY Y.
-
-
-def numeric(f, x, h=1e-6):
-    """Central differences of the number f(x), entry by entry."""
-    moves = np.eye(x.size).reshape(x.size, *x.shape) * h
-    return np.array([(f(x + m) - f(x - m)) / (2 * h) for m in moves]).reshape(x.shape)
-
-
-def three_ways(label, forward, explicit, *arrays):
-    """forward(*tensors) -> L from elementary ops; explicit holds one gradient for each array."""
-    tensors = [tn.Tensor(a, requires_grad=True) for a in arrays]
-    forward(*tensors).backward()
-    gaps = np.zeros(2)
-    for i, (t, g) in enumerate(zip(tensors, explicit, strict=True)):
-        moved = numeric(lambda x, i=i: forward(*map(tn.Tensor, (*arrays[:i], x, *arrays[i + 1:]))).item(), arrays[i])
-        gaps = np.maximum(gaps, [abs(g - t.grad).max(), abs(g - moved).max()])
-    lesson.number(f"{label}: explicit - engine, - numeric", gaps, 0, "all equal")
-    assert gaps[0] < 1e-12
-    assert gaps[1] < 1e-7
-
-
-def softmax(e):
-    """Over the last axis, from elementary ops on tensors."""
-    exponentials = (e - e.max(axis=-1, keepdims=True).detach()).exp()
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-# %% csc321 score: alpha_ij = exp e_ij / sum_j' exp e_ij', so d alpha = (diag(alpha) - alpha alpha') de
-M, N = 3, 5
-e, dalpha = rng.normal(size=(2, M, N))
-alpha = np.exp(e) / np.exp(e).sum(axis=1, keepdims=True)
-de = np.array([(np.diag(p) - np.outer(p, p)) @ d for p, d in zip(alpha, dalpha, strict=True)])
-three_ways("softmax", lambda e: (softmax(e) * dalpha).sum(), [de], e)
-
-# %% The Jacobian pictured: one class gains only what the others lose
-# Every row and column sums to 0.  The diagonal p (1 - p) is largest, 1/4, at p = 1/2: like
-# sigmoid', the gradient is lost where the softmax is sure.
-scores = np.array([1.0, 0.2, 2.0, -0.5, 0.4, -1.0])
-peaks = {tau: attention_weights(np.ones((1, 1)), scores[:, None] / tau)[0] for tau in (2.0, 0.7, 0.3)}
-jacobians = {tau: np.diag(p) - np.outer(p, p) for tau, p in peaks.items()}
-three = np.array(list(jacobians.values()))
-lesson.number("largest |sum of a row|", abs(three.sum(axis=2)).max(), 0, "probabilities add up to 1")
-lesson.number("largest entry", three.max(), 0.25, "at most")
-lesson.number("norm of J at tau = 2, 0.7, 0.3", [np.linalg.norm(J) for J in three])
+# %% [markdown]
+# ## csc321 score: the softmax and its Jacobian
+# $$\alpha_{ij} = \frac{\exp e_{ij}}{\sum_{j'} \exp e_{ij'}}, \qquad
+# \frac{\partial \alpha_i}{\partial e_j} = \alpha_i\,(1[i = j] - \alpha_j)$$
+# One class gains only what the others lose: every row and column sums to 0. The diagonal $p\,(1 - p)$ is largest, 1/4,
+# at $p = 1/2$. Like the slope of a sigmoid, it is lost where the softmax is sure.
 
 # %%
-fig, axes = plot.subplots(2, 3, figsize=(11, 6.4), height_ratios=(1, 1.6))
+e = np.array([1.0, 0.2, 2.0, -0.5, 0.4])
+peaks = {tau: softmax_forward(e / tau)[0] for tau in (2.0, 0.7, 0.3)}
+jacobians = {tau: np.diag(p) - np.outer(p, p) for tau, p in peaks.items()}
+for tau, J in jacobians.items():
+    cache = softmax_forward(e / tau)[1]
+    np.testing.assert_allclose(J, [softmax_backward(row, cache) for row in np.eye(5)], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(J.sum(axis=1), 0, atol=1e-15)
+    lesson.number(f"tau = {tau}: largest entry of the Jacobian", J.max(), 0.25, "at most")
+
+# %%
+fig, axes = plot.subplots(2, 3, height=6, height_ratios=(1, 1.9))
 for (top, below), (tau, p) in zip(axes.T, peaks.items(), strict=True):
-    top.bar(range(6), p, color=plot.COLOURS[0])
-    top.set(ylim=(0, 1), ylabel="probability p", title=f"τ = {tau:g}", xticks=range(6))
-    plot.image(below, jacobians[tau], r"$\partial p_i / \partial e_j$", signed=True, aspect="auto", vmin=-1/4, vmax=1/4)
-    below.set(xlabel="score j", ylabel="probability i", xticks=range(6), yticks=range(6))
+    top.bar(range(5), p, color=plot.COLOURS[0])
+    top.set(ylim=(0, 1), title=f"τ = {tau:g}", xticks=range(5))
+    plot.image(below, 100 * jacobians[tau], signed=True, numbers=".0f", vmin=-25, vmax=25)
+    below.set(xlabel="score j", xticks=range(5), yticks=range(5), title=r"$100\;\partial p_i / \partial e_j$")
+axes[0, 0].set_ylabel("probability p")
+axes[1, 0].set_ylabel("probability i")
 lesson.save(fig, "csc321_score_jacobian")
 
-# %% A trap: a loss that sums the probabilities can't see a wrong softmax
-# sum_j p_j = 1 whatever the scores are, so its gradient is 0 - and a backward that returns zeros
-# passes.  That is why every check here weighs the outputs with random dY.
-lesson.number("largest gradient of sum_j p_j", abs(three.sum(axis=1)).max(), 0, "always")
+# %% [markdown]
+# ## csc321 context: the gradient goes to the weights and to the annotations
+# $$c_i = \sum_j \alpha_{ij} h_j, \qquad d\alpha_{ij} = dc_i \cdot h_j, \qquad
+# dh_j = \sum_i \alpha_{ij}\, dc_i \text{ (through the mixture)}$$
+# In the block attention, $h$ comes as values V, so that dV is the second of them.
 
-# %% csc321 context: c_i = sum_j alpha_ij h_j, so d alpha_ij = dc_i . h_j and dh_j = sum_i alpha_ij dc_i
-h, dc = rng.normal(size=(N, 4)), rng.normal(size=(M, 4))
-explicit = np.einsum("id,jd->ij", dc, h), np.einsum("ij,id->jd", alpha, dc)
-three_ways("context", lambda alpha, h: ((alpha @ h) * dc).sum(), explicit, alpha, h)
+# %%
+M, N, d = 3, 5, 4
+Q, K, h, dc = (rng.normal(size=(n, d)) for n in (M, N, N, M))
+_, cache = attention.forward(Q, K, h)
+dQ, dK, dh, *_ = attention.backward(dc, cache)
+alpha = attention_weights(Q, K)
+written = np.einsum("ij,id->jd", alpha, dc)
+lesson.number("dh of annotation 0", written[0], dh[0], "block")
+np.testing.assert_allclose(dh, written, rtol=1e-12)
 
-# %% csc321 score, additive: e_ij = v . tanh(W s_i + U h_j)
-# With t = tanh(z): dz_ij = de_ij v (1 - t^2), and z is fed by W s_i for all j and by U h_j for all i.
-s, W, U, v = rng.normal(size=(M, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, 4)), rng.normal(size=6)
-t = np.tanh((s @ W.T)[:, None] + h @ U.T)
-dz = de[..., None] * v * (1 - t ** 2)
-explicit = (np.einsum("ija,ap->ip", dz, W), np.einsum("ija,aq->jq", dz, U), np.einsum("ija,ip->ap", dz, s),
-            np.einsum("ija,jq->aq", dz, h), np.einsum("ij,ija->a", de, t))
+# %% [markdown]
+# ## csc321 transformer: the score as a dot product
+# $$e_{ij} = \frac{q_i \cdot k_j}{\sqrt{d}}, \qquad dq_i = \frac{1}{\sqrt{d}} \sum_j de_{ij}\, k_j, \qquad
+# de_{ij} = \alpha_{ij} \Big(d\alpha_{ij} - \sum_{j'} \alpha_{ij'}\, d\alpha_{ij'}\Big)$$
+# Queries and keys of $d$ independent entries of variance 1 give dot products of variance $d$. The root brings it back
+# to 1, away from the flat ends of the softmax.
 
-
-def tanh(z):
-    return 1 - 2 / ((2 * z).exp() + 1)
-
-
-def scores_of(s, h, W, U, v):
-    return tanh((s @ W.T)[:, None, :] + (h @ U.T)[None, :, :]) @ v
-
-
-three_ways("additive score", lambda *x: (scores_of(*x) * de).sum(), explicit, s, h, W, U, v)
-
-# %% csc321 transformer: the score as a dot product, e_ij = q_i . k_j / sqrt(d)
-# Queries and keys of d independent entries of variance 1 give dot products of variance d; the root
-# brings it back to 1, away from the flat ends of the softmax.
-Q, K, V = rng.normal(size=(M, 4)), rng.normal(size=(N, 4)), rng.normal(size=(N, 4))
-three_ways("dot-product score", lambda Q, K: ((Q @ K.T) * 0.5 * de).sum(), [de @ K * 0.5, de.T @ Q * 0.5], Q, K)
+# %%
+dalpha = np.einsum("id,jd->ij", dc, h)
+de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))
+lesson.number("dq of query 0", (de @ K / d ** 0.5)[0], dQ[0], "block")
+np.testing.assert_allclose(dQ, de @ K / d ** 0.5, rtol=1e-11)
+np.testing.assert_allclose(dK, de.T @ Q / d ** 0.5, rtol=1e-11)
 products = (rng.normal(size=(1000, 64)) * rng.normal(size=(1000, 64))).sum(axis=1)
 lesson.number("variance of q.k and of q.k / sqrt(d), d = 64", [products.var(), (products / 8).var()], [64, 1], "theory")
 
-# %% The whole blocks, held against the same put together from elementary ops
-for name, block, parts, arrays in (
-        ("attention", attention, lambda Q, K, V: softmax(Q @ K.T * 0.5) @ V, (Q, K, V)),
-        ("additive_attention", additive_attention, lambda s, h, *p: softmax(scores_of(s, h, *p)) @ h, (s, h, W, U, v))):
-    tensors = [tn.Tensor(a, requires_grad=True) for a in arrays]
-    (block(*tensors) * dc).sum().backward()
-    three_ways(name, lambda *x, parts=parts: (parts(*x) * dc).sum(), [t.grad for t in tensors], *arrays)
+# %% [markdown]
+# ## csc321 score: the additive score
+# $$e_{ij} = v^T \tanh(W s_i + U h_j)$$
 
-# %% Masks: what may not be seen has no influence and gets no gradient
-# A padded key is hidden from all; a query that may attend to nothing fetches zero, not NaN.
-padded = np.concatenate([K, rng.normal(size=(2, 4))]), np.concatenate([V, rng.normal(size=(2, 4))])
+# %%
+s, W, U, v = rng.normal(size=(M, 3)), rng.normal(size=(6, 3)), rng.normal(size=(6, d)), rng.normal(size=6)
+e = np.array([[v @ np.tanh(W @ s_i + U @ h_j) for h_j in h] for s_i in s])
+alpha = np.exp(e) / np.exp(e).sum(axis=1, keepdims=True)
+lesson.number("alpha of state 0", alpha[0], additive_attention_weights(s, h, W, U, v)[0], "block")
+np.testing.assert_allclose(alpha, additive_attention_weights(s, h, W, U, v), rtol=1e-12)
+np.testing.assert_allclose(alpha @ h, additive_attention.forward(s, h, W, U, v)[0], rtol=1e-12)
+assert tn.gradcheck(attention.forward, attention.backward, Q, K, h).ok
+assert tn.gradcheck(additive_attention.forward, additive_attention.backward, s, h, W, U, v).ok
+
+# %% [markdown]
+# ## csc321 transformer: masks
+# What may not be seen has no influence and gets no gradient. A padded key is hidden from all. A query that may attend
+# to nothing fetches zero, not NaN.
+
+# %%
+padded = np.concatenate([K, rng.normal(size=(2, d))]), np.concatenate([h, rng.normal(size=(2, d))])
 seen = np.arange(N + 2) < N
-gap = abs(attention(Q, *padded, seen).numpy() - attention(Q, K, V).numpy()).max()
-blind = abs(attention(Q, K, V, np.zeros((M, N), bool)).numpy()).max()
-ahead = np.triu(attention_weights(V, V, causal=True), 1).max()
-lesson.number("padding hidden by a mask changes the output by", gap, 0, "a mask")
-lesson.number("largest output of queries that may see nothing", blind, 0, "a mask")
-lesson.number("causal: weight on keys that lie ahead", ahead, 0, "csc321 transformer")
+np.testing.assert_allclose(attention(Q, *padded, seen).numpy(), attention(Q, K, h).numpy(), rtol=1e-13)
+assert not attention(Q, K, h, np.zeros((M, N), bool)).numpy().any()
+causal = attention_weights(h, h, causal=True)
+lesson.number("causal: weights of the third query", causal[2])
+assert not np.triu(causal, 1).any()
 
-# %% A look-up task whose right alignment is known
-# An input of 6 of 12 words, each with a value of 4 numbers; the queries name the same words in
-# another language (a fixed, unknown permutation) and another order.  The net is told the values it
-# should have fetched, never where they stood.
+# %% [markdown]
+# ## csc321 map: a look-up task whose right alignment is known
+# A sentence of 6 of 12 words, each with a value of 4 numbers. The queries name the same words in French and in another
+# order. The net is told the values it should have fetched, never where they stood.
+
+# %%
+ENGLISH = "dog cat house tree river stone bread salt night star hand road".split()      # noqa: SIM905
+FRENCH = "chien chat maison arbre fleuve pierre pain sel nuit étoile main route".split()    # noqa: SIM905
 WORDS, LENGTH, VALUE = 12, 6, 4
-other_language = rng.permutation(WORDS)
 
 
 def look_up_task(rng, batch):
-    """Queries s, annotations h = [word, value], the wanted values, and where they stand."""
+    """Queries s, annotations h = [word, value], the wanted values, where they stand, and the words."""
     words = np.argsort(rng.random((batch, WORDS)), axis=1)[:, :LENGTH]
     place = np.argsort(rng.random((batch, LENGTH)), axis=1)
-    values = rng.normal(size=(batch, LENGTH, VALUE))
-    one_hot = np.eye(WORDS)
-    s = one_hot[other_language[np.take_along_axis(words, place, 1)]]
+    values = rng.normal(size=(batch, LENGTH, VALUE)).astype(np.float32)
+    one_hot = np.eye(WORDS, dtype=np.float32)
+    s = one_hot[np.take_along_axis(words, place, 1)]            # the French words, in the order of the queries
     h = np.concatenate([one_hot[words], values], axis=2)
-    wanted = np.take_along_axis(values, place[..., None], 1)
-    return s.astype(np.float32), h.astype(np.float32), wanted.astype(np.float32), place
+    return s, h, np.take_along_axis(values, place[..., None], 1), place, words
 
 
-# %% Two nets, which differ only in their score
+# %% [markdown]
+# Two nets, which differ only in their score.
 
-
+# %%
 class DotProductLookUp(nn.Module):
-    """c = softmax((Wq s)(Wk h)' / sqrt(d)) h"""
+    """c = softmax((Wq s) . (Wk h) / sqrt(d)) h"""
 
     def __init__(self, d, rng):
         self.Wq, self.Wk = Linear(WORDS, d, bias=False, rng=rng), Linear(WORDS + VALUE, d, bias=False, rng=rng)
@@ -223,61 +219,71 @@ class AdditiveLookUp(AdditiveAttention):
         return additive_attention_weights(s, h, self.W.numpy(), self.U.numpy(), self.v.numpy())
 
 
-# %% Training: mean squared error between the value fetched and the value wanted
+# %% [markdown]
+# Every step draws a new batch of sentences. The loss is the squared error between the value fetched and the value
+# wanted.
 
-
-def train(net, steps, batch=32):
-    """Losses and alignment accuracies on 100 held-out inputs, every step and every tenth."""
-    rng, adam = np.random.default_rng(lesson.seed + 1), optim.Adam(net.parameters(), lr=0.01)
-    s_new, h_new, _, place_new = look_up_task(np.random.default_rng(lesson.seed + 2), 100)
+# %%
+def train(net, seed, steps, batch=32):
+    """The loss at every step, and the alignment accuracy on 100 new sentences at every tenth."""
+    rng, adam = np.random.default_rng(seed + 100), optim.Adam(net.parameters(), lr=0.01)
+    s_new, h_new, _, place_new, _ = look_up_task(np.random.default_rng(seed + 200), 100)
     losses, accuracies = [], []
     for step in range(steps + 1):
         if step % 10 == 0:
             accuracies.append((net.map(s_new, h_new).argmax(axis=-1) == place_new).mean())
-        s, h, wanted, _ = look_up_task(rng, batch)
+        s, h, wanted, *_ = look_up_task(rng, batch)
         loss = ((net(s, h)[..., WORDS:] - wanted) ** 2).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
         losses.append(loss.item())
-    return losses, accuracies
+    return net, losses, accuracies
 
 
 # %%
-steps = 120 if lesson.quick else 200
-weights = np.random.default_rng(lesson.seed)
-nets = {"dot product": DotProductLookUp(16, weights), "additive": AdditiveLookUp(WORDS, WORDS + VALUE, 32, rng=weights)}
-history = {name: train(net, steps) for name, net in nets.items()}
-for name, (losses, accuracies) in history.items():
-    lesson.number(f"{name}: alignment accuracy untrained", accuracies[0], 1 / LENGTH, "chance")
-    lesson.number(f"{name}: alignment accuracy after {steps} steps", accuracies[-1], 1, "truth")
-    lesson.number(f"{name}: squared error after {steps} steps", losses[-1], (LENGTH - 1) / LENGTH, "all words alike")
+steps, seeds = 80 if lesson.quick else 200, lesson.seed + np.arange(1 if lesson.quick else 4)
+kinds = {"dot product": lambda seed: DotProductLookUp(16, np.random.default_rng(seed)),
+         "additive": lambda seed: AdditiveLookUp(WORDS, WORDS + VALUE, 32, rng=seed)}
+runs = {name: [train(make(seed), seed, steps) for seed in seeds] for name, make in kinds.items()}
+losses, accuracies = ({name: np.mean([run[k] for run in of_kind], axis=0) for name, of_kind in runs.items()}
+                      for k in (1, 2))
+for name in kinds:
+    lesson.number(f"{name}: alignment accuracy before training", accuracies[name][0], 1 / LENGTH, "chance")
+    lesson.number(f"{name}: alignment accuracy after {steps} steps", accuracies[name][-1], 1, "right")
 
 # %%
-fig, (left, right) = plot.subplots(1, 2, figsize=(11, 4.2))
-plot.curves(left, range(steps + 1), {name: losses for name, (losses, _) in history.items()})
-left.axhline((LENGTH - 1) / LENGTH, color=plot.GREY, linestyle=":")
-left.text(steps, (LENGTH - 1) / LENGTH + 0.02, "all words alike", ha="right", color="#555555", fontsize=11)
-left.set(xlabel="step", ylabel="mean squared error", ylim=(0, None), title="The value fetched")
-plot.curves(right, range(0, steps + 1, 10), {name: acc for name, (_, acc) in history.items()}, legend="center right")
-right.axhline(1 / LENGTH, color=plot.GREY, linestyle=":")
-right.set(xlabel="step", ylabel="alignment accuracy", ylim=(0, 1.03), title="The place found (never told)")
+fig, (left, right) = plot.subplots(1, 2, height=4.6)
+plot.curves(left, range(steps + 1), losses, legend=None)
+plot.curves(right, range(0, steps + 1, 10), accuracies, legend=None)
+for ax, level, name in ((left, 1 - 1 / LENGTH, "all words alike"), (right, 1 / LENGTH, "chance, 1/6")):
+    ax.axhline(level, color=plot.GREY, linestyle=":")
+    ax.text(steps, level + 0.02, name, ha="right", color="#555555")
+left.set(xlabel="training step", ylabel="mean squared error", ylim=(0, None), title="The value fetched")
+right.set(xlabel="training step", ylabel="alignment accuracy", ylim=(0, 1.03), title="The place found (never told)")
+fig.suptitle(f"Mean of {len(seeds)} seeds")
+plot.legend_below(fig, left)
 lesson.save(fig, "csc321_map_training")
 
-# %% csc321 map: the picture of alpha, beside the truth
-# "Nothing forces the model to go linearly through the input": the queries come in any order.
-s, h, _, place = look_up_task(np.random.default_rng(lesson.seed + 3), 1)
-truth = np.eye(LENGTH)[place[0]]
-pictures = {"truth": truth} | {name: net.map(s, h)[0] for name, net in nets.items()}
-fig, axes = plot.subplots(1, 3, figsize=(12, 4.2), sharey=True)
-for ax, (name, picture) in zip(axes, pictures.items(), strict=True):
-    plot.image(ax, picture, "attention weight α", vmin=0, vmax=1, aspect="auto")
-    ax.set(xlabel="input position j", title=name, xticks=range(LENGTH), yticks=range(LENGTH))
-axes[0].set_ylabel("query i")
-lesson.save(fig, "csc321_map")
-for name in nets:
-    lesson.number(f"{name}: mean weight on the right place", (pictures[name] * truth).sum() / LENGTH, 1, "truth")
+# %% [markdown]
+# ## csc321 map: the picture of alpha
+# "Nothing forces the model to go linearly through the input": the queries come in any order. A ring marks the right
+# place.
 
 # %%
+s, h, _, place, sentence = look_up_task(np.random.default_rng(lesson.seed + 300), 1)
+pictures = {name: of_kind[0][0].map(s, h)[0] for name, of_kind in runs.items()}
+fig, axes = plot.subplots(1, 2, sharey=True, height=4.8)
+for ax, (name, alpha) in zip(axes, pictures.items(), strict=True):
+    picture = plot.image(ax, alpha, vmin=0, vmax=1)
+    ax.plot(place[0], range(LENGTH), "o", markersize=16, markerfacecolor="none", color=plot.COLOURS[1], linestyle="")
+    ax.set(title=name, xticks=range(LENGTH), yticks=range(LENGTH), xlabel="input")
+    ax.set_xticklabels([ENGLISH[w] for w in sentence[0]], rotation=45, ha="right", rotation_mode="anchor")
+axes[0].set(ylabel="query", yticklabels=[FRENCH[w] for w in sentence[0][place[0]]])
+fig.colorbar(picture, ax=axes, label="attention weight α", shrink=0.8)
+lesson.save(fig, "csc321_map")
+for name, alpha in pictures.items():
+    lesson.number(f"{name}: mean weight on the right place", alpha[np.arange(LENGTH), place[0]].mean(), 1, "right")
 lesson.shown(f"told only the values, dot-product and additive scores find the right place in "
-             f"{min(acc[-1] for _, acc in history.values()):.0%} of look-ups (chance {1 / LENGTH:.0%})")
+             f"{min(values[-1] for values in accuracies.values()):.0%} of look-ups (chance {1 / LENGTH:.0%}, "
+             f"mean of {len(seeds)} seeds)")

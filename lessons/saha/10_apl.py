@@ -1,13 +1,17 @@
+# %% [markdown]
+# # Adaptive piecewise linear units
+
+# %% [markdown]
 """What if every unit learns its own activation function?
 
 Slides: saha apl, fig1, fig2, relu, leaky-relu
 Blocks: apl, activations, linear, cross_entropy
-Run time: 3 s, --quick 1 s (two cores)
+Run time: 5 s, --quick 2 s
 Figures: saha_fig1_apl-shapes.png, saha_apl_any-curve.png, saha_fig2_waking-a-dead-unit.png,
-saha_fig1_learned-on-digits.png, saha_apl_against-relu.png
+saha_apl_against-relu.png, saha_fig1_learned-on-digits.png
 
-The adaptive piecewise linear unit is a ReLU with S hinges whose slopes a and places b are learned:
-h(x) = max(0, x) + sum_s a_s max(0, -x + b_s).
+The adaptive piecewise linear (APL) unit is a ReLU with S hinges. The slopes a and the places b of the hinges are
+learned.
 """
 
 # %%
@@ -19,200 +23,256 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.activations import LeakyReLU, ReLU, leaky_relu_forward
 from tinynet.blocks.units.apl import APL, apl, apl_backward, apl_forward
 from tinynet.blocks.units.linear import Linear
-from tinynet.check import gradcheck
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
+from tinynet.train import fit
 
 images = digits(lesson.seed)
 x = np.linspace(-3, 3, 601)
 
+# %% [markdown]
+# ## saha apl: a ReLU and S hinges
+# $$h(x) = \max(0, x) + \sum_{s=1}^{S} a_s \max(0, -x + b_s)$$
 
+# %%
 def h(x, a, b):
     """One unit's curve: x (N), its hinges a, b (S)."""
-    return apl_forward(x[:, None], np.reshape(a, (-1, 1)), np.reshape(b, (-1, 1)))[0][:, 0]
+    return np.maximum(0, x) + sum(a_s * np.maximum(0, -x + b_s) for a_s, b_s in zip(a, b, strict=True))
 
 
-# %% fig1: four shapes with one hinge
-# Left of b the hinge adds the slope -a.  A curve is convex while its slope only grows from left to
-# right; panel (b) has slopes .6, 1.6, 1: it isn't.  The values of a and b are ours, chosen to give
-# fig1's kinds of shape.
-shapes = {"(a)": (0.6, 0.0), "(b)": (-0.6, 1.0), "(c)": (0.6, 1.0), "(d)": (-0.6, 0.0)}
-fig, axes = plot.subplots(1, 4, figsize=(14, 3.8), sharey=True)
-for (panel, (a, b)), ax in zip(shapes.items(), axes, strict=True):
-    y = h(x, a, b)
-    slopes = np.diff(y)[[0, 325, -1]] / (x[1] - x[0])       # left of 0, between 0 and b = 1, right of b
-    convex = bool((np.diff(y, 2) > -1e-9).all())
-    lesson.number(f"{panel} a = {a}, b = {b}: slopes, convex?", " ".join(f"{s:.1f}" for s in slopes) + f", {convex}")
-    assert convex == (panel != "(b)")
-    plot.curves(ax, x, {"APL": y, "ReLU": np.maximum(x, 0)}, legend=None if a > 0 else "upper left", marker="")
-    ax.axvline(b, color=plot.GREY, linewidth=1, linestyle=":")
-    ax.set(xlabel="input x", title=f"{panel} a = {a}, b = {b}" + ("" if convex else ": not convex"))
-axes[0].set_ylabel("h(x)")
+a, b = [0.3, -0.7], [0.5, -1.0]
+block = apl_forward(x[:, None], np.array(a)[:, None], np.array(b)[:, None])[0][:, 0]
+lesson.number("h(-2) with a = 0.3, -0.7 and b = 0.5, -1", h(-2.0, a, b), block[100], "block")
+np.testing.assert_allclose(h(x, a, b), block, rtol=1e-12, atol=1e-15)
+
+# %% [markdown]
+# ## saha fig1: four shapes with one hinge
+# Left of $b$ the hinge adds the slope $-a$. A curve is convex where its slope only grows from left to right. Shape (b)
+# has the slopes 0.6, 1.6, 1, so it is not convex. The values of $a$ and $b$ are ours: they give fig1's kinds of shape.
+
+# %%
+shapes = {"(a)": (0.6, 0), "(b)": (-0.6, 1), "(c)": (0.6, 1), "(d)": (-0.6, 0)}
+slopes = {name: np.diff(h(x, [a], [b]))[[0, 325, -1]] / 0.01 for name, (a, b) in shapes.items()}
+convex = {name: bool((np.diff(h(x, [a], [b]), 2) > -1e-9).all()) for name, (a, b) in shapes.items()}
+for name, (a, b) in shapes.items():
+    lesson.number(f"{name} a = {a}, b = {b}: slopes from left to right", np.round(slopes[name], 2))
+    assert convex[name] == (name != "(b)")
+
+# %%
+fig, axes = plot.subplots(2, 2, sharex=True, sharey=True)
+for (name, (a, b)), ax in zip(shapes.items(), axes.flat, strict=True):
+    plot.curves(ax, x, {"APL": h(x, [a], [b]), "ReLU": np.maximum(x, 0)}, legend=None, marker="")
+    ax.plot(b, h(float(b), [a], [b]), "o", color=plot.COLOURS[1], markersize=9, label="hinge at b")
+    hinge = f"max(0, {b} - x)" if b else "max(0, -x)"
+    sign = "+" if a > 0 else "-"
+    ax.set_title(f"{name} max(0, x) {sign} {abs(a)} {hinge}" + ("" if convex[name] else ", not convex"))
+for ax in axes[1]:
+    ax.set_xlabel("input x")
+for ax in axes[:, 0]:
+    ax.set_ylabel("h(x)")
+plot.legend_below(fig, ax)
 lesson.save(fig, "saha_fig1_apl-shapes")
 
-# %% The derivatives of a hinge, at a point where one hinge is open and one is shut
-#     dh/dx = 1[x > 0] - sum_s a_s 1[x < b_s]     dh/da_s = (b_s - x)+     dh/db_s = a_s 1[x < b_s]
-x0, a, b = np.array([[-0.4]]), np.array([[0.3], [-0.7]]), np.array([[0.5], [-1.0]])
-by_hand = [0 - 0.3, 0.5 + 0.4, 0.0, 0.3, 0.0]                       # dx, da_1, da_2, db_1, db_2
-leaves = [tn.Tensor(v, requires_grad=True) for v in (x0, a, b)]
+# %% [markdown]
+# ## saha apl: the derivatives of a hinge
+# $$\frac{\partial h}{\partial x} = 1[x > 0] - \sum_s a_s 1[x < b_s], \qquad
+# \frac{\partial h}{\partial a_s} = \max(0, b_s - x), \qquad
+# \frac{\partial h}{\partial b_s} = a_s 1[x < b_s]$$
+# At $x = -0.4$ the hinge at 0.5 is open and the hinge at -1 is shut.
+
+# %%
+a, b = np.array([[0.3], [-0.7]]), np.array([[0.5], [-1.0]])
+by_hand = [0 - 0.3, 0.5 + 0.4, 0, 0.3, 0]
+leaves = [tn.Tensor(v, requires_grad=True) for v in (np.array([[-0.4]]), a, b)]
 apl(*leaves).backward(np.ones((1, 1)))
-point, e, numeric = np.concatenate([x0.ravel(), a.ravel(), b.ravel()]), 1e-6, []
-for step in e * np.eye(5):
-    up, down = (apl_forward(*np.split(p[:, None], [1, 3]))[0].item() for p in (point + step, point - step))
-    numeric.append(round((up - down) / (2 * e), 6))
-engine = np.concatenate([t.grad.ravel() for t in leaves])
-lesson.number("dx, da_1, da_2, db_1, db_2: by hand", by_hand, numeric, "numeric")
-lesson.number("the same from the engine", engine, numeric, "numeric")
+engine = np.concatenate([leaf.grad.ravel() for leaf in leaves]) + 0.0
+lesson.number("dx, da_1, da_2, db_1, db_2 by hand", by_hand, engine, "engine")
 np.testing.assert_allclose(engine, by_hand, rtol=1e-12, atol=1e-12)
-np.testing.assert_allclose(numeric, by_hand, rtol=1e-6, atol=1e-6)
 
-# %% At a kink there are two slopes; ours takes the hinge as shut, and the check says that it saw the kink
-report = gradcheck(apl_forward, apl_backward, np.array([[0.0], [0.5]]), np.array([[0.3]]), np.array([[0.5]]))
+# %% [markdown]
+# At a kink there are two slopes. Our backward takes the hinge as shut. The checker measures both slopes and accepts
+# any value between them.
+
+# %%
+kink = np.array([[0.0], [0.5]]), np.array([[0.3]]), np.array([[0.5]])
+report = tn.gradcheck(apl_forward, apl_backward, *kink)
 print(report)
-one_sided = [(h(np.array([0.5 + s * e]), 0.3, 0.5) - h(np.array([0.5]), 0.3, 0.5)).item() / (s * e) for s in (-1, 1)]
-dx, *_ = apl_backward(np.ones((1, 1)), (np.array([[0.5]]), np.array([[0.3]]), np.array([[0.5]])))
-lesson.number("at x = b: ours", dx.item(), np.round(one_sided, 6), "left and right slope")
 assert report.ok
+dx = apl_backward(np.ones((2, 1)), kink)[0]
+lesson.number("slope at x = b = 0.5", dx[1, 0], [1 - 0.3, 1.0], "left and right of it")
 
-# %% "For large enough S, APL can approximate arbitrarily complex continuous functions"
-# With the hinges at fixed places the best a are a least squares fit.  Two hinges right of the interval
-# make any straight line on it; the others add kinks between.
+# %% [markdown]
+# ## saha apl: "for large enough S, APL can approximate arbitrarily complex continuous functions"
+# With the hinges at fixed places the best slopes are a least squares fit:
+# $$\min_a \sum_n \Big(f(x_n) - \max(0, x_n) - \sum_s a_s \max(0, b_s - x_n)\Big)^2$$
+# Two hinges right of the interval make any straight line on it. The others bend it.
+
+# %%
 curve = np.sin(2 * x) + 0.3 * np.cos(5 * x)
-fits, errors = {"target": curve}, []
+fits, errors = {}, {}
 for inner in (1, 7, 15, 31):
-    b_s = np.append(np.linspace(-3, 3, inner + 2)[1:-1], [4, 5])
-    a_s = np.linalg.lstsq(np.maximum(b_s - x[:, None], 0), curve - np.maximum(x, 0), rcond=None)[0]
-    fits[f"S = {len(b_s)}"] = y = h(x, a_s, b_s)
-    errors.append(np.sqrt(((y - curve) ** 2).mean()))
-    lesson.number(f"root mean square error, S = {len(b_s)} hinges", errors[-1])
-assert errors == sorted(errors, reverse=True)
+    b = np.append(np.linspace(-3, 3, inner + 2)[1:-1], [4, 5])
+    a = np.linalg.lstsq(np.maximum(b - x[:, None], 0), curve - np.maximum(x, 0), rcond=None)[0]
+    fits[len(b)] = a, b
+    errors[len(b)] = np.sqrt(((h(x, a, b) - curve) ** 2).mean())
+    lesson.number(f"root mean square error with S = {len(b)} hinges", errors[len(b)])
+assert list(errors.values()) == sorted(errors.values(), reverse=True)
 
 # %%
 fig, ax = plot.subplots()
-plot.curves(ax, x, {name: fits[name] for name in ("target", "S = 9", "S = 17")}, legend="lower left")
-ax.set(xlabel="input x", ylabel="h(x)", title="More hinges, closer to any curve")
+plot.curves(ax, x, {"target": curve} | {f"S = {S}": h(x, *fits[S]) for S in (9, 17)}, legend=None, marker="")
+for S, colour, marker in ((9, plot.COLOURS[1], "o"), (17, plot.COLOURS[2], "D")):
+    a, b = fits[S]
+    ax.plot(b[:-2], h(b[:-2], a, b), marker, color=colour)
+ax.set(xlabel="input x", ylabel="h(x)", title="More hinges (the marks) come closer to any curve")
+plot.legend_below(fig, ax)
 lesson.save(fig, "saha_apl_any-curve")
 
-# %% Leaky ReLU is an APL unit: S = 1, b = 0, a = -0.01
-# The hinge max(0, -x) points to the left: for x < 0 it adds a (-x), so a slope of +0.01 needs a = -0.01.
+# %% [markdown]
+# ## saha leaky-relu: leaky ReLU is an APL unit
+# $$\text{leaky ReLU: } S = 1,\; b = 0,\; a = -0.01$$
+# The hinge $\max(0, -x)$ points to the left: for $x < 0$ it adds $a\,(-x)$, so the slope +0.01 needs $a = -0.01$.
+
+# %%
 leaky = leaky_relu_forward(x, slope=0.01)[0]
-lesson.number("largest difference to leaky ReLU", abs(h(x, -0.01, 0) - leaky).max(), 0, "exact")
-np.testing.assert_allclose(h(x, -0.01, 0), leaky, rtol=1e-12, atol=1e-15)
+lesson.number("leaky ReLU at x = -3", leaky[0], h(x, [-0.01], [0])[0], "APL")
+np.testing.assert_allclose(h(x, [-0.01], [0]), leaky, rtol=1e-12, atol=1e-15)
 
-# %% fig2: a dead unit, and who wakes it
-# One unit w x + c with c so low that it is silent on all inputs; it should learn y = x.  The ReLU's
-# gradient is exactly 0.  Leaky ReLU lets 0.01 of it through.  An APL unit that starts as a ReLU
-# (a = 0) lets nothing through to w and c at first either, but da = (b - x)+ isn't 0: it learns a
-# slope on the left first, and through that slope the weights.
+# %% [markdown]
+# ## saha fig2: a dead unit, and what wakes it
+# One unit $h(w x + c)$ starts with a $c$ so low that it is silent on all inputs. It should learn $y = x$.
+# The ReLU gets no gradient. Leaky ReLU lets 0.01 of it through. An APL unit that starts as a ReLU ($a = 0$) lets
+# nothing through to $w$ and $c$ either, but $dh/da = \max(0, b - z)$ is not 0. So it learns a slope on its left first,
+# and through that slope the weights.
+
+# %%
 inputs = np.linspace(0, 1, 50)[:, None]
-steps = 100 if lesson.quick else 600
+steps = 100 if lesson.quick else 1000
 
 
-def wake(activation):
-    """The loss at each step."""
-    unit, losses = Linear(1, 1, rng=0, dtype=float), []
+def wake(activation, eta=0.1):
+    """The loss at each step, and eta times the curvature of the loss along a (0 where there is no a)."""
+    unit, losses, steepness = Linear(1, 1, rng=0, dtype=float), [], []
     unit.W.data[:], unit.b.data[:] = 1.0, -2.0
-    sgd = optim.SGD([*unit.parameters(), *getattr(activation, "parameters", list)()], lr=0.2)
+    sgd = optim.SGD([*unit.parameters(), *getattr(activation, "parameters", list)()], lr=eta)
     for _ in range(steps):
         sgd.zero_grad()
-        loss = ((activation(unit(inputs)) - inputs) ** 2).mean()
+        z = unit(inputs)
+        loss = ((activation(z) - inputs) ** 2).mean()
         loss.backward()
         losses.append(loss.item())
+        steepness.append(2 * eta * (np.maximum(activation.b.data - z.data, 0) ** 2).mean()
+                         if isinstance(activation, APL) else 0)
         sgd.step()
-    return losses
+    return losses, steepness
 
 
 # %%
-relu_like = APL(1, dtype=float)
-relu_like.a.data[:], relu_like.b.data[:] = 0, 0
-losses = {"ReLU": wake(ReLU()), "leaky ReLU": wake(LeakyReLU(0.01)), "APL, begun as ReLU": wake(relu_like)}
+def like_a_relu():
+    unit = APL(1, dtype=float)
+    unit.a.data[:], unit.b.data[:] = 0, 0
+    return unit
+
+
+woken = like_a_relu()
+losses = {"ReLU": wake(ReLU())[0], "leaky ReLU": wake(LeakyReLU(0.01))[0], "APL": wake(woken)[0]}
 for name, path in losses.items():
     lesson.number(f"{name}: loss of the dead unit, first and last step", [path[0], path[-1]])
 assert losses["ReLU"][0] == losses["ReLU"][-1]
 assert losses["leaky ReLU"][0] > losses["leaky ReLU"][-1]
-assert losses["APL, begun as ReLU"][-1] < losses["ReLU"][-1] / 2
-fig, (left, right) = plot.subplots(1, 2, figsize=(10, 4.2))
-bent = h(x, relu_like.a.data, relu_like.b.data)
-plot.curves(left, x, {"ReLU": x.clip(0), "leaky ReLU": leaky, "APL in the end": bent}, legend="upper left", marker="")
-left.set(xlabel="input x", ylabel="h(x)")
-plot.curves(right, range(steps), losses, legend="center right")
-right.set(xlabel="training step t", ylabel="mean squared error", title="A unit that starts dead")
-lesson.save(fig, "saha_fig2_waking-a-dead-unit")
+assert losses["APL"][-1] < losses["ReLU"][-1] / 2
 
-# %% Learned activations on digits, per unit
-# 64 - 32 - 32 - 10 on 300 scanned digits; each hidden unit has S = 3 hinges of its own.
-steps, few = 20 if lesson.quick else 150, 300
-
-
-def net(activation, rng):
-    first, second, last = (Linear(d, c, rng=rng) for d, c in ((64, 32), (32, 32), (32, 10)))
-    return nn.Sequential(first, activation(), second, activation(), last)
-
-
-def train(model, rng):
-    """SGD with momentum; returns the test accuracy (%) at every tenth step."""
-    chosen, path = rng.permutation(len(images.X_train))[:few], []
-    sgd = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    for step in range(steps):
-        batch = rng.choice(chosen, 30, replace=False)
-        sgd.zero_grad()
-        cross_entropy(model(images.X_train[batch]), images.y_train[batch]).backward()
-        sgd.step()
-        if step % 10 == 9:
-            with tn.no_grad():
-                path.append(100 * (model(images.X_test).data.argmax(axis=1) == images.y_test).mean())
-    return path
-
-
-# %% Against ReLU and leaky ReLU, over several seeds: the same images and first weights for all
-kinds = {
-    "ReLU": ReLU,
-    "leaky ReLU": lambda: LeakyReLU(0.01),
-    "APL, S = 1": lambda: APL(32, 1, rng=lesson.seed),      # an rng of its own: the weights stay the others'
-    "APL, S = 3": lambda: APL(32, 3, rng=lesson.seed),
-}
-seeds = lesson.seed + np.arange(2 if lesson.quick else 4)
-paths, learned = {name: [] for name in kinds}, None
-for seed in seeds:
-    for name, activation in kinds.items():
-        rng = np.random.default_rng(seed)
-        model = net(activation, rng)
-        before = model.state_dict()
-        paths[name].append(train(model, rng))
-        if name == "APL, S = 3" and learned is None:
-            learned = before, model.state_dict()
+# %% [markdown]
+# Why does the loss jump with the step size 0.2? Along $a$ the loss is a parabola with the curvature
+# $2\,\mathrm{mean}\,\max(0, b - z)^2$, which grows while the weights move. Gradient descent on a parabola moves away
+# from the bottom when
+# $$\eta \cdot \text{curvature} > 2,$$
+# so $a$ swings wider from step to step. The jump ends when the swings have thrown $b$ and $c$ to a flatter place.
 
 # %%
-print(f"  test accuracy (%) on {few} images, mean +- spread over {len(seeds)} seeds; gain over ReLU")
-final = {name: np.array(p)[:, -1] for name, p in paths.items()}
-for name, a in final.items():
-    gain = a - final["ReLU"]
-    lesson.number(name, f"{a.mean():.2f} +- {a.std():.2f}   {gain.mean():+.2f} +- {gain.std():.2f}")
+jumping, steepness = wake(like_a_relu(), eta=0.2)
+lesson.number("eta 0.2: first step with eta x curvature above 2", int(np.argmax(np.array(steepness) > 2)))
+lesson.number("eta 0.2: step of the largest loss", int(np.argmax(jumping)))
+lesson.number("eta 0.1: largest eta x curvature before it has learned", max(wake(like_a_relu())[1][:300]))
+assert max(steepness) > 2 > max(wake(like_a_relu())[1][:300])
+
+# %%
+fig, (left, right) = plot.subplots(1, 2, height=4.8)
+bent = h(x, woken.a.data[:, 0], woken.b.data[:, 0])
+plot.curves(left, x, {"ReLU": x.clip(0), "leaky ReLU": leaky, "APL": bent}, legend=None)
+left.set(xlabel="input z", ylabel="h(z)", title="The curves after training")
+plot.curves(right, range(steps), losses, legend=None)
+right.plot(jumping, color=plot.GREY, linestyle="-", linewidth=1.2, zorder=1)
+right.annotate("APL, step size 0.2:\n$\\eta$ x curvature > 2", (np.argmax(jumping), max(jumping)),
+               (0.35 * steps, 0.8 * max(jumping)), color="#555555", arrowprops=dict(arrowstyle="->", color="#555555"))
+right.set(xlabel="training step", ylabel="mean squared error", title="A unit that starts dead")
+plot.legend_below(fig, left)
+lesson.save(fig, "saha_fig2_waking-a-dead-unit")
+
+# %% [markdown]
+# ## saha apl: learned activations on digits, unit by unit
+# 64 - 32 - 32 - 10 units on 300 scanned digits. Each hidden unit has hinges of its own. All kinds get the same images
+# and the same first weights.
+
+# %%
+few, epochs, seeds = 300, 2 if lesson.quick else 15, lesson.seed + np.arange(2 if lesson.quick else 8)
+kinds = {"ReLU": ReLU, "leaky ReLU": lambda: LeakyReLU(0.01),
+         "APL, S = 1": lambda: APL(32, 1, rng=lesson.seed),      # an rng of its own: the weights stay the others'
+         "APL, S = 3": lambda: APL(32, 3, rng=lesson.seed)}
+
+
+def train(activation, seed):
+    """Returns the net, its state before training and its test accuracy (%)."""
+    rng = np.random.default_rng(seed)
+    first, second, last = (Linear(d, c, rng=rng) for d, c in ((64, 32), (32, 32), (32, 10)))
+    net = nn.Sequential(first, activation(), second, activation(), last)
+    before, chosen = net.state_dict(), rng.permutation(len(images.X_train))[:few]
+    sgd = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    fit(net, lambda net, X, y: cross_entropy(net(X), y), (images.X_train[chosen], images.y_train[chosen]), sgd,
+        epochs, batch_size=30, rng=seed, progress=False)
+    return net, before, 100 * (net(images.X_test).data.argmax(axis=1) == images.y_test).mean()
+
+
+# %%
+runs = {name: [train(activation, seed) for seed in seeds] for name, activation in kinds.items()}
+accuracy = {name: np.array([run[2] for run in of_kind]) for name, of_kind in runs.items()}
+gains = {name: values - accuracy["ReLU"] for name, values in accuracy.items()}
+print(f"  test accuracy (%) and gain over ReLU, mean +- s.d. of {len(seeds)} seeds")
+for name, values in accuracy.items():
+    gain, spread = gains[name], values.std(ddof=1)
+    lesson.number(name, f"{values.mean():.1f} +- {spread:.1f}   {gain.mean():+.1f} +- {gain.std(ddof=1):.1f}")
+
+# %%
 fig, ax = plot.subplots()
-plot.curves(ax, range(10, steps + 1, 10), {n: np.mean(p, axis=0) for n, p in paths.items()}, legend="lower right")
-ax.set(xlabel="training step t", ylabel=f"test accuracy (%), mean of {len(seeds)} seeds")
+for row, name in enumerate(list(kinds)[1:]):
+    ax.plot(gains[name], np.full(len(seeds), row), "o", color=plot.GREY)
+    ax.errorbar(gains[name].mean(), row, xerr=gains[name].std(ddof=1), fmt="D", color=plot.COLOURS[0], capsize=5)
+ax.axvline(0, color="black", linewidth=1)
+ax.set(yticks=range(3), yticklabels=list(kinds)[1:], ylim=(-0.5, 2.5), xlabel="test accuracy minus ReLU's (points)",
+       title=f"Gain over ReLU on {few} digits (dots: {len(seeds)} seeds; bars: mean, s.d.)")
 lesson.save(fig, "saha_apl_against-relu")
 
-# %% What the units have become: the eight of the first layer that moved furthest
-before, after = learned
-a0, b0, a, b = before["1.a"], before["1.b"], after["1.a"], after["1.b"]
+# %% [markdown]
+# What have the units become? Right of 0 and of all hinges the slope is 1 by construction.
+
+# %%
+net, before, _ = runs["APL, S = 3"][0]
+(a0, b0), (a, b) = ((state["1.a"], state["1.b"]) for state in (before, net.state_dict()))
 moved = np.array([abs(h(x, a[:, d], b[:, d]) - h(x, a0[:, d], b0[:, d])).max() for d in range(32)])
-lesson.number("mean |a| before and after training", [abs(a0).mean(), abs(a).mean()])
+dents = [bool((np.diff(h(x, a[:, d], b[:, d]), 2) < -1e-5).any()) for d in range(32)]
 lesson.number("largest change of a curve on [-3, 3]", moved.max())
-lesson.number("units of 32 whose curve is no longer convex", sum(
-    bool((np.diff(h(x, a[:, d], b[:, d]).astype(float), 2) < -1e-5).any()) for d in range(32)))
-fig, axes = plot.subplots(2, 4, figsize=(13, 6), sharex=True, sharey=True)
-for d, ax in zip(np.argsort(-moved), axes.flat, strict=False):
-    ax.plot(x, h(x, a0[:, d], b0[:, d]), color=plot.GREY, linestyle="-", label="before")
-    ax.plot(x, h(x, a[:, d], b[:, d]), color=plot.COLOURS[0], linestyle="-", label="after")
-    ax.plot(b[:, d], h(b[:, d], a[:, d], b[:, d]), "o", color=plot.COLOURS[1], label="hinges")
-    ax.set_title(f"unit {d}")
-axes[0, 0].legend(loc="upper left")
-for ax in axes[-1]:
-    ax.set_xlabel("input x")
-for ax in axes[:, 0]:
-    ax.set_ylabel("h(x)")
+lesson.number("units of 32 in layer 1 whose curve is not convex", sum(dents))
+fig, axes = plot.subplots(1, 3, sharex=True, sharey=True)
+for d, ax in zip(np.argsort(-moved), axes, strict=False):
+    plot.curves(ax, x, {"before": h(x, a0[:, d], b0[:, d]), "after": h(x, a[:, d], b[:, d])}, legend=None, marker="")
+    ax.plot(b[:, d], h(b[:, d], a[:, d], b[:, d]), "o", color=plot.COLOURS[2], label="its hinges")
+    ax.set(title=f"unit {d}", xlabel="input x")
+axes[0].set_ylabel("h(x)")
+fig.suptitle("The three units of layer 1 that moved furthest")
+plot.legend_below(fig, axes[0])
 lesson.save(fig, "saha_fig1_learned-on-digits")
-gain = final["APL, S = 3"] - final["ReLU"]
-lesson.shown("a few learned hinges bend a ReLU into non-convex curves and wake a dead unit; on digits three of them "
-             f"gain {gain.mean():+.1f} +- {gain.std():.1f} points over ReLU")
+
+# %%
+gain = gains["APL, S = 3"]
+lesson.shown("learned hinges bend a ReLU into curves that are not convex, and wake a dead unit; on digits APL with "
+             f"S = 3 minus ReLU is {gain.mean():+.1f} +- {gain.std(ddof=1):.1f} points over {len(seeds)} seeds")

@@ -139,7 +139,7 @@ def representation(seed):
 
 # %%
 kinds = {"related task": related, "hints": hints, "focusing attention": attention,
-         "the same, dim clutter": lambda seed: attention(seed, clutter=0.3), "reconstruction": representation}
+         "attention, dim clutter": lambda seed: attention(seed, clutter=0.3), "reconstruction": representation}
 gains = {}
 for kind, run in kinds.items():
     runs = [run(seed) for seed in seeds]

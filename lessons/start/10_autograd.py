@@ -1,31 +1,36 @@
+# %% [markdown]
+# # An engine in three cells
+
+# %% [markdown]
 """How does a program find every gradient of a net by itself?
 
 Slides: saha chain
 Blocks: linear
-Run time: 3 s, --quick 1 s (two cores)
-Figures: saha_chain_two-engines.png
+Run time: 2 s, --quick 1 s
+Figures: saha_chain_two-units.png
 
-A whole engine is built here in three cells: values, ops, and a walk from the end to the start.
-Then it is held against tinynet.engine, against finite differences, and against a long chain.
+An engine is built in three cells: values, ops, and a walk from the end to the start. Then it is tested.
 """
 
 # %%
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 
 import tinynet as tn
-from tinynet import plot
+from tinynet import diagrams, plot
 from tinynet.blocks.units.linear import linear as tn_linear
 from tinynet.lesson import lesson
 
-# %% A pair: how to compute, and how to undo
-# An op is two functions on plain arrays.  forward keeps in `cache` what backward will need;
-# backward turns dL/dy, called dy, into one gradient per input.  dy comes from outside: a pair knows
-# its own derivative and nothing else.
+# %% [markdown]
+# ## A pair: how to compute, and how to go back
+# $$y = a\,b, \qquad da = dy\; b, \quad db = dy\; a$$
+# An op is two functions on plain arrays. `forward` keeps in `cache` what `backward` will need. `backward` turns
+# $dL/dy$, called `dy`, into one gradient per input. A pair knows its own derivative and nothing else.
 
-
+# %%
 def multiply_forward(a, b):
     return a * b, (a, b)
 
@@ -35,14 +40,18 @@ def multiply_backward(dy, cache):
     return dy * b, dy * a
 
 
-# %% A value remembers the step that made it
+# %% [markdown]
+# ## A value remembers the step that made it
 
-
+# %%
 class Value:
     """An array, its gradient, and the step (backward, cache, inputs) that made it, None for a leaf."""
 
-    def __init__(self, data, step=None):
-        self.data, self.step, self.grad = np.asarray(data, float), step, None
+    def __init__(self, data, step=None, name=""):
+        self.data, self.step, self.name, self.grad = np.asarray(data, float), step, name, None
+
+    def inputs(self):
+        return self.step[2] if self.step else ()
 
 
 class Op:
@@ -51,41 +60,47 @@ class Op:
     def __init__(self, forward, backward):
         self.forward, self.backward = forward, backward
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs, name=""):
         y, cache = self.forward(*(value.data for value in inputs))
-        return Value(y, (self.backward, cache, inputs))
+        return Value(y, (self.backward, cache, inputs), name)
 
 
-# %% The order: a value's turn comes after everything that was computed from it
-# Count how often each value is used; a value is ready when its last user has had its turn
-# (Kahn 1962).  A list does the work, not recursion, so the graph may be as deep as memory allows.
+# %% [markdown]
+# ## The order: first the result, and each value after all that was computed from it
+# Count how often each value is used. A value is ready when its last user has had its turn (Kahn 1962). A list does
+# the work, not recursion, so the graph may be as deep as memory allows.
 
-
-def inputs_of(value):
-    return value.step[2] if value.step else ()
-
-
-def order(last):
-    uses, ready, found = {last: 0}, [last], [last]
+# %%
+def uses_of(last):
+    """{value: how often it is used} for everything that `last` was computed from."""
+    uses, found = {last: 0}, [last]
     for value in found:
-        for parent in inputs_of(value):
+        for parent in value.inputs():
             if parent not in uses:
                 uses[parent] = 0
                 found.append(parent)
             uses[parent] += 1
+    return uses
+
+
+def order(last):
+    uses, ready = uses_of(last), [last]
     while ready:
-        yield (value := ready.pop())
-        for parent in inputs_of(value):
+        value = ready.pop()
+        yield value
+        for parent in value.inputs():
             uses[parent] -= 1
             if uses[parent] == 0:
                 ready.append(parent)
 
 
-# %% The backward pass: the chain rule, one step at a time
-# dL/dL = 1.  Each step takes the gradient of its result and hands one on to each input; where two
-# paths meet in a value, their gradients are added.  That is all of backpropagation.
+# %% [markdown]
+# ## The backward pass: the chain rule, one step at a time
+# $$\frac{dL}{dL} = 1, \qquad
+# \frac{dL}{dx} = \sum_{\text{uses } y \text{ of } x} \frac{dL}{dy}\,\frac{\partial y}{\partial x}$$
+# Each step hands a gradient on to each input. Where two paths meet in a value, their gradients are added.
 
-
+# %%
 def backward(y):
     gradients = {y: np.ones_like(y.data)}
     for value in order(y):
@@ -93,35 +108,32 @@ def backward(y):
         if value.step is None:
             value.grad = dy
             continue
-        undo, cache, inputs = value.step
-        for parent, d in zip(inputs, undo(dy, cache), strict=True):
+        back, cache, inputs = value.step
+        for parent, d in zip(inputs, back(dy, cache), strict=True):
             gradients[parent] = gradients.get(parent, 0) + d
 
 
-# %% Used twice, and a diamond: d(x x)/dx = 2 x, and d(x^2 x^2)/dx = 4 x^3
-multiply = Op(multiply_forward, multiply_backward)
-x = Value(3.0)
-backward(multiply(x, x))
-lesson.number("d(x x)/dx at x = 3", x.grad, 6, "2 x")
+# %% [markdown]
+# A diamond: $s = x\,x$ is used twice, so it waits for both of its uses.
+# $$\frac{d\,(x x)(x x)}{dx} = 4\,x^3$$
 
-square = multiply(x, x)
-backward(multiply(square, square))
-lesson.number("d(x^4)/dx at x = 3, through a diamond", x.grad, 108, "4 x^3")
+# %%
+multiply = Op(multiply_forward, multiply_backward)
+x = Value(3.0, name="x")
+s = multiply(x, x, name="s = x x")
+y = multiply(s, s, name="y = s s")
+print("  order of the walk:", ", then ".join(value.name for value in order(y)))
+backward(y)
+lesson.number("d(x^4)/dx at x = 3", x.grad, 108, "4 x^3")
 assert x.grad == 108
 
-# %% Three more pairs make a net
-# linear: y = x W' + b.  sigmoid: y = 1/(1 + e^-x), so dy/dx = y (1 - y).  Half the mean squared error.
+# %% [markdown]
+# ## saha chain: two sigmoid units in a row
+# $o_{11} = \sigma(w_{11} x)$, $o_{21} = \sigma(w_{21}\, o_{11})$, and $L = (o_{21} - t)^2 / 2$.
+# $$\frac{dL}{dw_{11}} = \frac{dL}{do_{21}}\,\frac{do_{21}}{do_{11}}\,\frac{do_{11}}{dw_{11}}$$
+# The slide's chain begins with $do_{21}/do_{11}$ and leaves out $dL/do_{21}$. Without it even the sign can be wrong.
 
-
-def linear_forward(x, W, b):
-    return x @ W.T + b, (x, W)
-
-
-def linear_backward(dy, cache):
-    x, W = cache
-    return dy @ W, dy.T @ x, dy.sum(axis=0)
-
-
+# %%
 def sigmoid_forward(x):
     y = 1 / (1 + np.exp(-x))
     return y, y
@@ -129,9 +141,6 @@ def sigmoid_forward(x):
 
 def sigmoid_backward(dy, y):
     return (dy * y * (1 - y),)
-
-
-# %%
 
 
 def error_forward(y, t):
@@ -143,17 +152,56 @@ def error_backward(dy, difference):
     return d, -d
 
 
-linear, sigmoid = Op(linear_forward, linear_backward), Op(sigmoid_forward, sigmoid_backward)
-error = Op(error_forward, error_backward)
+sigmoid, error = Op(sigmoid_forward, sigmoid_backward), Op(error_forward, error_backward)
 
-# %% The same net in tinynet.engine: equal values, equal gradients
-# 5 examples, 3 inputs, 4 hidden units, 2 outputs, and a diamond: the hidden units meet themselves
-# again in h h.  The names are the slides': W1, b1, W2, b2.
+# %%
+x, t, w11, w21 = (Value(number) for number in (0.8, 1.0, 0.5, -1.2))
+o11 = sigmoid(multiply(w11, x))
+o21 = sigmoid(multiply(w21, o11))
+L = error(o21, t)
+backward(L)
+dL_do21, do21_do11 = o21.data - t.data, o21.data * (1 - o21.data) * w21.data
+do11_dw11 = o11.data * (1 - o11.data) * x.data
+by_hand = dL_do21 * do21_do11 * do11_dw11
+lesson.number("dL/dw11 by the chain", by_hand, w11.grad, "our engine")
+lesson.number("without dL/do21, as the slide begins", do21_do11 * do11_dw11, w11.grad, "our engine")
+np.testing.assert_allclose(w11.grad, by_hand, rtol=1e-12)
+
+# %%
+fig, ax = plot.subplots(height=2.4)
+diagrams.blank(ax, 13, 2.1)
+numbers = {"w_{11}": w11.data, "o_{11}": o11.data, "o_{21}": o21.data, "L": L.data}
+boxes = [diagrams.box(ax, 1.2 + 3.5 * i, 1.5, f"${name}$\n{number:.3f}", 1.9, 1)
+         for i, (name, number) in enumerate(numbers.items())]
+factors = ("do_{11}/dw_{11}", do11_dw11), ("do_{21}/do_{11}", do21_do11), ("dL/do_{21}", dL_do21)
+for (left, right), (name, factor) in zip(pairwise(boxes), factors, strict=True):
+    diagrams.arrow(ax, left, right)
+    diagrams.arrow(ax, right, left, f"${name}$ = {factor:.3f}", bend=-0.75, color=plot.COLOURS[1], linestyle="--")
+ax.set_title(f"The product of the three factors is dL/d$w_{{11}}$ = {by_hand:.4f}")
+lesson.save(fig, "saha_chain_two-units")
+
+# %% [markdown]
+# ## The same net in tinynet: equal values, equal gradients
+# 3 inputs, 4 hidden units, 2 outputs, and a diamond: the hidden units meet themselves in $h \odot h$.
+# $$h = \sigma(X W_1^T + b_1), \qquad L = \tfrac12 \operatorname{mean}\big((h \odot h)\, W_2^T + b_2 - T\big)^2$$
+
+# %%
+def linear_forward(x, W, b):
+    return x @ W.T + b, (x, W)
+
+
+def linear_backward(dy, cache):
+    x, W = cache
+    return dy @ W, dy.T @ x, dy.sum(axis=0)
+
+
+linear = Op(linear_forward, linear_backward)
 rng = np.random.default_rng(lesson.seed)
 X, T = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
 start = dict(W1=rng.normal(size=(4, 3)), b1=rng.normal(size=4), W2=rng.normal(size=(2, 4)), b2=rng.normal(size=2))
 
 
+# %%
 def our_loss(W1, b1, W2, b2):
     h = sigmoid(linear(Value(X), W1, b1))
     return error(linear(multiply(h, h), W2, b2), Value(T))
@@ -164,45 +212,48 @@ def engine_loss(W1, b1, W2, b2):
     return ((tn_linear(h * h, W2, b2) - T) ** 2).mean() / 2
 
 
-# %%
 ours = {name: Value(array) for name, array in start.items()}
 engine = {name: tn.Tensor(array, requires_grad=True, name=name) for name, array in start.items()}
 L, L_engine = our_loss(**ours), engine_loss(**engine)
 backward(L)
 L_engine.backward()
-lesson.number("loss of the small net", float(L.data), L_engine.item(), "tinynet.engine")
+lesson.number("loss", L.data, L_engine.item(), "tinynet")
+lesson.number("dL/db2", ours["b2"].grad, engine["b2"].grad, "tinynet")
 for name in start:
-    gap = abs(ours[name].grad - engine[name].grad).max()
-    lesson.number(f"largest difference in dL/d{name}", gap, 0, "tinynet.engine")
     np.testing.assert_allclose(ours[name].grad, engine[name].grad, rtol=1e-12, atol=1e-15)
-np.testing.assert_allclose(L.data, L_engine.item(), rtol=1e-14)
 
-# %% And both are right: move every weight a little and look at the loss
-# (L(w + h) - L(w - h)) / 2h misses dL/dw by terms of h^2.  For all 26 weights, one at a time:
+# %% [markdown]
+# What tinynet has recorded, as a picture. Leaves that learn have a bold frame; small ones tell their gradients.
 
+# %%
+tn.draw_graph(L_engine)
 
+# %% [markdown]
+# ## Both are right: move every weight a little and look at the loss
+# $$\frac{L(w + h) - L(w - h)}{2h} = \frac{dL}{dw} + O(h^2)$$
+# From the next lesson on `tn.gradcheck` does this, and more.
+
+# %%
 def central_difference(name, i, h=1e-5):
-    losses = []
+    ends = []
     for step in (h, -h):
         moved = start[name].copy()
         moved.flat[i] += step
-        losses.append(float(our_loss(**{**ours, name: Value(moved)}).data))
-    return (losses[0] - losses[1]) / (2 * h)
+        ends.append(our_loss(**{**ours, name: Value(moved)}).data)
+    return (ends[0] - ends[1]) / (2 * h)
 
 
-gaps = [abs(central_difference(name, i) - ours[name].grad.flat[i]) for name in start for i in range(start[name].size)]
-lesson.number("weights checked by central differences", len(gaps))
-lesson.number("largest difference from them", max(gaps))
-assert max(gaps) < 1e-9
+weights = [(name, i) for name in start for i in range(start[name].size)]
+measured = [central_difference(*weight) for weight in weights]
+walked = [ours[name].grad.flat[i] for name, i in weights]
+lesson.number(f"dL/dW1[0, 0], the first of {len(weights)} weights", walked[0], measured[0], "measured")
+np.testing.assert_allclose(walked, measured, rtol=0, atol=1e-9)
 
-# %% What was recorded: tinynet draws the graph (DOT text for graphviz)
-picture = tn.draw_graph(L_engine)
-lesson.number("tensors in the drawing, and ops between them", [picture.count("shape=box"), picture.count("ellipse")])
-print("  " + "\n  ".join(picture.splitlines()[:6]) + "\n  ...")
+# %% [markdown]
+# ## A long chain of ops: recursion fails, the list doesn't
+# Backward time grows linearly with the chain, because every step is taken once.
 
-# %% A chain of ops: recursion dies, the list doesn't, and the time grows in line with the length
-
-
+# %%
 def chain(length):
     y, one = Value(1.0), Value(1.0)
     for _ in range(length):
@@ -211,7 +262,7 @@ def chain(length):
 
 
 def order_by_recursion(value):
-    return [value, *(v for parent in inputs_of(value)[:1] for v in order_by_recursion(parent))]
+    return [value, *(v for parent in value.inputs()[:1] for v in order_by_recursion(parent))]
 
 
 try:
@@ -221,43 +272,29 @@ except RecursionError:
 
 # %%
 longest = 10_000 if lesson.quick else 100_000
-lengths, seconds = [longest // 8, longest // 4, longest // 2, longest], []
-for length in lengths:
-    y, tries = chain(length), []
-    for _ in range(2):
-        begin = time.process_time()
-        backward(y)
-        tries.append(time.process_time() - begin)
-    seconds.append(min(tries))
-lesson.number("longest chain walked back, in ops", longest)
-lesson.number("microseconds an op", 1e6 * seconds[-1] / longest)
+for length in (longest // 4, longest // 2, longest):
+    y, begin = chain(length), time.process_time()
+    backward(y)
+    lesson.number(f"backward over {length:,} ops, seconds", time.process_time() - begin)
 
-# %% The slide's weight update: w_new = w_old - eta dL/dw_old, with both engines
-eta, steps, losses = 0.5, 60, {"the engine of this lesson": [], "tinynet.engine": []}
-for _ in range(steps):
+# %% [markdown]
+# ## saha chain: the weight update
+# $$w \leftarrow w - \eta\,\frac{dL}{dw}$$
+
+# %%
+eta = 0.5
+for _ in range(60):
     L, L_engine = our_loss(**ours), engine_loss(**engine)
-    for losses_of, value in zip(losses.values(), (float(L.data), L_engine.item()), strict=True):
-        losses_of.append(value)
+    np.testing.assert_allclose(L.data, L_engine.item(), rtol=1e-10)
     backward(L)
     for name in start:
         engine[name].zero_grad()
     L_engine.backward()
     for name in start:
-        ours[name].data = ours[name].data - eta * ours[name].grad
+        ours[name] = Value(ours[name].data - eta * ours[name].grad)
         engine[name].data = engine[name].data - eta * engine[name].grad
-np.testing.assert_allclose(*losses.values(), rtol=1e-10)
-lesson.number(f"loss after {steps} updates", losses["the engine of this lesson"][-1], L_engine.item(), "tinynet.engine")
+lesson.number("loss after 60 updates", L.data, L_engine.item(), "tinynet")
 
 # %%
-fig, (left, right) = plot.subplots(1, 2)
-plot.curves(left, range(steps), losses)
-left.set(xlabel="update t", ylabel="loss L", title="Two engines, one curve", ylim=(0, None))
-thousands = [n / 1000 for n in lengths]
-right.plot([0, thousands[-1]], [0, seconds[-1]], color=plot.GREY, label="in line with the length")
-right.plot(thousands, seconds, "o", color=plot.COLOURS[0], label="measured")
-right.set(xlabel="length of the chain (1,000 ops)", ylabel="backward pass (s of CPU time)",
-          title="The walk needs linear time", xlim=(0, None), ylim=(0, None))
-right.legend(loc="upper left")
-lesson.save(fig, "saha_chain_two-engines")
-lesson.shown("an engine of three cells gives the same losses and gradients as tinynet.engine, "
+lesson.shown("an engine of three cells gives the same losses and gradients as tinynet, "
              f"and walks back over {longest:,} ops")

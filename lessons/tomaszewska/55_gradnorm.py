@@ -157,8 +157,9 @@ smooth = np.ones(min(25, steps)) / min(25, steps)
 for ax, name in zip(axes, ("equal", "GradNorm"), strict=False):
     path = runs[name][0][1].losses / runs[name][0][1].losses[0]
     lines = {rf"task {i + 1}, $\sigma$ = {SIGMA[i]:g}": np.convolve(path[:, i], smooth, "valid") for i in range(2)}
-    plot.curves(ax, np.arange(len(path) - len(smooth) + 1), lines, legend="upper right")
-    ax.set(xlabel="training step t", ylabel=r"$L_i(t) / L_i(0)$", ylim=(0, 2.5), title=f"{name}: loss ratios")
+    plot.curves(ax, np.arange(len(path) - len(smooth) + 1), lines, legend=None if name == "equal" else "upper right")
+    ax.set(xlabel="training step t", ylabel=r"$L_i(t) / L_i(0)$", ylim=(0, None if name == "equal" else 1.5),
+           title=f"{name}: loss ratios")
 weights = runs["GradNorm"][0][1].weights
 plot.curves(axes[2], range(steps), {rf"$w_{i + 1}$": weights[:, i] for i in range(2)}, legend="center right")
 axes[2].set(xlabel="training step t", ylabel="weight", title="GradNorm: the weights, whose sum is 2")

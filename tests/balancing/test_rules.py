@@ -41,6 +41,7 @@ def simplex(T, n):
 
 # %% Losses only
 def test_the_weighted_sum_and_its_grid():
+    """tomaszewska weighted."""
     assert_allclose(WeightedSum([1, 0, 2.5])(L), [1, 0, 2.5])
     assert_allclose(WeightedSum()(L), [1, 1, 1])
     grid = weight_grid(2, (0.1, 1, 10))
@@ -97,6 +98,7 @@ def test_uncertainty_slopes_are_the_derivatives(factor):
 
 
 def test_regression_is_the_gaussian_likelihood():
+    """tomaszewska uncertainty."""
     rng = np.random.default_rng(0)
     residual, sigma = rng.normal(size=50), 1.7
     likelihood = np.exp(-residual ** 2 / (2 * sigma ** 2)) / np.sqrt(2 * np.pi * sigma ** 2)
@@ -118,6 +120,7 @@ def test_the_classification_form_touches_the_scaled_softmax_at_sigma_1_where_the
 
 
 def test_erratum_4_the_slides_form_doubles_sigma_squared():
+    """tomaszewska erratum 4."""
     for factor, optimum in ((0.5, L), (1.0, 2 * L)):        # the paper's, the slide's
         assert_allclose(uncertainty_slopes(L, np.log(optimum), factor)[1], 0, atol=1e-15)
 
@@ -138,6 +141,7 @@ def test_imtl_l_brings_every_loss_to_1():
 
 # %% GradNorm
 def test_gradnorm_follows_algorithm_1_line_by_line():
+    """tomaszewska gradnorm, fig13, fig14 and fig16."""
     rule, G = GradNorm(2, alpha=1.5, lr=0.1), np.array([[3.0, 4.0], [0.0, 1.0]])
     assert_allclose(rule(np.array([2.0, 4.0]), lambda: G), [1, 1])              # w(0) = 1; L(0) is taken
     # G = (5, 1), Gbar = 3, ratios 1: targets 3 and 3, so w_1 falls and w_2 rises by lr, then their sum is 2
@@ -150,6 +154,7 @@ def test_gradnorm_follows_algorithm_1_line_by_line():
 
 
 def test_gradnorms_slope_is_that_of_the_loss_with_the_target_held_constant():
+    """tomaszewska fig15."""
     n, w, ratio = np.array([5.0, 1.0, 2.0]), np.array([0.8, 1.5, 0.7]), np.array([0.3, 0.9, 0.6])
     target = gradnorm_target(w * n, ratio, 0.12)
     held = slope(lambda v: np.abs(v * n - target).sum(), w)
@@ -167,6 +172,7 @@ def test_gradnorm_makes_the_norms_of_constant_gradients_equal():
 
 
 def test_erratum_7_public_forms_do_something_else():
+    """tomaszewska erratum 7."""
     G, ratio = np.array([1.0, 1.0]), np.array([0.2, 0.8])       # task 1 is the slow one
     assert gradnorm_target(G, ratio, 1.0)[1] > 1
     assert gradnorm_target(G, ratio, -1.0)[1] < 1               # r^(-alpha) slows it down further

@@ -5,6 +5,8 @@ import numpy as np
 from tinynet.blocks.graphs import dropout_matmul as _dropout_matmul
 from tinynet.blocks.graphs import graph_attention as _graph_attention
 from tinynet.blocks.graphs import half_scores as _half_scores
+from tinynet.blocks.graphs import mixture_convolution as _mixture_convolution
+from tinynet.blocks.graphs import neighbour_penalty as _neighbour_penalty
 from tinynet.blocks.graphs import sparse_matmul as _sparse_matmul
 from tinynet.cases.registry import case
 from tinynet.graph import Graph
@@ -65,3 +67,41 @@ def sparse_matmul_dropout(rng, N, D, M, F):
 @case(_dropout_matmul.dropout_matmul)
 def dropout_matmul(rng, N, D, M, F):
     return [rng.normal(size=(N, D)), rng.normal(size=(D, M, F)), rng.random((M, N, D)) < 0.6], dict(p=0.4)
+
+
+def _one_way_and_weighted(rng, N):
+    """Some edges go one way, one is a self-loop, and each has a weight."""
+    edges = [(i, j) for i in range(N) for j in range(N) if (i + 2 * j) % 3 != 1]
+    return Graph.from_edges(edges, N, rng.uniform(0.5, 2, len(edges)))
+
+
+@case(_neighbour_penalty.laplacian_penalty)
+def laplacian_penalty(rng, N, F):
+    return [rng.normal(size=(N, F))], dict(graph=_one_way_and_weighted(rng, N))
+
+
+@case(_neighbour_penalty.pair_penalty)
+def pair_penalty(rng, B, F):
+    """Pairs in turn: neighbours, a random pair within the margin, one beyond it."""
+    h, way = rng.normal(size=(B, F)), rng.normal(size=(B, F))
+    way *= np.where(np.arange(B) % 3 == 2, 5, 0.5)[:, None] / np.sqrt((way * way).sum(axis=1, keepdims=True) + 1e-9)
+    return [h, h + way], dict(near=np.arange(B) % 3 == 0, margin=1.5)
+
+
+def _mixture(rng, N, K, F, D):
+    graph, _ = _graph_and_scores(rng, N, 1, 1)
+    arrays = (rng.normal(size=(N, K, F)), rng.normal(size=(len(graph.indices), D)), rng.normal(size=(K, D)),
+              rng.uniform(0.8, 2, (K, D)))
+    return arrays, graph
+
+
+@case(_mixture_convolution.mixture_convolution)
+def mixture_convolution(rng, N, K, F, D):
+    arrays, graph = _mixture(rng, N, K, F, D)
+    return arrays, dict(graph=graph)
+
+
+@case(_mixture_convolution.mixture_convolution)
+def mixture_convolution_sum(rng, N, K, F, D):
+    arrays, graph = _mixture(rng, N, K, F, D)
+    return arrays, dict(graph=graph, normalised=False)

@@ -1,8 +1,11 @@
 """Cases of the losses."""
 
+import numpy as np
+
 from tinynet.blocks.losses import binary_cross_entropy as _binary_cross_entropy
 from tinynet.blocks.losses import cross_entropy as _cross_entropy
 from tinynet.blocks.losses import mean_squared_error as _mean_squared_error
+from tinynet.blocks.losses import skip_gram as _skip_gram
 from tinynet.cases.registry import case
 
 
@@ -55,3 +58,10 @@ def mean_squared_error(rng, N, D):
 @case(_mean_squared_error.mean_squared_error, never_empty="N D")
 def mean_squared_error_of_two_outputs(rng, N, D):
     return rng.normal(size=(2, N, D))
+
+
+@case(_skip_gram.skip_gram, where="N > 0 and M > 0 or B == 0")
+def skip_gram(rng, N, M, D, B):
+    """Rows that stand in several pairs, and pairs of both kinds."""
+    pairs = np.stack([rng.integers(0, max(N, 1), B), rng.integers(0, max(M, 1), B)], axis=1)
+    return [rng.normal(size=(N, D)), rng.normal(size=(M, D))], dict(pairs=pairs, gamma=1 - 2 * (np.arange(B) % 2))

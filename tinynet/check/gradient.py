@@ -237,7 +237,8 @@ class Check:
         sizes = np.zeros(self.y.size)
         for m in measured.values():
             size = np.abs(m.jacobian)               # of differences, what may be rounding doesn't count
-            sure = size * (m.exact | (size > 8 * m.error) & (size > 1e-12 * self.largest))
+            rounding = np.maximum(8 * m.error, 1e-12 * size.max(axis=0, initial=0.0))
+            sure = size * (m.exact | (size > rounding))
             sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
         sizes[sizes == 0] = np.inf
         smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)

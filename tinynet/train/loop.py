@@ -24,7 +24,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinynet import nn
-from tinynet.engine import Tensor
+from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
 from tinynet.train import batches
 from tinynet.train.evaluation import evaluate, mode, numbers, taken_apart
@@ -62,7 +62,7 @@ def fit(model, loss, train, optimizer, epochs=None, batch_size=32, val=None, met
         raise ValueError(f"fit: batch_size is {batch_size!r}; it must be a whole number, 1 or more")
     train, val = batches.of("train", train, batch_size), _of_val(val)
     length = _length(epochs, steps, every, len(train))
-    _check_settings(model, optimizer, clip)
+    _check_settings(model, loss, optimizer, clip)
     run = Run(model, loss, train, optimizer, length, val, metrics, schedule, clip, rule, np.random.default_rng(rng),
               balance, shared)
     if checkpoint is not None:
@@ -237,7 +237,10 @@ def _of_val(val):
     return None if val is None else val if hasattr(val, "epoch") else batches.checked("val", val)
 
 
-def _check_settings(model, optimizer, clip):
+def _check_settings(model, loss, optimizer, clip):
+    if isinstance(loss, Op):
+        raise TypeError(f"fit: loss is the op {loss.name}, but it is called as loss(model, *batch); give e.g. "
+                        f"lambda model, x, t: {loss.name}(model(x), t)")
     if not isinstance(model, nn.Module):
         raise TypeError(f"fit: model is {model!r}; it must be a tinynet.nn.Module")
     own = {id(p) for p in model.parameters()}

@@ -6,7 +6,7 @@ Slides: shi fig8
 from functools import partial
 
 from lessons.tables.graphs.pieces import gat_in_pieces, sage_in_pieces
-from lessons.tables.graphs.proteins import gat_on_ppi, sage_on_ppi
+from lessons.tables.graphs.proteins import gat_on_ppi, random_on_ppi, sage_on_ppi
 from lessons.tables.table import Column, Table
 from tinynet.data.ppi import ppi_folder
 from tinynet.models.graphs.gat import GAT, InductiveGAT
@@ -26,6 +26,7 @@ FIG8 = Table("shi fig8", "micro-F1", ("ppi",), {
     "Const-GAT": dict(ppi="0.934 +- 0.006"),
     "GAT": dict(ppi="0.973 +- 0.002"),
 }, {
+    "Random": {"Random": random_on_ppi},
     "MLP": {"MLP": partial(gat_on_ppi, make=partial(MLP, width=512, p=0))},
     **{system: {system: partial(sage_on_ppi, aggregator=name)} for system, name in AGGREGATORS.items()},
     "GraphSAGE*": {"GraphSAGE*": partial(sage_on_ppi, make=GraphSAGEStar, samples=(25, 10, 10))},   # all: much memory

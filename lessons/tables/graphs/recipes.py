@@ -10,7 +10,6 @@ from tinynet import optim
 from tinynet.data.citation import citation
 from tinynet.models.graphs.gat import GAT
 from tinynet.models.graphs.gcn import GCN
-from tinynet.models.graphs.label_propagation import label_propagation
 from tinynet.train.nodes import fit_nodes, measure
 from tinynet.train.rules import Patience, Window
 
@@ -52,10 +51,3 @@ def _train(net, x, graph, data, *how, **settings):
     return {"epochs": len(history["epoch"]),
             "val accuracy": 100 * measure(net, x, graph, data.labels, data.val)["accuracy"],
             "test accuracy": 100 * measure(net, x, graph, data.labels, data.test)["accuracy"]}
-
-
-def propagation(run, **settings):
-    _, graph, _, data = papers(run.dataset, run.data)
-    scores = label_propagation(graph, data.train, data.labels[data.train], data.classes, **settings)
-    right = scores.argmax(axis=1) == data.labels
-    return {"val accuracy": 100 * right[data.val].mean(), "test accuracy": 100 * right[data.test].mean()}

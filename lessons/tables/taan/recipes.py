@@ -135,8 +135,8 @@ RANKS = {"DMTRL-Tucker": ((877, 389, 16), (389, 385, 16), (389, 385, 16)),     #
 
 
 def seconds(methods=tuple(TWELVE), rounds=3, H=512, d_in=1152, classes=CLASSES, batch=256):
-    """{method: (seconds of a training step, seconds of an inference)}, the fastest of interleaved rounds, because
-    other work on the machine only adds to them.
+    """{method: (seconds of a training step, seconds of an inference)}, processor seconds, the fastest of
+    interleaved rounds, because other work on the machine only adds to them.  Run it with one thread.
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(classes), batch, d_in)).astype(np.float32)
@@ -174,6 +174,6 @@ def _infer(net, x):
 
 
 def _timed(run):
-    start = time.perf_counter()
+    start = time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.process_time() - start

@@ -48,8 +48,8 @@ TABLE_1 = Table("saha table1", "mAP@10", ("youtube8m",), {
     needs=youtube8m_folder, names={"youtube8m": "Youtube-8M"},
     about="Youtube-8M's files have to be brought along; whoever has them gets this table with `python -m "
           'lessons.tables taan --data DIR --runs 1 --only "saha table1"`.  Its three DMTRL rows are linear '
-          "networks, its MRN rows STL with weight decay (erratum 8).  Its MRN_full counts one covariance of 1024 x 1024 "
-          "less than the method has.")
+          "networks, its MRN rows STL with weight decay (erratum 8).  Its MRN_full counts one covariance of 1024 x "
+          "1024 less than the method has.")
 
 TABLE_2 = Table("saha table2", "a step's seconds over TAAN's", ("made-up input",), {
     method: {"made-up input": ratios(method)} if method in SECONDS else {} for method in TWELVE

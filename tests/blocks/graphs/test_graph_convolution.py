@@ -107,7 +107,8 @@ def test_times_of_a_full_matrix_is_the_product(rng):
 
 def test_label_propagation_is_the_harmonic_solution(rng, graph):
     known, labels = np.array([0, 4]), np.array([1, 0])
-    scores = label_propagation(graph, known, labels, 2)
+    with pytest.warns(UserWarning, match="1 of 6 nodes lie in a component without a label, so their scores stay 0"):
+        scores = label_propagation(graph, known, labels, 2)
     unknown = [1, 2, 3]
     P = graph.means.dense()
     expected = np.linalg.solve(np.eye(3) - P[np.ix_(unknown, unknown)], P[np.ix_(unknown, known)] @ np.eye(2)[labels])
@@ -154,6 +155,7 @@ def test_other_refusals(graph):
         ChebyshevConvolution(4, 3, K=-1)
     with pytest.raises(TypeError, match=r"label_propagation: graph is a numpy\.ndarray; make one with"):
         label_propagation(np.eye(6), [0], [0], 2)
-    np.testing.assert_array_equal(label_propagation(graph, [], [], 2), np.zeros((6, 2)))
+    with pytest.raises(ValueError, match="label_propagation: no known node is of class 1, so no node could be told"):
+        label_propagation(graph, [0, 2], [0, 0], 2)
     with pytest.raises(ShapeError, match=r"SparseRows: the matrix has shape \(6,\), but needs two axes"):
         SparseRows.from_dense(np.ones(6))

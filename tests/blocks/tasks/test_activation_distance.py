@@ -1,4 +1,4 @@
-"""The metric of activation functions: against quadrature, against Monte Carlo's truth, and where it degenerates."""
+"""The metric of activation functions (saha metric, Lcos, Ldis): against quadrature, and where it degenerates."""
 
 from itertools import pairwise
 
@@ -91,7 +91,7 @@ def test_the_standard_gaussian_in_the_slides_short_form():
 
 
 def test_the_published_cross_term_of_the_relu_is_another_number():
-    """Erratum 6: it multiplies by max(0, b) what is right where b > 0, and writes 0.4 for 1 / sqrt(2 pi)."""
+    """saha erratum 6: it multiplies by max(0, b) what is right where b > 0, and writes 0.4 for 1 / sqrt(2 pi)."""
     b, Phi, right = 0.3, 0.6179114221889526, hinge_moments(np.array([0.3])).U.item()
     published = max(0, b) * (0.4 * b + 0.5 - Phi)
     assert right == pytest.approx(0.00177, abs=5e-6)
@@ -197,7 +197,7 @@ def test_where_all_functions_are_equal_there_is_nothing_to_draw_together(a):
 
 
 def test_the_published_cosine_without_the_norms_gradient_fails_the_check():
-    """Erratum 6: the norms, W and U are detached, so a is pulled the wrong way and b not at all."""
+    """saha erratum 6: the norms, W and U are detached, so a is pulled the wrong way and b not at all."""
     def backward(dL, cache):
         A, moments, n, _ = cache
         dK = -dL / len(A)**2 / np.outer(n, n)

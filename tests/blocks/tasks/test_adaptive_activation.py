@@ -1,4 +1,4 @@
-"""Adaptive activation: its special cases, the sorted form beside the dense one, and odd hinges."""
+"""Adaptive activation (saha aal): its special cases, the sorted form beside the dense one, and odd hinges."""
 
 import numpy as np
 import pytest

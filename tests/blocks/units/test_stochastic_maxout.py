@@ -1,4 +1,4 @@
-"""Stochastic maxout: how often each piece is drawn, its limits, and what the module does while training."""
+"""Stochastic maxout (saha stochastic-maxout): how often each piece is drawn, its limits, training and evaluation."""
 
 import numpy as np
 import pytest

@@ -83,6 +83,25 @@ def test_float32_stays_float32_and_the_state_is_whole(make):
     assert all(np.array_equal(a.data, b.data) for a, b in zip(outputs, again(x.astype(np.float32)), strict=True))
 
 
+@every_net
+def test_images_go_through_convolutions_first(make):
+    widths = (6, 6) if make is SoftOrderNet else (6,)
+    net = make((1, 9, 9), widths, (2, 4, 3), channels=(3, 4, 5), rng=0)
+    outputs = net(rng.normal(size=(3, 2, 1, 9, 9)).astype(np.float32))
+    assert [y.shape for y in outputs] == [(2, 2), (2, 4), (2, 3)]
+    loss = sum(y.sum() for y in outputs)
+    (loss if net.penalty() is None else loss + net.penalty()).backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_convolution_of_each_task_is_the_shared_one_where_weights_are_equal():
+    shared, own = (make((1, 9, 9), (6,), (2, 2, 2), channels=(3, 4), rng=0, dtype=float) for make in (HardShare, STL))
+    images = rng.normal(size=(3, 5, 1, 9, 9))
+    for ours, theirs in zip(own.layers, shared.layers, strict=True):
+        ours.weights.W.data = np.stack([theirs.weights.W.data] * 3)
+    np.testing.assert_allclose(own.features(images).data, shared.features(images).data, rtol=1e-10, atol=1e-12)
+
+
 # %% Who shares what
 def test_a_tasks_loss_reaches_the_others_weights_only_where_something_is_shared():
     for make, shared in ((STL, False), (HardShare, True), (TAAN, True)):

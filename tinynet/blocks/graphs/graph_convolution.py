@@ -7,7 +7,8 @@
 
 x (N, D), SparseRows or full   y (N, F)   W (D, F), for (3) K + 1 of them
 N nodes, D features, F new ones   K the number of steps that (3) looks far
-a[i,j]   1 on the edges, else 0; for (2) with a self-loop at every node, for (3) with none
+a[i,j]   the edge's weight, 1 in a graph without weights, and 0 where there is no edge; for (2) with a self-loop of
+         weight 1 at every node that has none, for (3) with no self-loops
 d[i]     sum_j a[i,j]
 T_k      Chebyshev polynomials: T_0 = 1, T_1(L) = L, T_k = 2 L T_{k-1} - T_{k-2}
 L~       the rescaled Laplacian 2 L / lambda_max - 1 with lambda_max at its bound 2
@@ -31,9 +32,9 @@ from tinynet.masks import checked_chance
 def renormalised(graph, self_loops=True):
     """A^ (N, N) as SparseRows; 0 on the edge to a node without neighbours."""
     graph = graph.with_self_loops() if self_loops else graph.without_self_loops()
-    d = np.diff(graph.indptr)
+    d = graph.degrees
     squares = d[graph.rows] * d[graph.indices]
-    return graph.weighted((squares > 0) / np.sqrt(np.maximum(squares, 1)))      # (1)
+    return graph.weighted(graph.adjacency.values * (squares > 0) / np.sqrt(np.where(squares > 0, squares, 1)))     # (1)
 
 
 def chebyshev_sum(A, xW):

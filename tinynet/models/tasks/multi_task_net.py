@@ -15,6 +15,8 @@ from itertools import pairwise
 import numpy as np
 
 from tinynet import nn, ops
+from tinynet.blocks.images.conv import conv
+from tinynet.blocks.images.pool import max_pool
 from tinynet.blocks.tasks.functional_regularization import total_loss
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear, linear
@@ -95,14 +97,10 @@ class ConvLayer(nn.Module):
 
 
 def _convolve(x, W, b):
-    from tinynet.blocks.images.conv import conv
-
     return conv(x, W.reshape(len(W), -1, 3, 3), b, padding=1)
 
 
 def _pool(x):
-    from tinynet.blocks.images.pool import max_pool
-
     T, N, *image = x.shape
     x = max_pool(x.reshape(T * N, *image), size=2)
     return x.reshape(T, N, *x.shape[1:])
