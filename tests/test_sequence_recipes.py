@@ -5,6 +5,7 @@ import pytest
 
 from lessons.tables.sequences import recipes
 from tinynet.data import toys
+from tinynet.data.flickr8k import Captioned
 from tinynet.data.multi30k import Pairs
 
 
@@ -47,6 +48,21 @@ def test_outputs_come_in_the_order_of_the_sources(made_up):
     sources = parts["val"][0]
     together = recipes.translated(net, sources, german, english)
     assert together[3] == recipes.translated(net, [sources[3]], german, english)[0]
+
+
+def test_captions_are_learnt_and_measured_beside_one_caption_for_all(monkeypatch, tmp_path):
+    pytest.importorskip("sacrebleu")
+
+    def load(part, root=None):
+        drawn = toys.shapes(np.random.default_rng(len(part)), 12, size=56)
+        captions = [[" ".join(c)] * 5 for c in drawn.captions]
+        return Captioned((255 * drawn.images).astype(np.uint8), captions, [""] * 12)
+
+    monkeypatch.setattr(recipes, "flickr8k", load)
+    found = recipes.flickr_captions(0, tmp_path, None, epochs=1, size=12, least=1)
+    assert found["BLEU-1"] >= found["BLEU-4"]
+    assert found["BLEU-1 of one caption"] > 0
+    assert found == recipes.flickr_captions(0, tmp_path, None, epochs=1, size=12, least=1)
 
 
 def test_the_transformers_schedule_is_nanogpts():
