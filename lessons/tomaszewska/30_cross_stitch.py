@@ -5,7 +5,7 @@
 """How much should two tasks share? Can the net learn it?
 
 Slides: tomaszewska fig6-fig10, init, erratum 1; shi fig11, fig12
-Blocks: cross_stitch, linear, cross_entropy, binary_cross_entropy
+Blocks: cross_stitch, linear, cross_entropy
 Run time: 6 s, --quick 3 s
 Figures: shi_fig11_fig12_sharing.png, tomaszewska_fig6_fig9_cross-stitch.png,
 tomaszewska_fig7_two-maps-mixed.png, tomaszewska_fig8_alpha-gradients.png, tomaszewska_init_alphas.png,
@@ -22,12 +22,9 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import diagrams, optim, plot
-from tinynet.balancing.descend import descend
-from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_backward, cross_stitch_forward
 from tinynet.data.digits import digits
-from tinynet.data.task_toys import starved_digits
 from tinynet.lesson import lesson
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
 from tinynet.models.tasks.separate_nets import SeparateNets
@@ -284,35 +281,6 @@ for task, ax in enumerate(axes):
 axes[0].set(yticks=range(len(gains)), yticklabels=reversed(gains))
 fig.suptitle(f"Gain over separate nets that learned as long (dots: {len(seeds)} seeds; bars: mean, s.d.)")
 lesson.save(fig, "tomaszewska_fig10_gain-over-separate")
-
-# %% [markdown]
-# ## How fast should the stitches learn? One alpha a layer, or one a unit?
-# The stitches are usually trained at a multiple of the net's rate. Task A: which digit, 3 labels for five classes,
-# 40 for the others; task B: attributes of all. What is measured is task A on the five classes.
-
-# %%
-def starved_accuracy(seed, per_channel, factor):
-    """(accuracy in %, how far the alphas moved, a mean over all)"""
-    starved = starved_digits(3, seed)
-    net = CrossStitchNet(64, (32, 32), (10, 4), per_channel=per_channel, rng=seed)
-    before, known = [stitch.A.data.copy() for stitch in net.stitches], starved.digit >= 0
-
-    def losses():
-        digit, attributes = net(starved.X)
-        return [cross_entropy(digit[known], starved.digit[known]), binary_cross_entropy(attributes, starved.attributes)]
-
-    descend(losses, optim.Adam(net.faster(factor), 3e-3), 20 if lesson.quick else 160)
-    with tn.no_grad():
-        right = net(starved.X_test)[0].data.argmax(axis=1) == starved.digit_test
-    moved = np.mean([abs(stitch.A.data - old).mean() for stitch, old in zip(net.stitches, before, strict=True)])
-    return 100 * right[np.isin(starved.digit_test, starved.starved)].mean(), moved
-
-
-# %%
-for per_channel, factor in ((True, 1), (True, 10), (True, 100), (False, 10)):
-    tried = np.array([starved_accuracy(seed, per_channel, factor) for seed in seeds])
-    name = f"{'one alpha a unit' if per_channel else 'one alpha a layer'}, rate x {factor}: accuracy; |change|"
-    lesson.number(name, f"{tried[:, 0].mean():.1f} +- {tried[:, 0].std(ddof=1):.1f};  {tried[:, 1].mean():.2f}")
 
 # %%
 overall = {name: gain.mean(axis=1) for name, gain in gains.items()}
