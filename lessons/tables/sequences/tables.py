@@ -44,7 +44,8 @@ SHAKESPEARE = _table("csc321 lm", "validation loss in nats", "tiny Shakespeare",
 CHARACTERS = _table("ours characters", "validation loss in nats", "the embedded text", "characters", (
     Column("validation loss", digits=3),), "A GRU letter by letter; PyTorch gave 1.67 with the same setting.")
 CAPTIONS = _table("csc321 caption", "BLEU", "Flickr8k", "flickr8k", (
-    *(Column(f"BLEU-{n}") for n in (1, 2, 3, 4)), Column("BLEU-4 of one caption"), Column("distinct captions", digits=0)),
+    *(Column(f"BLEU-{n}") for n in (1, 2, 3, 4)), Column("BLEU-4 of one caption"),
+    Column("distinct captions", digits=0)),
     "From scratch on pictures of 56 x 56.  One caption for all pictures stands beside every number.",
     lambda folder: flickr8k("dev", folder))
 TABLES = (MULTI30K, SHAKESPEARE, CHARACTERS, CAPTIONS)
