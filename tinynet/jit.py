@@ -92,7 +92,7 @@ class Kernel:
         # And a loop over more than a few arrays it would leave scalar, rather than ask first whether they overlap.
         llvmlite.binding.set_option("", "-runtime-memory-check-threshold=100")
         self.loops.__globals__["prange"] = numba.prange
-        self._compile_parts(cache)
+        self._compile_parts()
         try:
             compiler = numba.njit(cache=cache, parallel=self.parallel, fastmath=self.fastmath, error_model="numpy",
                                   nogil=True)
@@ -105,13 +105,15 @@ class Kernel:
             warnings.warn("tinynet: no folder for compiled kernels can be written, so every run compiles "
                           "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4)
 
+    def _compile_parts(self):
+        """Compile the kernels that this one calls by name; they stand in the same file (see inner_jit).
 
-    def _compile_parts(self, cache):
-        """Compile the kernels that this one calls by name; they stand in the same file (see inner_jit)."""
+        Their machine code becomes part of this kernel's, so the cache needs no copy of it.
+        """
         names = self.loops.__globals__
         for name in self.loops.__code__.co_names:
             if isinstance(names.get(name), Kernel):
-                names[name]._compile(cache)
+                names[name]._compile(cache=False, told=False)
                 names[name] = names[name]._compiled
 
 

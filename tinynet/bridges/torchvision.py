@@ -1,6 +1,6 @@
 """Weights that torchvision publishes, in our AlexNet, VGG16 and ResNet.
 
-The reader brings the file.  Either as .safetensors, or as .npz, which PyTorch's owner writes by
+The reader brings the file: the published .pth, a .safetensors, or an .npz, which one who has PyTorch writes by
 
     state = torchvision.models.resnet18(weights="DEFAULT").state_dict()
     numpy.savez("resnet18.npz", **{name: array.numpy() for name, array in state.items()})
@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tinynet.bridges import pytorch, safetensors
+
 
 def load_torchvision(net, source):
     """Fill `net` with torchvision's weights and return it.
 
-    source  the path of an .npz or .safetensors file, or {torchvision's name: array}
+    source  the path of a .pth, .safetensors or .npz file, or {torchvision's name: array}
     Raises FileNotFoundError, and ValueError for a damaged file, another kind of file, and weights of another net.
     """
     state = dict(source) if isinstance(source, dict) else _read(Path(source))
@@ -43,13 +45,14 @@ def load_torchvision(net, source):
 
 
 def _read(path):
-    """{name: array} of an .npz or .safetensors file."""
+    """{name: array} of the file."""
     if not path.is_file():
         raise FileNotFoundError(f"load_torchvision: there is no file {path}; torchvision's weights are brought along; "
                                 "this module's docstring says how")
     if path.suffix == ".safetensors":
-        from tinynet.bridges.safetensors import load
-        return load(path)
+        return safetensors.load(path)[0]
+    if path.suffix in (".pt", ".pth"):
+        return pytorch.load(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinynet.bridges import safetensors
 from tinynet.bridges.torchvision import load_torchvision
 from tinynet.check import gradcheck
 from tinynet.engine import no_grad
@@ -85,13 +86,19 @@ def as_torch(state, X, depth):
     return F.linear(x.mean((2, 3)), T["fc.weight"], T["fc.bias"]).numpy()
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-def test_a_residual_net_gives_what_pytorch_gives_with_the_same_weights(depth, tmp_path, no_drawing):
+@pytest.mark.parametrize(("depth", "file"), [(18, "weights.npz"), (18, "weights.pth"), (50, "weights.safetensors")])
+def test_a_residual_net_gives_what_pytorch_gives_with_the_same_weights(depth, file, tmp_path, no_drawing):
     state = {name: rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[1:], dtype=int)))
              for name, shape in names_of(depth)}
     state |= {name: np.abs(a) + np.float32(0.5) for name, a in state.items() if name.endswith(("var", "bn1.weight"))}
-    np.savez(tmp_path / "weights.npz", **state)
-    net = load_torchvision(ResNet(depth), tmp_path / "weights.npz").eval()
+    if file.endswith("npz"):
+        np.savez(tmp_path / file, **state)
+    elif file.endswith("pth"):
+        torch = pytest.importorskip("torch")
+        torch.save({name: torch.from_numpy(np.array(a)) for name, a in state.items()}, tmp_path / file)
+    else:
+        safetensors.save(tmp_path / file, state)
+    net = load_torchvision(ResNet(depth), tmp_path / file).eval()
     X = rng.normal(size=(2, 3, 64, 64)).astype(np.float32)
     with no_grad():
         ours = net(X).data

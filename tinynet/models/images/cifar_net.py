@@ -63,7 +63,8 @@ class CifarNet(nn.Module):
                                     ConvNormRelu(width, width, 1, norm, **made)]
                 before = width
         self.average, self.last = GlobalAverage(), Linear(before, classes, **made)
-        self.last.W.data *= 0.1         # the sums of many blocks are large: small weights favour no class at the start
+        # the sums of many blocks are large, and small weights favour no class at the start
+        self.last.W.data = (0.1 * made["rng"].normal(size=self.last.W.shape)).astype(dtype)
 
     def forward(self, X):
         X = self.first(X)

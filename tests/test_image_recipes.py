@@ -1,0 +1,57 @@
+"""The cells of the table of plain and residual nets: they learn, and a stopped one goes on bit for bit."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lessons.tables.images import recipes
+from tinynet.models.images.cifar_net import CifarNet
+
+
+def few_images(seed=0):
+    """40 images of two classes, one dark on the left, one on the right."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(40) % 2
+    X = rng.integers(0, 60, (40, 1, 8, 8), dtype=np.uint8)
+    X[y == 0, :, :, :4] += 150
+    X[y == 1, :, :, 4:] += 150
+    return SimpleNamespace(X_train=X, y_train=y, X_test=X[:20], y_test=y[:20])
+
+
+def learn(folder, epochs=3):
+    net = CifarNet(6, widths=(4, 8), channels=1, classes=2, rng=0)
+    return recipes.learn(recipes.Augmented(net, (0.3,), (0.3,), pad=1, rng=0), few_images(), 0, folder, epochs)
+
+
+def test_a_cell_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    whole = learn(None)
+    right, calls = recipes.error, []
+
+    def stops_in_the_second_epoch(net, X, y):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return right(net, X, y)
+
+    monkeypatch.setattr(recipes, "error", stops_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        learn(tmp_path)
+    monkeypatch.setattr(recipes, "error", right)
+    resumed = learn(tmp_path)
+    assert whole.pop("seconds") > 0
+    assert resumed.pop("seconds") > 0
+    assert resumed == whole
+
+
+def test_images_are_changed_in_training_alone():
+    data = few_images()
+    net = recipes.Augmented(lambda X: X, (0.3,), (0.3,), pad=1, rng=0)
+    assert np.array_equal(net.eval()(data.X_test), net(data.X_test))
+    assert not np.array_equal(net.train()(data.X_test), net(data.X_test))
+
+
+def test_the_cells_are_the_papers_nets():
+    assert set(recipes.CIFAR) == {f"{kind}-{depth}" for kind in ("plain", "ResNet") for depth in (20, 32, 44, 56)} | {
+        "ResNet-20, 60 epochs"}
+    assert set(recipes.FASHION) == {"plain-20", "ResNet-20", "plain-56", "ResNet-56"}
