@@ -17,7 +17,7 @@ OTHERS = {"import": startup.import_rows, "lessons": startup.lesson_rows,
           "image_cold": lambda: importlib.import_module("benchmarks.images").cold_rows()}
 # what the names of a group's benchmarks begin with; those on graphs need the real graphs
 GROUPS = {"graph": ("cora_", "pubmed_", "ppi_", "graph_"), "images": ("image_",), "sequences": ("sequences_",),
-          "tasks": ("tasks_",)}
+          "tasks": ("tasks_", "taan_")}
 
 
 def contenders():

@@ -145,7 +145,8 @@ def citation_pair(dataset, near=False):
             {"tinynet": evaluate} | {name: partial(their_evaluate, features) for name, features in forms.items()})
 
 
-def register(dataset, goal):
+def register(dataset, training):
+    """The benchmarks of one citation graph; the goal of its training steps is given, that of evaluation is 3."""
     def whole_graph():
         return citation_pair(dataset)[0]
 
@@ -155,8 +156,9 @@ def register(dataset, goal):
     def evaluation():
         return citation_pair(dataset)[1]
 
-    for make, what in ((whole_graph, "training step, the whole graph"), (evaluation, "evaluation, the whole graph"),
-                       (receptive_field, "training step, the receptive field")):
+    for make, what, goal in ((whole_graph, "training step, the whole graph", training),
+                             (evaluation, "evaluation, the whole graph", 3),
+                             (receptive_field, "training step, the receptive field", training)):
         make.__name__ = f"{dataset}_{make.__name__}"
         benchmark(f"GAT on {dataset.capitalize()}, {what}", goal)(make)
 

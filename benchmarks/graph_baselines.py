@@ -53,7 +53,7 @@ def read_off(e, data):
         e[data.test], data.labels[data.test])
 
 
-def deep_walk_rows(dataset="cora", seconds=40.0):
+def deep_walk_rows(dataset="cora", seconds=20.0):
     """Walks and skip-gram together, and skip-gram alone on walks that are there."""
     import gensim  # noqa: F401  (an extra: without it the row is left out)
 

@@ -23,7 +23,7 @@ def test_functions_are_found_at_the_top(name):
 
 def test_what_users_type_is_listed_and_a_misspelt_name_is_told():
     assert {"Tensor", "gradcheck", "no_grad", "Op", "nn", "train"} <= set(dir(tn))
-    with pytest.raises(AttributeError, match="'tinynet.nn' has no attribute 'Linaer'; did you mean Linear"):
+    with pytest.raises(AttributeError, match=r"'tinynet.nn' has no attribute 'Linaer'; did you mean Linear"):
         nn.Linaer  # noqa: B018
     with pytest.raises(AttributeError, match="did you mean cross_entropy"):
         tn.cross_entrpy  # noqa: B018

@@ -49,7 +49,7 @@ class Module:
     (or lists and dictionaries of them) in `__init__` and writes `forward(*inputs)`.
 
     An attribute that is a NumPy array counts as state, like a Buffer.
-    `training` tells layers such as dropout which of their two faces to show.
+    `training` tells layers such as dropout whether they are in training or evaluation mode.
     """
 
     training = True

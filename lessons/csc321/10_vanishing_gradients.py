@@ -231,15 +231,16 @@ assert norms["W = 0.5 G"] < 0.01 < 0.5 < norms["W orthogonal"] <= 1 < 10 < norms
 
 # %% [markdown]
 # ## csc321 cnn-jacobian: the same over depth
-# $$h^{(t)} = \max\!\big(0, W^{(t)} h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
-# $W^{(t)}$ is a random 3 x 3 convolution of $C$ channels. A convolution is linear, so the Jacobian goes through it as
-# images do. Of its nine taps 6.25 lie inside a 4 x 4 image on average. A ReLU passes half of the variance, so the
-# product shrinks or grows like
-# $(g/2)^{(t-1)/2}$, and $g = 2$ keeps it (He et al. 2015).
+# $$h^{(t)} = \max\!\big(0, W^{(t)} * h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
+# A convolution is linear, so the Jacobian goes through it as images do: every column of
+# $\partial h^{(t-1)}/\partial h^{(1)}$, seen as an image, is convolved with $W^{(t)}$, and then the ReLU closes the
+# same places for all. Of the nine taps on 4 x 4 pixels 6.25 lie inside the image on average, and more at its centre. A
+# ReLU passes half of the variance, so the product changes about like $(g/2)^{(t-1)/2}$, and $g = 2$ about keeps it (He
+# et al. 2015).
 
 # %%
 def cnn_jacobians(depth, channels, g):
-    """dh(t)/dh(1) for t = 1 .. depth, from a random image; every column of it is convolved as an image is."""
+    """dh(t)/dh(1) for t = 1 .. depth, from a random image."""
     h, D = rng.normal(size=(1, channels, 4, 4)), 16 * channels
     J = [np.eye(D)]
     for _ in range(depth - 1):

@@ -2,7 +2,7 @@
 
 Slides: csc321 rnn-jacobian, stacked, lm, generate, erratum 12
 Blocks: rnn, gru, lstm, stacked, embedding
-Run time: 24 s, --quick 4 s (one core)
+Run time: 17 s, --quick 4 s (one core)
 Figures: csc321_rnn-jacobian_gates.png, csc321_rnn-jacobian_recall.png, csc321_lm_characters.png
 
 Three cells are computed equation by equation and held against the blocks.  Then the gradient is followed back through

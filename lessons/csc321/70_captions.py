@@ -2,7 +2,7 @@
 
 Slides: csc321 caption, context, score
 Blocks: attention_gru, embedding
-Run time: 35 s, --quick 3 s (one core)
+Run time: 15 s, --quick 2 s (one core)
 Figures: csc321_caption_training.png, csc321_caption_words.png, csc321_caption_right-and-wrong.png
 
 Pictures of two coloured shapes, made up on the spot, with captions such as "a red circle left of a blue cross".  Where

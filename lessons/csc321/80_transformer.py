@@ -2,7 +2,7 @@
 
 Slides: csc321 transformer, lm, erratum 15
 Blocks: multi_head, positions, transformer_block, attention
-Run time: 19 s, --quick 4 s (one core)
+Run time: 17 s, --quick 4 s (one core)
 Figures: csc321_transformer_positions.png, csc321_transformer_heads.png, csc321_lm_transformer.png
 
 Attention sees a set of words. Positions tell it what stands where, a mask keeps it from looking ahead, heads let it

@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Maxout, stochastic maxout and the L_p unit
+
+# %% [markdown]
 """Which shapes can maxout, stochastic maxout and the L_p unit take that APL can, and which can't they?
 
 Slides: saha maxout, stochastic-maxout, lp, apl
 Blocks: maxout, stochastic_maxout, lp_unit, apl
-Run time: 8 s, --quick 2 s (one core)
+Run time: 8 s, --quick 2 s
 Figures: saha_maxout_what-each-can-fit.png, saha_lp_orders.png, saha_stochastic-maxout_draws.png
 
 One input, one output: every unit is a curve, and four target curves tell the units apart.
@@ -59,7 +63,7 @@ lesson.save(fig, "saha_lp_orders")
 # mean $\sum_k P(k)\, x_k$ with noise around it.
 
 # %%
-fig, axes = plot.subplots(1, 3, figsize=(13, 4.2), sharey=True)
+fig, axes = plot.subplots(1, 3, sharey=True)
 for ax, lam in zip(axes, (0, 1, 5), strict=True):
     many = np.broadcast_to(pieces, (400, *pieces.shape))
     draws = stochastic_maxout_forward(many, u=rng.random(many.shape[:-1]), lam=lam)[0][..., 0]
@@ -70,7 +74,7 @@ for ax, lam in zip(axes, (0, 1, 5), strict=True):
     lesson.number(f"lambda = {lam}: mean gap to maxout, spread of a draw",
                   [(pieces[:, 0].max(axis=1) - draws.mean(axis=0)).mean(), draws.std(axis=0).mean()])
 axes[0].set_ylabel("y")
-axes[0].legend(loc="upper center")
+plot.legend_below(fig, axes[0])
 lesson.save(fig, "saha_stochastic-maxout_draws")
 
 
@@ -131,13 +135,14 @@ fits = {(unit, name): [fitted(make, target, seed) for seed in seeds]
 errors = {unit: np.array([np.mean([e for _, e in fits[unit, name]]) for name in TARGETS]) for unit in UNITS}
 for unit, its in errors.items():
     lesson.number(unit, its)
-fig, axes = plot.subplots(1, 4, figsize=(15, 4.2))
-for ax, (name, target) in zip(axes, TARGETS.items(), strict=True):
+fig, axes = plot.subplots(2, 2)
+for ax, (name, target) in zip(axes.flat, TARGETS.items(), strict=True):
     best = {unit: min(fits[unit, name], key=lambda fit: fit[1])[0] for unit in ("maxout", "L_p", "APL")}
     plot.curves(ax, x[:, 0], {"target": target[:, 0], **best}, legend=None, marker="")
     ax.set(xlabel="input x", title=name)
-axes[0].set_ylabel("best of the fits")
-axes[0].legend(loc="upper center")
+for ax in axes[:, 0]:
+    ax.set_ylabel("best of the fits")
+plot.legend_below(fig, axes[0, 0])
 lesson.save(fig, "saha_maxout_what-each-can-fit")
 
 # %%

@@ -1,8 +1,12 @@
+# %% [markdown]
+# # The adaptive activation layer
+
+# %% [markdown]
 """What if tasks share all weights, and each task bends what comes out in its own way?
 
 Slides: saha aal, apl, erratum 5
 Blocks: adaptive_activation, sorted_hinges, linear, cross_entropy
-Run time: 12 s, --quick 4 s (one core)
+Run time: 12 s, --quick 4 s
 Figures: saha_aal_four-panels.png, saha_aal_speed.png, saha_aal_coordinates.png, saha_aal_learned.png
 
 From one unit's hinges to the adaptive activation layer of TAAN: forward, backward, the layer beside hard and soft
@@ -102,17 +106,18 @@ def _box(left, level, wide, grey):
 
 
 # %%
-fig, axes = plot.subplots(1, 4, figsize=(15, 4.2))
-boxes(axes[0], 1, "(a) hard sharing")
-boxes(axes[1], 2, "(b) soft sharing", tie="~")
-boxes(axes[2], 1, "(c) TAAN", bent=True)
+fig, axes = plot.subplots(2, 2, height=7.5)
+boxes(axes[0, 0], 1, "(a) hard sharing")
+boxes(axes[0, 1], 2, "(b) soft sharing", tie="~")
+boxes(axes[1, 0], 1, "(c) TAAN", bent=True)
 grid = np.linspace(-1.5, 1.5, 301)
 bends = adaptive_activation_forward(np.tile(grid, (T, 1)), alpha, b)[0]
-plot.curves(axes[3], grid, {f"task {t + 1}: " + " ".join(f"{a:+.1f}" for a in alpha[t]): bends[t] for t in range(T)},
+plot.curves(axes[1, 1], grid, {f"task {t + 1}: " + " ".join(f"{a:+.1f}" for a in alpha[t]): bends[t] for t in range(T)},
             legend="upper center", marker="")
 for i in range(M):
-    axes[3].plot(grid, np.maximum(b[i] - grid, 0), color=plot.GREY, linewidth=1, linestyle=":")
-axes[3].set(xlabel="shared input z", ylabel=r"$F^t(z)$", title=r"(d) inside: $\alpha^t$, dotted $B_i$", ylim=(-1, 3.4))
+    axes[1, 1].plot(grid, np.maximum(b[i] - grid, 0), color=plot.GREY, linewidth=1, linestyle=":")
+axes[1, 1].set(xlabel="shared input z", ylabel=r"$F^t(z)$", ylim=(-1, 3.4))
+axes[1, 1].set_title(r"(d) inside: $\alpha^t$, dotted $B_i$")
 lesson.save(fig, "saha_aal_four-panels")
 
 # %% [markdown]
@@ -212,7 +217,7 @@ for (taan, name), g in gain.items():
 
 # %%
 net, first, _ = runs["TAAN, alpha slower"][0]
-fig, axes = plot.subplots(2, 2, figsize=(11, 5.6))
+fig, axes = plot.subplots(2, 2)
 for l, row in enumerate(axes):
     name = f"layers.{l}.bend.alpha"
     matrices = first[name], net.state_dict()[name]
@@ -224,17 +229,18 @@ for l, row in enumerate(axes):
 lesson.save(fig, "saha_aal_coordinates")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.4), sharey=True)
+fig, axes = plot.subplots(1, 2, sharey=True)
 grid, x = np.linspace(-2, 2, 401), np.broadcast_to(images.X_test, (T, *images.X_test.shape))
 for l, (ax, layer) in enumerate(zip(axes, net.layers, strict=True)):
     bends = layer.bend(np.tile(grid, (T, 1))).data
-    plot.curves(ax, grid, dict(zip(questions, bends, strict=True)), legend=None if l else "upper center", marker="")
+    plot.curves(ax, grid, dict(zip(questions, bends, strict=True)), legend=None, marker="")
     W, c = layer.weights()
     density, edges = np.histogram(linear(np.array(x).reshape(T, -1, W.shape[1]), W, c).data, 60, (-2, 2), density=True)
     ax.plot((edges[1:] + edges[:-1]) / 2, density - 1, color=plot.GREY, linestyle=":")
-    ax.set(xlabel="shared input z", title=f"layer {l + 1}", ylim=(-1.1, 3.4))
+    ax.set(xlabel="shared input z", title=f"layer {l + 1}", ylim=(-1.1, 2.2))
     x = layer(x).data
 axes[0].set_ylabel("$F^t(z)$")
+plot.legend_below(fig, axes[0])
 lesson.save(fig, "saha_aal_learned")
 
 # %%

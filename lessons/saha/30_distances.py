@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Distances of activation functions
+
+# %% [markdown]
 """How alike are two tasks' activation functions, and what happens when they are drawn together?
 
 Slides: saha metric, Ltn, Lcos, Ldis, Ltotal, heatmaps, erratum 6
 Blocks: activation_distance, functional_regularization, trace_norm, adaptive_activation
-Run time: 7 s, --quick 2 s (one core); on Omniglot, with --data, 30 s
+Run time: 7 s, --quick 2 s; on Omniglot, with --data, 30 s
 Figures: saha_metric_orthonormal.png, saha_Ldis_paths.png, saha_heatmaps_generated.png
 
 The metric derived and checked three ways, an orthonormal set of functions, the three regularizers and what the
@@ -99,7 +103,7 @@ grid, five = np.linspace(-3, 2, 400), np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 f = Q @ np.maximum(five[:, None] - grid, 0)
 gram = Q @ hinge_moments(five).W @ Q.T
 lesson.number("five hinges made orthonormal: largest error of the products", abs(gram - np.eye(5)).max(), 0, "exact")
-fig, axes = plot.subplots(1, 2, figsize=(12, 4.4))
+fig, axes = plot.subplots(1, 2)
 plot.curves(axes[0], grid, {f"$f_{k + 1}$": f[k] for k in range(5)}, legend="upper right", marker="")
 axes[0].set(xlabel="x", ylabel="$f_k(x)$", ylim=(-6, 6), title="orthonormal under N(0, 1)")
 plot.image(axes[1], gram, r"$\langle f_m, f_n \rangle$")
@@ -148,11 +152,12 @@ def descend(regularizer, steps=100 if lesson.quick else 400, rate=0.05):
 
 paths = {"Ltn": descend(lambda alpha, b: trace_norm(alpha)), "Lcos": descend(cosine_regularizer),
          "Ldis": descend(distance_regularizer)}
-fig, axes = plot.subplots(1, 2, figsize=(12, 4.4))
+fig, axes = plot.subplots(1, 2)
 for ax, k, label in zip(axes, (0, 1), ("mean distance of two functions", r"$\|\alpha\|$"), strict=True):
     plot.curves(ax, range(len(paths["Ltn"][0])), {name: path[k] for name, path in paths.items()},
-                legend="center right" if k else None)
+                legend=None)
     ax.set(xlabel="step of gradient descent", ylabel=label, ylim=(0, None))
+plot.legend_below(fig, axes[0])
 axes[0].set_title("drawn together")
 axes[1].set_title("and shrunk?")
 lesson.save(fig, "saha_Ldis_paths")
@@ -209,10 +214,10 @@ seen = {name: np.array([contrast(net.distances()[0]) for net, _ in its]) for nam
 for name, its in seen.items():
     lesson.number(f"{name}: distance between groups over within, {len(seeds)} seeds",
                   f"{its.mean():.2f} +- {its.std(ddof=1):.2f}, from {its.min():.2f} to {its.max():.2f}")
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.6))
+fig, axes = plot.subplots(1, 2)
 for ax, (name, its) in zip(axes, found.items(), strict=True):
     plot.image(ax, its[0][0].distances()[0], r"$d(F^i, F^j)$")
-    ax.set(title=f"{name} (tasks 0-3 relu, 4-7 |.|)", xlabel="task", ylabel="task", xticks=range(T), yticks=range(T))
+    ax.set(title=name, xlabel="task", ylabel="task", xticks=range(T), yticks=range(T))
 lesson.save(fig, "saha_heatmaps_generated")
 
 # %% [markdown]
@@ -247,7 +252,7 @@ if lesson.data:
     both = zip(*(net.distances() for net in nets), strict=True)
     agree = [np.corrcoef(one[pairs], two[pairs])[0, 1] for one, two in both]
     lesson.number("Omniglot: do two first draws agree?  correlation a layer", agree)
-    fig, axes = plot.subplots(1, len(agree), figsize=(3.2 * len(agree), 3.6))
+    fig, axes = plot.subplots(1, len(agree), height=3)
     for l, (ax, d) in enumerate(zip(axes, nets[0].distances(), strict=True)):
         ax.imshow(d)
         ax.set(title=f"layer {l + 1}", xlabel="alphabet", xticks=range(0, 10, 3), yticks=range(0, 10, 3))

@@ -1,8 +1,12 @@
+# %% [markdown]
+# # Twelve ways to share a network
+
+# %% [markdown]
 """Twelve ways to share a network: what does each cost, and what does it bring?
 
 Slides: saha table1, table2, Ltotal, erratum 8
 Blocks: soft_order, task_relationship, tensor_factors, adaptive_activation, functional_regularization, trace_norm
-Run time: 22 s, --quick 4 s (one core)
+Run time: 22 s, --quick 4 s
 Figures: saha_table1_twelve-methods.png, saha_table1_counts-and-race.png, saha_table2_ratios.png
 
 The twelve methods of table 1 as pictures and as numbers: parameters counted from the nets themselves, a small race on
@@ -40,7 +44,7 @@ METHODS = list(recipes.TWELVE)
 
 # %%
 INSIDE = {"STL": "W{t}", "Hard-Share": "W", "Soft-Order": "mix {t}", "MRN_t": "W{t} ~", "MRN_full": "W{t} ≈",
-          "DMTRL-Tucker": "U S{t} U'", "DMTRL-LAF": "L s{t}", "DMTRL-TT": "G C{t}", "TAAN": "W, F{t}"}
+          "DMTRL-Tucker": "U S{t} U'", "DMTRL-LAF": "L s{t}", "DMTRL-TT": "G C{t}", "TAAN": "W F{t}"}
 
 
 def picture(ax, method):
@@ -52,8 +56,8 @@ def picture(ax, method):
             grey = 0.8 - 0.12 * layer - 0.05 * task if factors else grey
             box = plot_box(layer, 2 - task, str(grey))
             ax.add_patch(box)
-            ax.text(layer + 0.5, 2.45 - task, INSIDE.get(method, "W, F{t} ~").format(t=task + 1), ha="center",
-                    va="center", color="black" if grey > 0.5 else "white")
+            ax.text(layer + 0.5, 2.45 - task, INSIDE.get(method, "W F{t} ~").format(t=task + 1), ha="center",
+                    va="center", color="black" if grey > 0.5 else "white", fontsize=10)
     ax.set(xlim=(0, 3), ylim=(0, 3), title=method)
     ax.axis("off")
 
@@ -64,7 +68,7 @@ def plot_box(left, low, grey):
     return Rectangle((left + 0.04, low + 0.06), 0.92, 0.8, facecolor=grey, edgecolor="black")
 
 
-fig, axes = plot.subplots(3, 4, figsize=(14, 8))
+fig, axes = plot.subplots(3, 4, height=7)
 for ax, method in zip(axes.flat, METHODS, strict=True):
     picture(ax, method)
 lesson.save(fig, "saha_table1_twelve-methods")
@@ -135,7 +139,7 @@ for name, its in runs.items():
                   f"{over.std(ddof=1) / len(seeds) ** 0.5:.3f}", theirs, "table 1")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(13, 5.4), sharey=True)
+fig, axes = plot.subplots(1, 2, height=6, sharey=True)
 rows = np.arange(len(METHODS))
 axes[0].barh(rows, [float(tables.MAP_AND_MILLIONS[name][1]) for name in METHODS], color=plot.GREY)
 axes[0].set(xlabel="parameters (M), table 1", yticks=rows, ylim=(11.6, -0.6), title="cost")
@@ -145,7 +149,7 @@ axes[1].errorbar([runs[name].mean() for name in METHODS], rows + 0.15, fmt="D", 
 axes[1].plot([float(tables.MAP_AND_MILLIONS[name][0]) for name in METHODS], rows - 0.15, "s", linestyle="",
              color=plot.COLOURS[1], label="Youtube-8M, table 1")
 axes[1].set(xlabel="mean mAP@10", title="gain")
-axes[1].legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
+plot.legend_below(fig, axes[1])
 lesson.save(fig, "saha_table1_counts-and-race")
 
 # %% [markdown]
@@ -162,7 +166,7 @@ deck = {name: [theirs / base for theirs, base in zip(both, tables.SECONDS["TAAN"
         for name, both in tables.SECONDS.items()}
 for name in METHODS:
     lesson.number(f"{name}: training, inference over TAAN's", ratio[name], deck.get(name))
-fig, ax = plot.subplots(figsize=(9, 4.8))
+fig, ax = plot.subplots(height=5)
 ax.plot([ratio[name][0] for name in METHODS], rows, "D", color=plot.COLOURS[0], linestyle="", label="ours")
 ax.plot([deck[name][0] for name in deck], [METHODS.index(name) for name in deck], "s", color=plot.COLOURS[1],
         linestyle="", label="table 2")

@@ -2,7 +2,7 @@
 
 Slides: shi 2.3, fig9, erratum 17, erratum 18, erratum 19
 Blocks: neighbour_penalty, skip_gram, mixture_convolution, graph_convolution, graph_attention
-Run time: 35 s, --quick 5 s
+Run time: 25 s, --quick 5 s
 Figures: shi_fig9_what-an-edge-tells.png, shi_fig9_karate-in-the-plane.png
 
 The rows of fig9 that are older than graph convolutions, and MoNet: their equations on graphs small enough to follow,
@@ -17,15 +17,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tinynet import optim, plot
-from tinynet.blocks.graphs.graph_attention import graph_attention_forward
-from tinynet.blocks.graphs.mixture_convolution import mixture_convolution_backward, mixture_convolution_forward
-from tinynet.blocks.graphs.neighbour_penalty import (
-    laplacian_penalty_backward,
-    laplacian_penalty_forward,
-    pair_penalty_backward,
-    pair_penalty_forward,
-)
-from tinynet.blocks.losses.skip_gram import skip_gram_backward, skip_gram_forward
+from tinynet.blocks.graphs.graph_attention import graph_attention
+from tinynet.blocks.graphs.mixture_convolution import mixture_convolution
+from tinynet.blocks.graphs.neighbour_penalty import laplacian_penalty, pair_penalty
+from tinynet.blocks.losses.skip_gram import skip_gram
 from tinynet.check import gradcheck
 from tinynet.data.citation import citation
 from tinynet.data.generated import generated_citation
@@ -38,7 +33,8 @@ from tinynet.models.graphs.gcn import GCN, MLP
 from tinynet.models.graphs.iterative_classification import iterative_classification
 from tinynet.models.graphs.label_propagation import label_propagation, unreached
 from tinynet.models.graphs.mani_reg import Smoothness
-from tinynet.train.nodes import Patience, fit_nodes, measure
+from tinynet.train.nodes import fit_nodes, measure
+from tinynet.train.rules import Patience
 
 warnings.filterwarnings("ignore", "label_propagation", UserWarning)        # it counts the nodes that no label reaches
 
@@ -51,10 +47,10 @@ warnings.filterwarnings("ignore", "label_propagation", UserWarning)        # it 
 # %%
 row = Graph.from_edges([(0, 1), (1, 2), (2, 3)], nodes=4, weights=[3, 1, 1]).undirected()
 f = np.array([[1.0], [0], [2], [0]])
-P, cache = laplacian_penalty_forward(f, row)
+P, cache = laplacian_penalty.forward(f, row)
 L = np.diag(row.degrees) - row.adjacency.dense()
 lesson.number("f'Lf", P, 3 * 1 + 1 * 4 + 1 * 4, "by hand")
-lesson.number("dP/df", laplacian_penalty_backward(1.0, cache).ravel(), (2 * L @ f).ravel(), "2 L f")
+lesson.number("dP/df", laplacian_penalty.backward(1.0, cache).ravel(), (2 * L @ f).ravel(), "2 L f")
 assert P == 11
 
 # %% [markdown]
@@ -68,13 +64,12 @@ known, labels = np.array([0, 3]), np.array([0, 1])
 f, gap = np.zeros((4, 2)), 0.0
 f[known, labels] = 1
 for rounds in range(1, 21):
-    _, cache = laplacian_penalty_forward(f, row)
-    step = laplacian_penalty_backward(1.0, cache) / (2 * row.degrees[:, None])
+    _, cache = laplacian_penalty.forward(f, row)
+    step = laplacian_penalty.backward(1.0, cache) / (2 * row.degrees[:, None])
     step[known] = 0
     f = f - step
     gap = max(gap, np.abs(f - label_propagation(row, known, labels, 2, tolerance=0, at_most=rounds)).max())
 lesson.number("20 steps beside 20 rounds: largest difference", gap, 0, "equal")
-lesson.number("node 1, three times as near to 0", f[1], [6 / 7, 1 / 7], "harmonic")
 assert gap < 1e-12
 
 # %% [markdown]
@@ -85,38 +80,33 @@ assert gap < 1e-12
 
 # %%
 rng = np.random.default_rng(lesson.seed)
-h, g, near = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), np.arange(6) % 2 == 0
-e, w, pairs = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.integers(0, 5, (8, 2))
-gamma = np.array([1, -1] * 4)
-reports = [gradcheck(pair_penalty_forward, pair_penalty_backward, h, g, near=near, margin=3.0),
-           gradcheck(skip_gram_forward, skip_gram_backward, e, w, pairs=pairs, gamma=gamma)]
-lesson.number("SemiEmb's and skip-gram's gradients pass the check", [r.ok for r in reports], [True, True], "expected")
-assert all(r.ok for r in reports)
+h, g, e, w = rng.normal(size=(4, 6, 3))
+pairs, gamma, near = rng.integers(0, 6, (8, 2)), np.array([1, -1] * 4), np.arange(6) % 2 == 0
+right = [gradcheck(pair_penalty.forward, pair_penalty.backward, h, g, near=near, margin=3.0).ok,
+         gradcheck(skip_gram.forward, skip_gram.backward, e, w, pairs=pairs, gamma=gamma).ok]
+lesson.number("SemiEmb's and skip-gram's gradients pass the check", right, [True, True], "expected")
+assert all(right)
 
 # %% [markdown]
 # ## MoNet: Gaussians of where a neighbour lies
 # $$w_k(u) = e^{-\frac12\sum_d\left(\frac{u_d-\mu_{kd}}{\sigma_{kd}}\right)^2},\qquad
 #   y_i = \sum_k\sum_{j\in N(i)} w_k(u_{ij})\,h_{jk}$$
-# Divided by their sum over the neighbours the weights are a softmax: graph attention (2.3) with
-# $-\frac12 z^2$ for its score.
+# Divided by their sum over the neighbours they are a softmax: graph attention (2.3) with the exponent for its score.
 
 # %%
 place, h = rng.normal(size=4), rng.normal(size=(4, 1, 2))
 given = h, place[row.indices][:, None], np.array([[0.3]]), np.array([[0.8]])
-mixed, _ = mixture_convolution_forward(*given, row)
+mixed, _ = mixture_convolution.forward(*given, row)
 q = -0.5 * ((place - 0.3) / 0.8) ** 2
-attended, _ = graph_attention_forward(h, np.zeros((4, 1)), q[:, None], graph=row, slope=1.0)
+attended, _ = graph_attention.forward(h, np.zeros((4, 1)), q[:, None], graph=row, slope=1.0)
 lesson.number("MoNet beside attention: largest difference", np.abs(mixed - attended[:, 0]).max(), 0, "equal")
-report = gradcheck(mixture_convolution_forward, mixture_convolution_backward, *given, graph=row)
-lesson.number("gradients in mu and sigma pass the check", report.ok, True, "expected")
-assert report.ok
-np.testing.assert_allclose(mixed, attended[:, 0], rtol=1e-12)
+report = gradcheck(mixture_convolution.forward, mixture_convolution.backward, *given, graph=row)
+np.testing.assert_allclose([*mixed.ravel(), report.ok], [*attended.ravel(), True], rtol=1e-12)
 
 # %% [markdown]
 # ## Papers that cite their own subject, any subject, or another one
 # $S_{ab}$ is the share of the citations of subject $a$ that go to subject $b$.  *Alike*: 80 % stay at home.  *Random*:
-# a quarter to each.  *Opposite*: 95 % go from 0 to 1, from 1 to 0, from 2 to 3, from 3 to 2, as theory cites
-# experiment.  Words and subjects are the same in all three.
+# a quarter to each.  *Opposite*: 95 % go to the partner, 0 and 1 are partners and 2 and 3, as theory and experiment.
 
 # %%
 seeds, EPOCHS = lesson.seed + np.arange(1 if lesson.quick else 10), 10 if lesson.quick else 50
@@ -141,19 +131,15 @@ FAMILIES = {"alike": shares(0.8), "random": shares(0.25), "opposite": shares(0.9
 # ## What each system believes, and how it is run
 # 80 of 300 papers are labelled; weights and settings are chosen by val.
 
+# * MLP: an edge tells nothing.
+# * ManiReg: the ends of an edge are alike, and how much that counts is chosen.
+# * LP: the ends of an edge are alike, and words tell nothing.
+# * DeepWalk: who meets on walks is alike, and words tell nothing.
+# * ICA: the labels of neighbours tell something, and what they tell is learnt.
+# * GCN: the mean over a node's neighbours tells more than the node alone.
+# * GAT: the same, but some neighbours count more.
+
 # %%
-BELIEFS = {
-    "MLP": "An edge tells nothing.",
-    "ManiReg": "The ends of an edge are alike, and how much that counts is chosen.",
-    "LP": "The ends of an edge are alike, and words tell nothing.",
-    "DeepWalk": "Who meets on walks is alike, and words tell nothing.",
-    "ICA": "The labels of neighbours tell something, and what they tell is learnt.",
-    "GCN": "The mean over a node's neighbours tells more than the node alone.",
-    "GAT": "The same, but some neighbours count more."}
-for name, belief in BELIEFS.items():
-    print(f"  {name:<9} {belief}")
-
-
 def score(said, papers):
     """(accuracy on val, on test) in %."""
     return [100 * (said == papers.labels)[nodes].mean() for nodes in (papers.val, papers.test)]
@@ -166,7 +152,6 @@ def net(kind, papers, graph, seed, **settings):
     fit_nodes(made, x, graph, papers.labels, papers.train, papers.val, adam, Patience(20, ("loss",)), EPOCHS)
     return 100 * measure(made, x, graph, papers.labels, papers.test)["accuracy"]
 
-
 # %%
 def smooth(papers, graph, seed):
     x, known = papers.features.dense(), papers.train
@@ -175,8 +160,8 @@ def smooth(papers, graph, seed):
     return max((score((x @ W + b).argmax(axis=1), papers) for W, b in functions), key=lambda both: both[0])[1]
 
 
-def propagated(papers, graph, seed):
-    scores = label_propagation(graph, papers.train, papers.labels[papers.train], papers.classes, at_most=50)
+def propagated(papers, graph, seed=None, rounds=50):
+    scores = label_propagation(graph, papers.train, papers.labels[papers.train], papers.classes, at_most=rounds)
     return score(scores.argmax(axis=1), papers)[1]
 
 
@@ -192,12 +177,11 @@ def classified(papers, graph, seed):
              for C in (0.1, 1, 10)]
     return max(((*score(one.labels, papers), one.influence) for one in found), key=lambda three: three[0])[1:]
 
-
 # %%
 SYSTEMS = {
     "ManiReg": smooth, "LP": propagated, "DeepWalk": walked, "ICA": lambda *given: classified(*given)[0],
     "GCN": lambda *given: net(GCN, *given),
-    "GAT": lambda papers, graph, seed: net(GAT, papers, graph.with_self_loops(), seed, heads=2)}
+    "GAT": lambda papers, graph, seed: net(GAT, papers, graph.with_self_loops(), seed, heads=4, p=0.3)}
 all_papers = [generated_citation(seed, nodes=300, words=150) for seed in seeds.tolist()]
 
 
@@ -209,48 +193,38 @@ def run(name, S):
 
 words = np.array([net(MLP, papers, papers.graph, seed) for papers, seed in zip(all_papers, seeds, strict=True)])
 found = {family: {"MLP": words} | {name: run(name, S) for name in SYSTEMS} for family, S in FAMILIES.items()}
-for name in BELIEFS:
+for name in found["alike"]:
     told = [f"{found[family][name].mean():.1f} +- {found[family][name].std():.1f}" for family in FAMILIES]
     lesson.number(f"{name}: {', '.join(FAMILIES)} (test %)", "   ".join(told))
 
 # %% [markdown]
 # ## What ICA has learnt: how much a neighbour of subject b says for subject a
-# For papers that are alike the diagonal is large, for opposite ones the partner's place is.  A penalty, an average or a
-# propagation has no such matrix: it takes the diagonal for granted.
+# Alike: the diagonal is large; opposite: the partner's place.  The other systems take the diagonal for granted.
 
 # %%
 for family in ("alike", "opposite"):
     papers, graph = all_papers[0], citing(all_papers[0].labels, FAMILIES[family], np.random.default_rng(lesson.seed))
     influence = classified(papers, graph, lesson.seed)[1]
     print(f"  {family}: ICA's influence (row a, column b)\n{influence.round(1)}")
-    strongest = influence.argmax(axis=1)
-    lesson.number(f"{family}: the subject that says most for 0, 1, 2, 3", strongest,
-                  [0, 1, 2, 3] if family == "alike" else [1, 0, 3, 2], "S")
+    lesson.number(f"{family}: the subject that says most for 0, 1, 2, 3", influence.argmax(axis=1),
+                  FAMILIES[family].argmax(axis=1), "S")
 
-# %% [markdown]
-# ## From a quarter of the citations at home to nearly all
-
-# %%
+# %% From a quarter of the citations at home to nearly all
 SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)
-known_points = {0.25: "random", 0.8: "alike"}
-curves = {"MLP": [words] * len(SWEEP)}
-for name in SYSTEMS:
-    curves[name] = [found[known_points[own]][name] if own in known_points else run(name, shares(own)) for own in SWEEP]
-
-# %%
+there = {0.25: "random", 0.8: "alike"}
+curves = {"MLP": [words] * len(SWEEP)} | {
+    name: [found[there[own]][name] if own in there else run(name, shares(own)) for own in SWEEP] for name in SYSTEMS}
 fig, axes = plot.subplots(1, 2, figsize=(12.5, 4.8))
-LOOKS = dict(zip(BELIEFS, zip((plot.GREY, *plot.COLOURS), (":", *plot.DASHES), "x" + plot.MARKERS, strict=True),
+LOOKS = dict(zip(curves, zip((plot.GREY, *plot.COLOURS), (":", *plot.DASHES), "x" + plot.MARKERS, strict=True),
                  strict=True))
 for name, (colour, dash, marker) in LOOKS.items():
-    y = [values.mean() for values in curves[name]]
-    axes[0].plot(SWEEP, y, color=colour, linestyle=dash, marker=marker, label=name)
+    axes[0].plot(SWEEP, np.mean(curves[name], axis=1), color=colour, linestyle=dash, marker=marker, label=name)
 axes[0].set(xlabel="share of citations within the subject", ylabel="test accuracy (%)", ylim=(15, 101),
             title=f"What a citation tells decides ({len(seeds)} seeds)")
 axes[0].legend(loc="upper left", ncols=2)
 for place, (name, (colour, _, _)) in enumerate(LOOKS.items()):
-    values = found["opposite"][name]
-    axes[1].bar(place, values.mean(), yerr=values.std(), color=colour, capsize=4)
-axes[1].axhline(words.mean(), color="black", linewidth=1, linestyle=":")
+    axes[1].bar(place, found["opposite"][name].mean(), yerr=found["opposite"][name].std(), color=colour, capsize=4)
+axes[1].axhline(words.mean(), color="black", linestyle=":", linewidth=1)
 axes[1].set(xticks=range(len(LOOKS)), xticklabels=LOOKS, ylabel="test accuracy (%)", ylim=(0, 101),
             title="Opposite: theory cites experiment (dotted: words alone)")
 axes[1].tick_params(axis="x", labelsize=10)
@@ -258,8 +232,7 @@ lesson.save(fig, "shi_fig9_what-an-edge-tells")
 
 # %% [markdown]
 # ## The karate club in two dimensions
-# Two labels, of members 0 and 33, and 32 members to tell.  The smoothest function with these values is label
-# propagation to its end; DeepWalk gets two numbers a member.
+# Members 0 and 33 are labelled.  The smoothest function is label propagation to its end; DeepWalk has two numbers each.
 
 # %%
 club = karate_club()
@@ -271,9 +244,8 @@ lesson.number("smoothest function: members on the wrong side", wrong, [8], "Zach
 
 
 def plane(seed):
-    """e (34, 2) of length 1, and who is nearer to member 33 than to 0."""
     e = rows_of_length_1(deep_walk(club.graph, width=2, walks=80, length=20, window=5, rng=seed))
-    return e, e @ e[33] > e @ e[0]
+    return e, e @ e[33] > e @ e[0]                      # who is nearer to member 33 than to 0, by the angle
 
 
 right = np.array([100 * (plane(seed)[1] == club.factions)[asked].mean() for seed in seeds.tolist()])
@@ -284,13 +256,9 @@ fig, axes = plot.subplots(1, 2, figsize=(12.5, 5))
 spots = networkx.kamada_kawai_layout(networkx.Graph(club.graph.edges.tolist()))
 spots = np.array([spots[i] for i in range(34)])
 e, said = plane(lesson.seed)
-rng = np.random.default_rng(0)
-around = e * rng.uniform(0.7, 1.0, (34, 1))             # all rows have length 1: drawn at different depths
-missed = asked[(said != club.factions)[asked]]
-for ax, at, errors in ((axes[0], spots, wrong), (axes[1], around, missed)):
-    if ax is axes[0]:
-        for i, j in club.graph.edges:
-            ax.plot(*at[[i, j]].T, color="#cccccc", linewidth=0.8, linestyle="-", marker="", zorder=1)
+around = e * np.random.default_rng(0).uniform(0.7, 1.0, (34, 1))        # all have length 1: drawn at different depths
+axes[0].plot(*spots[club.graph.edges].T, color="#cccccc", linewidth=0.8, linestyle="-", zorder=1)
+for ax, at, errors in ((axes[0], spots, wrong), (axes[1], around, asked[(said != club.factions)[asked]])):
     for side, marker in enumerate("os"):
         mine = club.factions == side
         dots = ax.scatter(*at[mine].T, c=f[mine], marker=marker, s=190, vmin=0, vmax=1, edgecolors="black", zorder=2)
@@ -309,9 +277,8 @@ lesson.save(fig, "shi_fig9_karate-in-the-plane")
 # %% [markdown]
 # ## What the table doesn't tell
 # Erratum 17: fig9 prints 71.7 for SemiEmb on Pubmed; the two papers that the number comes from print 71.1.  Erratum 18:
-# LP's row is what 4 to 6 rounds give, more rounds give more; "Planetoid" is Planetoid-T on Cora and Planetoid-I
-# elsewhere.  Erratum 19: of Citeseer's test papers 31 % lie in components without a label, so LP and DeepWalk can only
-# guess there.
+# LP's row is what 4 to 6 rounds give; "Planetoid" is Planetoid-T on Cora, Planetoid-I elsewhere.  Erratum 19: 31 % of
+# Citeseer's test papers lie in components without a label, so LP and DeepWalk can only guess there.
 
 # %%
 if lesson.data:
@@ -319,13 +286,15 @@ if lesson.data:
         papers = citation(name, lesson.data)
         out = 100 * np.isin(papers.test, unreached(papers.graph, papers.train)).mean()
         lesson.number(f"{name}: test papers that no label reaches (%)", out)
-        told = [score(label_propagation(papers.graph, papers.train, papers.labels[papers.train], papers.classes,
-                                        at_most=rounds).argmax(axis=1), papers)[1] for rounds in (4, 5, 6, 10)]
+        told = [propagated(papers, papers.graph, rounds=rounds) for rounds in (4, 5, 6, 10)]
         lesson.number(f"{name}: LP after 4, 5, 6, 10 rounds (%)", told, quoted, "fig9")
 
 # %%
 gains = {family: {name: found[family][name] - words for name in SYSTEMS} for family in FAMILIES}
-clear = [name for name, gain in gains["opposite"].items() if gain.mean() > 2 * gain.std()]
+best = max(gains["opposite"], key=lambda name: gains["opposite"][name].mean())
+ahead = gains["opposite"][best] - np.max([gain for name, gain in gains["opposite"].items() if name != best], axis=0)
 losers = [name for name, gain in gains["random"].items() if gain.mean() < -2 * gain.std()]
-lesson.shown(f"where citations go to another subject, {' and '.join(clear) or 'no system'} gains on words alone; where "
-             f"they tell nothing, {', '.join(losers) or 'no system'} lose by it")
+lesson.shown(f"where papers cite another subject, {best}, " + (
+    f"which learns what a neighbour's label says, is {ahead.mean():.0f} +- {ahead.std():.0f} points ahead of all others"
+    if ahead.mean() > 2 * ahead.std() else "by no more than the seeds' spread, is ahead") + (
+    f"; where citations tell nothing, {', '.join(losers)} do worse than words alone" if losers else ""))

@@ -3,7 +3,7 @@
 Slides: shi fig10, fig11, fig12, aux
 Blocks: linear, cross_entropy, binary_cross_entropy, mean_squared_error, soft_sharing
 Run time: 30 s, --quick 2 s (one core)
-Figures: shi_fig10_parameters-of-two-tasks.png, shi_aux_gains.png
+Figures: shi_fig11_fig12_sharing.png, shi_fig10_parameters-of-two-tasks.png, shi_aux_gains.png
 
 An auxiliary task is one whose answers nobody wants: it is there to help the main task. Each kind is run
 beside a control, the same auxiliary task with shuffled or random answers.
@@ -13,7 +13,7 @@ beside a control, the same auxiliary task with shuffled or random answers.
 import numpy as np
 
 import tinynet as tn
-from tinynet import engine, optim, plot
+from tinynet import diagrams, engine, optim, plot
 from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
@@ -25,6 +25,19 @@ from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
 
 seeds = range(lesson.seed, lesson.seed + (2 if lesson.quick else 8))
+
+# %% [markdown]
+# ## shi fig11 and shi fig12: two fixed ways of sharing
+# In hard sharing the tasks share their first layers. In soft sharing each task has a net of its own, and a penalty
+# keeps the nets' parameters near one another.
+
+# %%
+fig, (left, right) = plot.subplots(1, 2, height=3.6)
+diagrams.hard_sharing(left)
+diagrams.soft_sharing(right)
+left.set_title("Hard sharing")
+right.set_title("Soft sharing (dotted: the penalty)")
+lesson.save(fig, "shi_fig11_fig12_sharing")
 
 # %% [markdown]
 # ## fig10-fig12: which parameters does a task's loss move?

@@ -150,7 +150,7 @@ ax.legend(loc="upper right")
 lesson.save(fig, "tomaszewska_fig10_fig11_starved-classes")
 
 # %% [markdown]
-# ## init and rate: .5, .9 or 1 on the own block, and how fast the layers learn
+# ## init and rate: .5, .9 or 1 on the own block, and how fast the layers and the stitches learn
 
 # %%
 variants = {".9, from trained nets, x 10": (0.9, True, 10), ".9, from scratch, x 10": (0.9, False, 10),
@@ -162,6 +162,11 @@ for seed in seeds[:2 if lesson.quick else 3]:
     train(separate, data)
     for name, (same, trained, factor) in variants.items():
         net = NDDRNet(**SIZES, same=same, start=separate if trained else None, rng=seed)
+        tried.setdefault(name, []).append(train(net, data, net.faster(factor))[0])
+    for name, per_channel, factor in (("cross-stitch, an alpha a unit, x 1", True, 1),
+                                      ("cross-stitch, an alpha a unit, x 100", True, 100),
+                                      ("cross-stitch, an alpha a layer, x 10", False, 10)):
+        net = CrossStitchNet(**SIZES, per_channel=per_channel, start=separate, rng=seed)
         tried.setdefault(name, []).append(train(net, data, net.faster(factor))[0])
     tried.setdefault("MMoE, 3 experts", []).append(train(MMoE(**SIZES, rng=seed), data)[0])
 print(f"  3 labels, starved classes (%), mean +- spread of {len(tried['MMoE, 3 experts'])} seeds")

@@ -158,11 +158,12 @@ def teacher(target, mask):
 
 
 # %% How good a translation is
-def bleu(outputs, references, tokenise="13a", lowercase=True):
+def bleu(outputs, references, tokenise="13a", lowercase=True, order=4):
     """(corpus BLEU in per cent, sacrebleu's signature).  Papineni et al. 2002; Post 2018, arXiv:1804.08771.
 
     outputs      one string each
     references   one string each, or a list of strings each where there are several (all of one number)
+    order        the longest n-grams that count: 1 for BLEU-1, ..., 4
     tokenise     sacrebleu's tokeniser: "13a" for detokenised text, "none" where words are split by spaces already
 
     A BLEU without its signature says little: one output gets 28.7 or 21.95 by the tokeniser alone.
@@ -178,6 +179,6 @@ def bleu(outputs, references, tokenise="13a", lowercase=True):
     several = [[r] if isinstance(r, str) else list(r) for r in references]
     if len({len(r) for r in several}) > 1:
         raise ValueError("bleu: the outputs have different numbers of references; give each the same number")
-    metric = BLEU(tokenize=tokenise, lowercase=lowercase, force=True)
+    metric = BLEU(tokenize=tokenise, lowercase=lowercase, force=True, max_ngram_order=order)
     return (metric.corpus_score(list(outputs), list(map(list, zip(*several, strict=True)))).score,
             str(metric.get_signature()))

@@ -33,6 +33,7 @@ def test_it_is_the_quadratic_form_of_the_laplacian(ring):
     np.testing.assert_allclose(laplacian_penalty_backward(1.0, cache), 2 * L @ f, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:label_propagation. 1 of 10 nodes")         # node 9
 def test_one_step_of_descent_is_a_round_of_label_propagation(ring):
     """A step of 1/(2 d[i]) on f'Lf, the labelled nodes held."""
     known, labels, f = np.array([0, 4]), np.array([0, 1]), np.zeros((10, 2))

@@ -1,4 +1,4 @@
-"""Stochastic maxout (saha stochastic-maxout): how often each piece is drawn, its limits, training and evaluation."""
+"""Stochastic maxout (saha stochastic-maxout): how often each piece is drawn, its limits, and evaluation."""
 
 import numpy as np
 import pytest

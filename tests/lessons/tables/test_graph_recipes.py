@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lessons.tables.graphs import fig8, fig9, pieces, recipes
+from lessons.tables.graphs import baselines, fig8, fig9, pieces, recipes
 from lessons.tables.graphs import proteins as ppi_recipes
 from lessons.tables.table import Run
 from tinynet.backend import DEFAULT_BACKEND
@@ -24,12 +24,15 @@ pytestmark = pytest.mark.skipif(DEFAULT_BACKEND == "plain", reason="whole traini
 def papers(monkeypatch):
     """A generated graph in place of the published ones."""
     made = generated_citation(nodes=400, classes=3, words=120)
-    for module, kept in ((recipes, recipes.papers), (pieces, pieces.cut_pubmed)):
+    descend = baselines.descend
+    monkeypatch.setattr(baselines, "descend", lambda *a, **b: descend(*a[:5], 150, looks=b.get("looks", 30)))
+    for module, kept in ((recipes, recipes.papers), (pieces, pieces.cut_pubmed), (baselines, baselines.papers)):
         monkeypatch.setattr(module, "citation", lambda name, folder: made)
         kept.cache_clear()
         monkeypatch.setattr(module, "Patience", lambda epochs, *by: Patience(20, *by))
     yield made
     recipes.papers.cache_clear()
+    baselines.papers.cache_clear()
     pieces.cut_pubmed.cache_clear()
 
 

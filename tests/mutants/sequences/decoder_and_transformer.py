@@ -84,6 +84,6 @@ def turned_further(dy, angle):
     return rotary_backward(dy, -angle)
 
 
-@mutant("rotary", None)
+@mutant("rotary", "skipped")
 def not_turned_back(dy, angle):
     return dy.copy()

@@ -35,7 +35,7 @@ import numpy as np
 from tinynet import nn, ops
 from tinynet.blocks.sequences.gru import GRU, through_step, to_candidate, to_gates, to_state
 from tinynet.blocks.sequences.masking import check_tokens
-from tinynet.blocks.sequences.rnn import sum_outer, time_first
+from tinynet.blocks.sequences.rnn import sum_outer, time_first, times
 from tinynet.blocks.sequences.state import Recurrent
 from tinynet.blocks.units.linear import Linear
 from tinynet.blocks.units.softmax import masked_softmax
@@ -122,7 +122,7 @@ def _gathered(dg, du, dq, dh, dk, dv, ds, cache):
     h, _, _, _, W, _, _, _, s, inputs, *_ = cache
     D, H = inputs.shape[2] - h.shape[2], s.shape[2]
     before = np.roll(s, 1, axis=0)[:-1]
-    dx = time_first(dg @ W[:D].T)                                   # (5)
+    dx = time_first(times(dg, W[:D]))                               # (5)
     dA = sum_outer(dq, before)                                      # (10)
     return (dx, dh, dk, dA, dv, sum_outer(inputs, dg), sum_outer(before, du), summed(dg, (0, 1)),
             summed(du[..., 2 * H:], (0, 1)), ds, None)

@@ -36,7 +36,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.sequences.masking import check_tokens
-from tinynet.blocks.sequences.rnn import sum_outer, time_first, tokens_first
+from tinynet.blocks.sequences.rnn import sum_outer, time_first, times, tokens_first
 from tinynet.blocks.sequences.state import Recurrent, last
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous, jit
@@ -113,7 +113,7 @@ def _gathered(dg, du, dH, cache):
     """The gradients of all arrays, from those of the sums in every step: one product each."""
     x, W, U, h, _, _, u, _, biased, started, reset = cache
     H = len(U)
-    dx = time_first(dg @ W.T)                                       # (12)
+    dx = time_first(times(dg, W))                                   # (12)
     dW = sum_outer(x, dg)                                           # (13)
     dU = sum_outer(np.roll(h, 1, axis=0)[:-1], du)                  # (14)
     if reset == "before":

@@ -51,6 +51,11 @@ def sum_outer(a, b):
     return a.reshape(N, a.shape[2]).T @ b.reshape(N, b.shape[2])
 
 
+def times(a, W):
+    """a[t,n] W' for all steps and examples, as one product of matrices."""
+    return (a.reshape(math.prod(a.shape[:2]), a.shape[2]) @ W.T).reshape(*a.shape[:2], len(W))
+
+
 # %% 1. The mathematics: h has one row more, the start, which is row T and, read as row -1, comes before row 0
 def rnn_forward(x, W, U, b, h0=None, mask=None):
     B, T, _, H = sizes("x: B T D, W: D H, U: H H, b: H, h0: B H", x, W, U, b, h0)
@@ -78,7 +83,7 @@ def rnn_backward(dh, cache):
         else:
             dz[t] *= m[t]                                           # (3)
             dH = np.where(m[t], dz[t] @ U.T, dH)                    # (4)
-    dx = time_first(dz @ W.T)                                       # (5)
+    dx = time_first(times(dz, W))                                   # (5)
     dW = sum_outer(x, dz)                                           # (6)
     dU = sum_outer(np.roll(h, 1, axis=0)[:-1], dz)                  # (7)
     return dx, dW, dU, summed(dz, (0, 1)), dH if started else None, None           # (8)

@@ -9,7 +9,7 @@ P (T, N, E)   how much task t takes from expert e for example n; a softmax over 
 Y (T, N, D)   features of T tasks
 A cross-stitch unit takes the same mixture for all examples; here each example chooses.
 Ma et al. 2018, Modeling task relationships in multi-task learning with multi-gate mixture-of-experts;
-Tang et al. 2020, Progressive layered extraction (CGC).   Lesson: where_to_split
+Tang et al. 2020, Progressive layered extraction (CGC).   Lesson: nddr
 """
 
 import numpy as np

@@ -21,7 +21,8 @@ from tinynet.shapes import sizes
 # %% 1. The mathematics
 def linear_forward(x, W, b=None):
     sizes("x: ... D, W: C D, b: C", x, W, b)
-    y = x @ W.T                                                     # (1)
+    rows = x.reshape(math.prod(x.shape[:-1]), W.shape[1])           # one product, and not one for each leading index
+    y = (rows @ W.T).reshape(*x.shape[:-1], len(W))                 # (1)
     return y if b is None else y + b, (x, W, b is not None)         # (1)
 
 
@@ -29,7 +30,7 @@ def linear_backward(dy, cache):
     x, W, has_bias = cache
     N = math.prod(x.shape[:-1])
     dy_rows, x_rows = dy.reshape(N, W.shape[0]), x.reshape(N, W.shape[1])
-    dx = dy @ W                                                     # (2)
+    dx = (dy_rows @ W).reshape(x.shape)                             # (2)
     dW = dy_rows.T @ x_rows                                         # (3)
     return dx, dW, summed(dy_rows, (0,)) if has_bias else None        # (4)
 

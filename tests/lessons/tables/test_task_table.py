@@ -5,7 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from lessons.tables.table import Run
 from lessons.tables.tasks.recipes import LEFT_OUT, PROBLEMS, SYSTEMS, cell, run
+from lessons.tables.tasks.tables import TABLES
 from tinynet import optim
 
 
@@ -33,6 +35,16 @@ def test_a_run_that_was_stopped_ends_where_it_would_have_ended(system, tmp_path,
         cell(system, "starved digits", 1, tmp_path / "parts", steps=steps)
     monkeypatch.setattr(optim.Adam, "step", step)
     assert cell(system, "starved digits", 1, tmp_path / "parts", steps=steps) == expected
+
+
+def test_every_system_stands_in_the_tables_beside_single_task_nets(tmp_path):
+    for table in TABLES:
+        assert "separate nets" in table.run
+        assert set(table.run) | {s for s, column in LEFT_OUT if column in table.datasets} == set(SYSTEMS)
+    recipe = TABLES[0].run["shared trunk"]["shared trunk"]
+    found = recipe(Run("starved digits", 0, None, tmp_path))
+    assert list(found) == ["score"]
+    assert 30 < found["score"] < 100
 
 
 real = pytest.mark.skipif(not os.environ.get("TINYNET_DATA"), reason="needs the real files: set TINYNET_DATA")
