@@ -359,7 +359,7 @@ def test_the_alpha_gradient_printed_on_the_slide_fails(rng):
 
 def test_a_block_of_ours_under_another_name_is_known(rng):
     def my_attention_backward(dY, cache):
-        Q, K, V, P, _, scale = cache
+        Q, K, V, P, *_, scale = cache
         dS = P * (dY @ V.swapaxes(-1, -2)) * scale              # the other entries of the normaliser forgotten
         return dS @ K, dS.swapaxes(-1, -2) @ Q, P.swapaxes(-1, -2) @ dY
 

@@ -177,7 +177,7 @@ def test_a_softmax_inside_a_block():
     arrays = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
 
     def backward(dY, cache):
-        Q, K, V, P, _, scale = cache
+        Q, K, V, P, *_, scale = cache
         dP = dY @ V.T
         dS = P * (dP - (P * dP).sum(0, keepdims=True)) * scale
         return dS @ K, dS.T @ Q, P.T @ dY

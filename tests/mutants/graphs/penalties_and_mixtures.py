@@ -47,14 +47,14 @@ def both_ends_the_same_way(dP, cache):
     return dh, dh
 
 
-@mutant("pair_penalty", None)
+@mutant("pair_penalty", "mask")
 def margin_forgotten(dP, cache):
     apart, D, short, near, S, R = cache
     short = np.where(near, short, 1.5 - D)
     return pair_penalty_backward(dP, (apart, D, short, near, S, R))
 
 
-@mutant("pair_penalty", None)
+@mutant("pair_penalty", "factor")
 def direction_not_of_length_1(dP, cache):
     apart, D, short, near, S, R = cache
     return pair_penalty_backward(dP, (apart, D, short * np.where(near, 1, D), near, S, R))

@@ -20,12 +20,6 @@ def contexts_not_learned(dL, cache):
 
 
 @mutant("skip_gram", None)
-def all_pairs_were_met(dL, cache):
-    e, w, pairs, share = cache
-    return skip_gram_backward(dL, (e, w, pairs, np.abs(share)))
-
-
-@mutant("skip_gram", None)
 def a_row_takes_its_last_pair_alone(dL, cache):
     e, w, pairs, share = cache
     i, c = pairs.T

@@ -8,7 +8,7 @@ from tinynet import ops
 def conv(valve, X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method=None, need_dX=True):
     (u, v), (p, q), (e, f) = (n if isinstance(n, tuple) else (n, n) for n in (stride, padding, dilation))
     K, channels, R, S = W.shape
-    Xp, Y = ops.pad(X, ((0, 0), (0, 0), (p, p), (q, q))), 0.0
+    Xp, Y = ops.pad(X, widths=((0, 0), (0, 0), (p, p), (q, q))), 0.0
     rows, columns = ((Xp.shape[2] - e * (R - 1) - 1) // u + 1, (Xp.shape[3] - f * (S - 1) - 1) // v + 1)
     for r, s in np.ndindex(R, S):
         seen = Xp[:, :, r * e:r * e + (rows - 1) * u + 1:u, s * f:s * f + (columns - 1) * v + 1:v]
@@ -49,7 +49,7 @@ def conv_residual(valve, X, *weights, stride=1, projected=False, preactivated=Fa
         h = batch_norm(_plain, conv(_plain, X, W, stride=stride), gain, bias, **settings[-1])
     else:
         more = len(layers[-1][0]) - X.shape[1]
-        h = ops.pad(X[:, :, ::stride, ::stride], ((0, 0), (more // 2, more - more // 2), (0, 0), (0, 0)))
+        h = ops.pad(X[:, :, ::stride, ::stride], widths=((0, 0), (more // 2, more - more // 2), (0, 0), (0, 0)))
     h, Y = valve("the identity path", h, "identity"), valve("the path through the weights", X)
     for i, (W, gain, bias) in enumerate(layers):
         step = dict(stride=stride if i == len(layers) - 2 else 1, padding=W.shape[2] // 2)
