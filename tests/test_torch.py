@@ -284,6 +284,80 @@ def mixture_convolution(h, u, mu, sigma, graph=None, normalised=True):
 
 ORACLES |= dict(laplacian_penalty=laplacian_penalty, pair_penalty=pair_penalty, skip_gram=skip_gram,
                 mixture_convolution=mixture_convolution)
+
+
+# %% What several tasks share
+def adaptive_activation(z, alpha, b):
+    slopes = alpha.reshape(*alpha.shape, *[1] * (z.ndim - 1))
+    return F.relu(z) + sum(slopes[:, m] * F.relu(b[m] - z) for m in range(len(b)))
+
+
+def sampled(a, b, mu=0.0, sigma=1.0):
+    """The functions' values (T, X) at the nodes of a quadrature: dots of rows are means of products under the Gaussian.
+
+    The nodes lie between the kinks, so every piece is smooth.
+    """
+    t, w = map(torch.from_numpy, np.polynomial.legendre.leggauss(100))
+    low, high = mu - 12 * sigma, mu + 12 * sigma
+    kinks = torch.cat([torch.tensor([low, 0, high]).double(), b.detach()]).clamp(low, high).sort().values
+    half = kinks.diff()[:, None] / 2
+    x = (kinks[:-1, None] + half * (1 + t)).flatten()
+    density = torch.exp(-0.5 * ((x - mu) / sigma) ** 2) / (sigma * (2 * np.pi) ** 0.5)
+    return adaptive_activation(x.expand(len(a), -1), a, b) * ((half * w).flatten() * density).sqrt()
+
+
+def activation_inner(*args, **gaussian):
+    rows = sampled(*args, **gaussian)
+    return rows @ rows.T
+
+
+def activation_distance(*args, **gaussian):
+    rows = sampled(*args, **gaussian)
+    return torch.linalg.vector_norm(rows[:, None] - rows, dim=-1)
+
+
+def activation_cosine(*args, **gaussian):
+    rows = sampled(*args, **gaussian)
+    return F.cosine_similarity(rows[:, None], rows, dim=-1)
+
+
+def task_relationship(W, P=None, Q=None, V=None):
+    P, Q, V = (torch.eye(n).double() if A is None else torch.as_tensor(A)
+               for n, A in zip(W.shape, (P, Q, V), strict=True))
+    return torch.einsum("st,po,ji,spj,toi->", P, Q, V, W, W)
+
+
+def nddr(X, W, b=None):
+    Z = torch.cat(list(X), dim=1)                   # (N, T C, ...); to the convolution all places are one axis
+    places = Z.reshape(*Z.shape[:2], -1)
+    Y = [F.conv1d(places, W[t, :, :, None], None if b is None else b[t]) for t in range(len(W))]
+    return torch.stack(Y).reshape(*X.shape[:2], W.shape[1], *X.shape[3:])
+
+
+def stochastic_maxout(x, u=None, lam=1.0):
+    if u is None:
+        return x.amax(dim=-1)
+    below = torch.softmax(lam * x.detach(), dim=-1).cumsum(dim=-1)
+    drawn = torch.searchsorted(below, torch.as_tensor(u)[..., None], right=True)
+    return x.gather(-1, drawn.clamp(max=x.shape[-1] - 1))[..., 0]
+
+
+ORACLES |= dict(
+    adaptive_activation=adaptive_activation, activation_inner=activation_inner,
+    activation_distance=activation_distance, activation_cosine=activation_cosine,
+    cosine_regularizer=lambda *args, **gaussian: -activation_cosine(*args, **gaussian).mean(),
+    distance_regularizer=lambda *args, **gaussian: activation_distance(*args, **gaussian).square().mean(),
+    soft_order=lambda X, S: torch.einsum("te,et...->t...", torch.softmax(S, dim=1), X),
+    latent_layers=lambda L, S: torch.einsum("kio,tk->tio", L, S),
+    tucker=lambda S, U1, U2, U3: torch.einsum("rpq,ip,oq,tr->tio", S, U1, U2, U3),
+    tensor_train=lambda G1, G2, G3: torch.einsum("ip,qpo,tq->tio", G1, G2, G3), task_relationship=task_relationship,
+    trace_norm=lambda W: torch.linalg.matrix_norm(W.flatten(1), "nuc"), nddr=nddr,
+    squared_distance=lambda W: F.pdist(W.flatten(1)).square().sum(),
+    absolute_distance=lambda W: F.pdist(W.flatten(1), p=1).sum(),
+    expert_mixture=lambda X, P: torch.einsum("tne,end->tnd", P, X), stochastic_maxout=stochastic_maxout)
+
+
+# %% Ours beside theirs
 # slices with a negative step; axis=(), which NumPy takes as "no axis" and PyTorch as "all"
 PYTORCH_CANNOT = {"getitem_backwards", *(name for name in cases.CASES if "_no_axis" in name)}
 COMPARED = [name for name in cases.CASES if name not in PYTORCH_CANNOT]
