@@ -106,7 +106,7 @@ except ModuleNotFoundError as error:
     print(f"  {error}")
 fig, ax = plot.subplots(figsize=(7.6, 4.2))
 mean = np.mean([curve for _, curve in learnt], axis=0)
-plot.curves(ax, range(1, epochs + 1), {"right words": mean[:, 0], "right captions": mean[:, 1]}, legend="lower right")
+plot.curves(ax, range(1, epochs + 1), {"right words": mean[:, 0], "right captions": mean[:, 1]}, legend="center right")
 ax.axhline(guessed[0], color="black", linestyle=":")
 ax.text(1, guessed[0] - 0.02, "right words of the constant caption", va="top")
 ax.set(xlabel="epoch", ylabel="share, held-out pictures", ylim=(0, 1.03), title=f"Mean of {seeds} seeds")

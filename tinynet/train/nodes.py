@@ -46,6 +46,7 @@ def fit_nodes(net, x, graph, labels, train, val, optimizer, rule, epochs, penalt
     train, val  numbers of the nodes
     rule        e.g. Patience() or Window() of tinynet.train.rules
     penalty     penalty(net) -> a tensor with one entry, added to both losses, so that `rule` sees it too
+    checkpoint, progress    as in `fit`
     Returns the History of "loss" on train, "val_loss" and "val_accuracy"; its `best_epoch` is that of the lowest
     val_loss.  Raises ShapeError, TypeError or ValueError for x, labels or nodes that don't fit the graph, and
     FloatingPointError when the loss is no longer finite.
