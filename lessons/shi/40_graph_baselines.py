@@ -209,8 +209,8 @@ for family in ("alike", "opposite"):
     lesson.number(f"{family}: the subject that says most for 0, 1, 2, 3", influence.argmax(axis=1),
                   FAMILIES[family].argmax(axis=1), "S")
 
-# %% From a quarter of the citations at home to nearly all
-SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)
+# %%
+SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)         # the share of citations at home
 there = {0.25: "random", 0.8: "alike"}
 curves = {"MLP": [words] * len(SWEEP)} | {
     name: [found[there[own]][name] if own in there else run(name, shares(own)) for own in SWEEP] for name in SYSTEMS}
