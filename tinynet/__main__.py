@@ -1,6 +1,7 @@
 """The commands: `python -m tinynet check`, `exercise`, `grade`, `package` and `rates`; `--help` explains each."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,13 @@ def main(arguments=None):
     for add in (_check, _exercise, _grade, _package, _rates, _new_block):
         add(commands)
     given = parser.parse_args(arguments)
-    return given.run(given)
+    try:
+        code = given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:             # the reader has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what Python flushes at its end
+        return 1
+    return code
 
 
 def _check(commands):
@@ -44,10 +51,10 @@ def _exercise(commands):
 
 def _run_exercise(given):
     from tinynet.exercises import handout
+    if given.list or not (given.name or given.deck):
+        print(handout.listing())
+        return 0
     try:
-        if given.list or not (given.name or given.deck):
-            print(handout.listing())
-            return 0
         written = handout.write(given.name, given.deck, given.parts, given.variant, _secret(given), given.out or ".")
     except (ValueError, OSError) as error:
         print(error)

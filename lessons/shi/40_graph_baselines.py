@@ -209,17 +209,14 @@ for family in ("alike", "opposite"):
     lesson.number(f"{family}: the subject that says most for 0, 1, 2, 3", influence.argmax(axis=1),
                   FAMILIES[family].argmax(axis=1), "S")
 
-# %% [markdown]
-# ## From a quarter of the citations at home to nearly all
-
 # %%
-SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)
+SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)         # the share of citations at home
 there = {0.25: "random", 0.8: "alike"}
 curves = {"MLP": [words] * len(SWEEP)} | {
     name: [found[there[own]][name] if own in there else run(name, shares(own)) for own in SWEEP] for name in SYSTEMS}
 fig, axes = plot.subplots(1, 2, figsize=(12.5, 4.8))
-looks = zip((plot.GREY, *plot.COLOURS), (":", *plot.DASHES), "x" + plot.MARKERS, strict=True)
-LOOKS = dict(zip(curves, looks, strict=True))
+LOOKS = dict(zip(curves, zip((plot.GREY, *plot.COLOURS), (":", *plot.DASHES), "x" + plot.MARKERS, strict=True),
+                 strict=True))
 for name, (colour, dash, marker) in LOOKS.items():
     axes[0].plot(SWEEP, np.mean(curves[name], axis=1), color=colour, linestyle=dash, marker=marker, label=name)
 axes[0].set(xlabel="share of citations within the subject", ylabel="test accuracy (%)", ylim=(15, 101),
@@ -228,7 +225,9 @@ axes[0].legend(loc="upper left", ncols=2)
 for place, (name, (colour, _, _)) in enumerate(LOOKS.items()):
     axes[1].bar(place, found["opposite"][name].mean(), yerr=found["opposite"][name].std(), color=colour, capsize=4)
 axes[1].axhline(words.mean(), color="black", linestyle=":", linewidth=1)
-axes[1].set(xticks=range(len(LOOKS)), xticklabels=LOOKS, ylim=(0, 101), title="Opposite (dotted: words alone)")
+axes[1].set(xticks=range(len(LOOKS)), xticklabels=LOOKS, ylabel="test accuracy (%)", ylim=(0, 101),
+            title="Opposite: theory cites experiment (dotted: words alone)")
+axes[1].tick_params(axis="x", labelsize=10)
 lesson.save(fig, "shi_fig9_what-an-edge-tells")
 
 # %% [markdown]

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +98,14 @@ def test_the_list_names_every_block_and_deck(capsys):
     assert all(name in text for name in [*sheets.blocks(), *sheets.DECKS])
 
 
+def test_a_reader_may_stop_before_the_list_ends():
+    command = [sys.executable, "-m", "tinynet", "exercise", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == 1
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["exercise", "sofmax"], "there is no block 'sofmax'; there are"), (["exercise", "--deck", "csc322"], "csc321"),
     (["grade", "nothing.py", "--sheet", "nothing"], "there is no sheet 'nothing'"),
@@ -120,6 +130,17 @@ def test_the_right_gradient_of_a_variant_comes_from_the_tape(name):
         for case in variants.cases_of(name, rule.text)[:2]:
             op, arrays, settings = cases.draw(case, np.random.default_rng(0), **cases.distinct(case))
             gradcheck(op.forward, op.backward, *arrays, **settings).raise_if_wrong()
+
+
+@pytest.mark.parametrize("deck", sheets.DECKS)
+def test_every_exercise_of_a_sheet_has_a_stub_for_every_student(deck):
+    sheet = sheets.of_deck(deck)
+    for student in ("anna", "ben"):
+        for number, exercise in enumerate(sheet.exercises, 1):
+            variant = variants.of_student(exercise, b"secret", student)
+            text = stubs.stub(variant, sheet, number)
+            compile(text, exercise.name, "exec")
+            assert f"Variant: {exercise.name} {variant.variant}" in text
 
 
 def test_variants_differ_by_student_and_secret_and_are_otherwise_fixed():

@@ -60,8 +60,8 @@ def _page(sheet, names):
 
 Write the functions of each file with NumPy alone. Keep their names and arguments.
 
-    python -m tinynet check {names[0]}                      right or wrong, and why
-    python -m tinynet grade . --sheet sheet.json{' ' * (len(names[0]) - 11)}points, and what comes next
+    python -m tinynet {f"check {names[0]}":<30}right or wrong, and why
+    python -m tinynet {"grade . --sheet sheet.json":<30}points, and what comes next
 
 A gradient is right when it differs from ours by at most 1e-9 of its largest entry, in any algebraic form.
 Each gradient counts: 1/4 for its shape, 1/2 for its values, 1/4 for its values when `dy` lies in memory in another way.

@@ -23,7 +23,7 @@ from tinynet.exercises import described
 
 FACTORS = (0.5, 2.0, -1.0, 3.0, -0.5)
 OUTSIDE = {"tanh": tanh, "sigmoid": sigmoid, "square": lambda y: y * y, "cube": lambda y: y * y * y}
-LETTERS = tuple("upqmvgej")
+LETTERS = tuple("upqmvgejtrfcdkwnshabz")
 
 
 class Rule(NamedTuple):
@@ -59,7 +59,8 @@ def draw(name, secret, student):
     axes = described.letters(case)
     matrices = [i for i in described.gradients(case) if len(axes[i].split()) >= 2]
     weights = [i for i in matrices if i > 0] or matrices
-    names = [str(n) for n in rng.permutation(LETTERS)[:len(described.names(case.op, len(axes)))]]
+    free = [letter for letter in LETTERS if letter not in inspect.signature(case.op.forward).parameters]
+    names = [str(n) for n in rng.permutation(free)[:len(described.names(case.op, len(axes)))]]
     return Rule(int(rng.choice(weights)) if weights else -1, float(rng.choice(FACTORS)),
                 str(rng.choice(list(OUTSIDE))), tuple(names))
 
@@ -128,7 +129,7 @@ def cases_of(name, text):
             if rule.transposed >= 0:
                 arrays[rule.transposed] = np.ascontiguousarray(np.swapaxes(arrays[rule.transposed], -1, -2))
             return arrays, settings
-        return cases.Case(f"{case.name}_variant", op, make, case.letters, case.never_empty)
+        return case._replace(name=f"{case.name}_variant", op=op, make=make)
     return [changed(case) for case in cases.of(name)
             if len(described.letters(case)) > rule.transposed and _fits(case, rule)]
 
