@@ -43,6 +43,8 @@ def main(argv=None, folder=FOLDER):
             for entry in entries:
                 print(f"{entry.name:<32} {entry.question}")
             return 0
+        if asked.quick and asked.figures.resolve() == FIGURES.resolve():
+            raise ValueError("--figures: --quick never writes over the committed figures; choose another folder")
         if asked.seed < 0:
             raise ValueError(f"--seed: {asked.seed} is negative; seeds start at 0")
         if asked.data and not asked.data.is_dir():

@@ -315,3 +315,30 @@ def test_what_backward_does_not_need_may_change_and_new_arrays_are_no_change():
     w.data *= 2
     with pytest.raises(RuntimeError, match=r"multiply: its input 0 was changed in place .* p\.data -= "):
         y.backward()
+
+
+@pytest.mark.parametrize("use", [lambda w: (w.T @ w).sum(), lambda w: (w.reshape(4) * w.reshape(4)).sum(),
+                                 lambda w: (w[0] * w[1]).sum(), lambda w: (w * w.detach()).sum()])
+def test_a_change_is_told_through_views_too(use):
+    w = nn.Parameter(np.ones((2, 2)))
+    y = use(w)
+    w.data -= 0.5
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.backward()
+
+
+def test_a_cache_that_is_a_dictionary_is_searched():
+    def square_forward(x):
+        return x * x, {"x": x}
+
+    w = nn.Parameter(np.ones(1))
+    y = tn.Op(square_forward, lambda d, cache: 2 * d * cache["x"])(w)
+    w.data *= 2
+    with pytest.raises(RuntimeError, match="square: its input 0 was changed in place"):
+        y.backward()
+
+
+def test_gradients_wants_a_list():
+    w = nn.Parameter(np.ones(2))
+    with pytest.raises(TypeError, match="give a list"):
+        engine.gradients((w * w).sum(), w)

@@ -283,3 +283,16 @@ def test_split_sort_topk_tile_and_the_rest_are_numpys():
 def test_the_norm_neither_overflows_nor_vanishes():
     x = Tensor(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
     np.testing.assert_allclose(x.norm(axis=1).data, [5e-30, 5e30], rtol=1e-6)
+
+
+def test_pytorchs_words_are_known():
+    x = nn.Parameter(np.arange(6.0).reshape(2, 3))
+    assert x.clamp(min=2).data.min() == 2
+    assert x.clip(max=3).data.max() == 3
+    assert x.sum(dim=1, keepdim=True).shape == (2, 1)
+    assert x.std(dim=0).shape == (3,)
+    assert x[:, :1].expand(-1, 4).shape == (2, 4)
+    assert np.clip(x, min=1).data.min() == 1
+    assert np.concatenate([x, x[0]], axis=None).shape == (9,)
+    with pytest.raises(TypeError, match=r"use tn\.tanh"):
+        np.tanh(x)

@@ -13,6 +13,7 @@ and the tensors it came from.  `Tensor.backward` walks these steps from the end 
 
 import inspect
 import math
+import weakref
 from contextlib import contextmanager
 from contextvars import ContextVar
 from operator import attrgetter
@@ -24,6 +25,7 @@ from tinynet import backend
 _grad_enabled = ContextVar("grad_enabled", default=True)
 _watch = None           # tinynet.debug() puts its observer here
 _changes = 0            # how many times an array of a tensor was changed in place
+_touched = {}           # id of the memory that was changed -> (a weak reference to it, _changes then)
 
 
 # %% Tensor
@@ -36,7 +38,7 @@ class Tensor:
     `.grad` is None until a backward pass reaches the leaf; further passes add to it.
     """
 
-    __slots__ = ("_data", "changed", "grad", "name", "requires_grad", "step")
+    __slots__ = ("_data", "grad", "name", "requires_grad", "step")
     __array_priority__ = 1000       # array + tensor asks the tensor
     __hash__ = object.__hash__
 
@@ -45,7 +47,7 @@ class Tensor:
             raise TypeError("a list of tensors would lose their gradients; put them together with ops.stack(*tensors)")
         self._data = data._data if isinstance(data, Tensor) else np.asarray(data)
         self.grad = self.step = None
-        self.name, self.changed = name, 0
+        self.name = name
         if self._data.dtype.kind not in "fiubc":
             raise TypeError(f"a tensor holds numbers, and this data is {self._data.dtype}; convert it to numbers first")
         if requires_grad:
@@ -57,7 +59,8 @@ class Tensor:
         global _changes
         if array is self._data:
             _changes += 1
-            self.changed = _changes
+            owner = _memory(array)
+            _touched[id(owner)] = weakref.ref(owner), _changes
         self._data = array
 
     data = property(attrgetter("_data"), _replace, doc="The array itself.")
@@ -153,7 +156,7 @@ def _must_float(array):
 
 def _memory(array):
     """The array that owns the memory which `array` looks at."""
-    return array if array.base is None else array.base
+    return array.base if isinstance(array.base, np.ndarray) else array
 
 
 def gradients(y, leaves, dy=None):
@@ -164,6 +167,8 @@ def gradients(y, leaves, dy=None):
 
     A tensor that y doesn't depend on has the gradient 0.  Raises what `Tensor.backward` raises.
     """
+    if isinstance(leaves, Tensor):
+        raise TypeError("gradients: leaves is one tensor; give a list, gradients(y, [x])")
     if not y.requires_grad:
         raise RuntimeError("gradients: no tensor behind y has requires_grad=True (or it was made under no_grad)")
     found = {}
@@ -251,16 +256,25 @@ class Step:
 
     def _must_be_unchanged(self):
         for i, parent in enumerate(self.parents):
-            if parent is not None and parent.changed > self.changes and _holds(self.cache, parent._data):
+            if parent is not None and _changed_after(parent._data, self.changes) and _holds(self.cache, parent._data):
                 raise RuntimeError(f"{self.op.name}: its input {i} was changed in place (by an optimiser's step, or "
                                    "by p.data -= ...) after the forward pass, and its backward needs the old numbers; "
                                    "call backward before the change, or run the forward pass again")
 
 
+def _changed_after(array, changes):
+    """Was the memory that this array looks at changed in place since then, by whichever tensor?"""
+    owner = _memory(array)
+    reference, when = _touched.get(id(owner), (lambda: None, 0))
+    return when > changes and reference() is owner
+
+
 def _holds(cache, array):
-    """Does an array in nested tuples and lists look at this memory?"""
+    """Does an array in nested tuples, lists and dictionaries look at this memory?"""
     if isinstance(cache, (tuple, list)):
         return any(_holds(part, array) for part in cache)
+    if isinstance(cache, dict):
+        return any(_holds(part, array) for part in cache.values())
     return isinstance(cache, np.ndarray) and np.may_share_memory(cache, array)
 
 
@@ -271,10 +285,12 @@ class Op:
     backward   backward(dy, cache) -> one gradient per array (None where there is none)
     fast       the fast twins (forward, backward), or None where plain NumPy already wins
     fast_when  fast_when(*arrays) -> were the twins measured to be faster on such arrays?
+    counts     of a loss that is a mean over something else than the rows: counts(cache) -> over how many
     """
 
-    def __init__(self, forward, backward, fast=None, fast_when=lambda *arrays: True):
+    def __init__(self, forward, backward, fast=None, fast_when=lambda *arrays: True, counts=None):
         self.forward, self.backward, self.fast, self.fast_when = forward, backward, fast, fast_when
+        self.counts = counts
         self.name = forward.__name__.removesuffix("_forward")
         self.most = _most_arrays(forward)
         self.__doc__ = forward.__doc__

@@ -40,6 +40,13 @@ def must_be_graph(block, graph):
                         "from_networkx")
 
 
+def must_be_unweighted(block, graph):
+    """Raises ValueError, in the name of `block`, for a graph whose edges have weights that the block wouldn't use."""
+    if graph.weights is not None and (graph.weights != 1).any():
+        raise ValueError(f"{block}: the graph's edges have weights, which this layer doesn't use; leave them out with "
+                         "Graph.from_edges(graph.edges, graph.nodes)")
+
+
 def must_fit(block, named, x, graph, d_in=None):
     """Refuse what isn't a graph with a row of x for each node, and rows that aren't d_in long where that is given.
 

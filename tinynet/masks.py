@@ -28,7 +28,8 @@ def checked_chance(p):
 def must_be_mask(block, mask):
     """Raises TypeError, in the name of `block`, for a mask that isn't boolean."""
     if mask is not None and mask.dtype != bool:
-        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True for what stays")
+        raise TypeError(f"{block}: mask holds {mask.dtype}; give booleans, True for what stays, as "
+                        "tinynet.masks.draw_mask(rng, shape, p) draws them")
 
 
 # %% Drawing

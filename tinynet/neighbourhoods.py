@@ -9,18 +9,18 @@
 
 import numpy as np
 
-from tinynet.graph import Graph
+from tinynet.graph import Graph, must_be_unweighted
 
 
 def sample(graph, nodes, count, rng):
-    """(B, count) neighbours of these nodes (B), drawn evenly, whatever their weights, and with replacement; -1 where a
-    node has none.
+    """(B, count) neighbours of these nodes (B), drawn evenly and with replacement; -1 where a node has none.
 
     count   None: all neighbours, each once, in random order, and -1 after them up to the longest row
     rng     a seed or np.random.Generator
 
-    Raises ValueError for a count below 1, and what `Graph.checked_nodes` raises.
+    Raises ValueError for a count below 1 and for edges with weights, and what `Graph.checked_nodes` raises.
     """
+    must_be_unweighted("sample", graph)
     nodes, rng = graph.checked_nodes(nodes), np.random.default_rng(rng)
     if count is not None and count < 1:
         raise ValueError(f"graph: {count} neighbours can't be drawn; draw at least 1, or None for all")
@@ -32,6 +32,7 @@ def sample(graph, nodes, count, rng):
         place = rng.integers(np.maximum(degrees, 1), size=(len(nodes), count))
     where = np.where(place < degrees, graph.indptr[nodes][:, None] + place, -1)
     return np.append(graph.indices, np.int32(-1))[where]
+
 
 def receptive_field(graph, nodes, hops):
     """(field, near): the given nodes (B), sorted and each once, then the nodes that these look at, and so on,

@@ -147,11 +147,14 @@ class Module:
 
     def __repr__(self):
         """The tree of layers, each with the shapes of its own parameters, and how many numbers they hold."""
+        seen = {}           # {name: how deep it stands} of the modules above
         lines = [f"{_line(self)}: {sum(p.size for p in self.parameters()):,} parameters"]
         for name, module in self.named_modules():
             if name:
-                depth = name.count(".") + 1
-                lines.append(f"{'  ' * depth}{name.rpartition('.')[2]}  {_line(module)}")
+                above = max((other for other in seen if name.startswith(f"{other}.")), key=len, default="")
+                depth = seen[above] + 1 if above else 1
+                seen[name] = depth
+                lines.append(f"{'  ' * depth}{name.removeprefix(above).removeprefix('.')}  {_line(module)}")
         return "\n".join(lines)
 
 

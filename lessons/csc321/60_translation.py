@@ -20,8 +20,9 @@ from tinynet.blocks.sequences.bidirectional import Bidirectional
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.masking import BEGIN, END, tokens
 from tinynet.data import toys
-from tinynet.data.text import Vocabulary, bleu, detokenised, padded, teacher
+from tinynet.data.text import Vocabulary, detokenised, padded, teacher
 from tinynet.lesson import lesson
+from tinynet.metrics import bleu
 from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
 from tinynet.train.batches import ByLength, Generated

@@ -17,9 +17,10 @@ import numpy as np
 import tinynet as tn
 from tinynet import optim, plot
 from tinynet.blocks.sequences.masking import BEGIN, END
-from tinynet.data.text import Vocabulary, bleu, padded, teacher
+from tinynet.data.text import Vocabulary, padded, teacher
 from tinynet.data.toys import shapes
 from tinynet.lesson import lesson
+from tinynet.metrics import bleu
 from tinynet.models.sequences.caption_net import CaptionNet, WindowEncoder
 from tinynet.models.sequences.generate import best, generate
 from tinynet.train.loop import fit

@@ -70,7 +70,7 @@ def choose(names, entries):
     """
     known = {entry.topic: [entry] for entry in entries}
     known |= {deck: [entry for entry in entries if entry.deck == deck] for deck in HOMES}
-    plain = [re.sub(r"^(\w+/)?\d\d_", "", name).removesuffix(".py") for name in names]
+    plain = [re.sub(r"^\d\d_", "", Path(name).name).removesuffix(".py") for name in names]
     unknown = [name for name in plain if name not in known]
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.4)

@@ -11,7 +11,8 @@ from tinynet.data import text, toys
 from tinynet.data.flickr8k import caption_words, flickr8k
 from tinynet.data.multi30k import in_words, joined, multi30k
 from tinynet.data.shakespeare import shakespeare, split
-from tinynet.data.text import Characters, Vocabulary, bleu, detokenised, padded, read_text, teacher, words
+from tinynet.data.text import Characters, Vocabulary, detokenised, padded, read_text, teacher, words
+from tinynet.metrics import bleu
 
 DATA = os.environ.get("TINYNET_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="TINYNET_DATA names no folder with the files")

@@ -416,3 +416,66 @@ def test_state_that_is_an_array_is_saved_and_restored(tmp_path):
     path = tmp_path / "run.npz"
     run(3, checkpoint=path)
     np.testing.assert_array_equal(run(6, checkpoint=path), run(6))
+
+
+class _Same(nn.Module):
+    def __init__(self):
+        self.zero = nn.Parameter(np.zeros(1))
+
+    def forward(self, x):
+        return tinynet.Tensor(x) + self.zero
+
+
+def _cross_entropy(model, x, t):
+    return cross_entropy(model(x), t)
+
+
+def test_ignored_targets_count_nowhere():
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(8, 3)), np.array([0, 1, 2, 1, -1, -1, -1, 2])
+    model = _Same()
+    right = _cross_entropy(model, x, t).item()
+    history = train.fit(model, _cross_entropy, (x, t), optim.SGD(model.parameters(), 0.0), 1, batch_size=4,
+                        val=Shuffled((x, t), 4), progress=False)
+    assert history["loss"][0] == pytest.approx(right, rel=1e-9)
+    assert history["val_loss"][0] == pytest.approx(right, rel=1e-9)
+
+
+def test_each_task_is_weighted_by_its_own_data():
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(8, 3)), rng.integers(0, 3, 8)
+    model = _Same()
+
+    def loss(model, first, second):
+        return [_cross_entropy(model, *first), _cross_entropy(model, *second)]
+
+    found = train.evaluate(model, loss, Together(Shuffled((x, t), 3), Shuffled((x[:5], t[:5]), 4)))
+    first, second = (_cross_entropy(model, x[:n], t[:n]).item() for n in (8, 5))
+    assert (found["loss_0"], found["loss_1"]) == (pytest.approx(first), pytest.approx(second))
+    assert found["loss"] == pytest.approx(first + second)
+
+
+@pytest.mark.parametrize(("state", "sentence"), [(0.0, "mean of the model is a plain number that training changed"),
+                                                 (np.random.RandomState(0), "mean of the model is a RandomState")])
+def test_state_that_no_checkpoint_would_hold_is_refused(tmp_path, state, sentence):
+    class Centre(_Same):
+        def __init__(self):
+            super().__init__()
+            self.mean = state
+
+        def forward(self, x):
+            if self.training and isinstance(self.mean, float):
+                self.mean = 0.9 * self.mean + 0.1 * float(x.mean())
+            return super().forward(x)
+
+    model = Centre()
+    with pytest.raises((TypeError, CheckpointError), match=sentence):
+        train.fit(model, lambda m, x: (m(x) ** 2).mean(), np.ones((4, 1)), optim.SGD(model.parameters(), 0.1), 2,
+                  checkpoint=tmp_path / "run.npz", progress=False)
+
+
+def test_how_a_loss_a_rule_and_a_balance_are_given_is_told():
+    for settings, sentence in ((dict(loss=cross_entropy), "it is called as loss"), (dict(rule=3), "rule is 3"),
+                               (dict(balance=len), "give a rule of tinynet.balancing")):
+        with pytest.raises(TypeError, match=sentence):
+            fit(**settings)

@@ -90,7 +90,7 @@ def _pixels(path, size, shorter):
         from PIL import Image, UnidentifiedImageError
     except ModuleNotFoundError:
         raise ModuleNotFoundError("photo: pictures are read by Pillow, which is not installed here; run "
-                                  "pip install pillow") from None
+                                  'pip install "tinynet[pictures]"') from None
     try:
         with Image.open(path) as picture:
             scale = shorter / min(picture.size)

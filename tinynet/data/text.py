@@ -155,30 +155,3 @@ def teacher(target, mask):
     """
     begin = np.full((len(target), 1), BEGIN, target.dtype)
     return np.concatenate([begin, target[:, :-1]], axis=1), np.where(mask, target, -1)
-
-
-# %% How good a translation is
-def bleu(outputs, references, tokenise="13a", lowercase=True, order=4):
-    """(corpus BLEU in per cent, sacrebleu's signature).  Papineni et al. 2002; Post 2018, arXiv:1804.08771.
-
-    outputs      one string each
-    references   one string each, or a list of strings each where there are several (all of one number)
-    order        the longest n-grams that count: 1 for BLEU-1, ..., 4
-    tokenise     sacrebleu's tokeniser: "13a" for detokenised text, "none" where words are split by spaces already
-
-    A BLEU without its signature says little: one output gets 28.7 or 21.95 by the tokeniser alone.
-    Raises ModuleNotFoundError where sacrebleu isn't installed, ValueError where the numbers differ.
-    """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("bleu: sacrebleu isn't installed; run pip install sacrebleu") from None
-    if len(outputs) != len(references) or not outputs:
-        raise ValueError(f"bleu: there are {len(outputs)} outputs and {len(references)} references; give one or more "
-                         "outputs, and a reference for each")
-    several = [[r] if isinstance(r, str) else list(r) for r in references]
-    if len({len(r) for r in several}) > 1:
-        raise ValueError("bleu: the outputs have different numbers of references; give each the same number")
-    metric = BLEU(tokenize=tokenise, lowercase=lowercase, force=True, max_ngram_order=order)
-    return (metric.corpus_score(list(outputs), list(map(list, zip(*several, strict=True)))).score,
-            str(metric.get_signature()))

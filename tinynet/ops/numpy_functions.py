@@ -40,11 +40,13 @@ FUNCTIONS = {
     np.std: lambda a, axis=None, *, ddof=0, keepdims=False: reductions.std(a, axis=axis, ddof=ddof, keepdims=keepdims),
     np.linalg.norm: _norm,
     np.cumsum: lambda a, axis=None: reductions.cumsum(a.reshape(-1) if axis is None else a, axis=axis or 0),
-    np.concatenate: lambda arrays, axis=0: moves.concatenate(*arrays, axis=axis),
+    np.concatenate: lambda arrays, axis=0: moves.concatenate(*arrays, axis=axis) if axis is not None else
+        moves.concatenate(*(moves.reshape(a, shape=(-1,)) for a in arrays)),
     np.stack: lambda arrays, axis=0: moves.stack(*arrays, axis=axis),
     np.where: arithmetic.where,
-    np.clip: lambda a, a_min=None, a_max=None: elementwise.clip(a, low=a_min, high=a_max),
-    np.einsum: products.einsum,
+    np.clip: lambda a, a_min=None, a_max=None, *, min=None, max=None: elementwise.clip(     # noqa: A006
+        a, low=min if a_min is None else a_min, high=max if a_max is None else a_max),
+    np.einsum: lambda subscripts, *arrays, optimize=True: products.einsum(subscripts, *arrays),
     np.dot: products.dot,
     np.outer: products.outer,
     np.reshape: lambda a, shape: moves.reshape(a, shape=shape),
@@ -122,9 +124,17 @@ def _function(self, function, types, inputs, settings):
                     f"{_instead(function.__name__)}")
 
 
+INSTEAD = {"tanh": "tn.tanh", "logaddexp": "tn.log_sum_exp", "hstack": "np.concatenate", "vstack": "np.concatenate",
+           "append": "np.concatenate", "block": "np.concatenate", "trace": "np.einsum", "tensordot": "np.einsum",
+           "inner": "np.einsum", "kron": "np.einsum", "diagonal": "np.einsum", "amax": "np.max", "amin": "np.min",
+           "flip": "x[::-1]", "reduce": "np.sum"}
+
+
 def _instead(name):
+    if name in INSTEAD:
+        return f"use {INSTEAD[name]}, or x.data for the array alone"
     known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
-    near = difflib.get_close_matches(name, known, 2, 0.6)
+    near = difflib.get_close_matches(name, known, 2, 0.8)
     ours = f"np.{' or np.'.join(near)}" if near else "the ops of tinynet.ops"
     return f"use {ours}, or x.data for the array alone"
 

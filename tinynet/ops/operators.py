@@ -7,7 +7,6 @@ from tinynet.ops import elementwise, moves, reductions
 from tinynet.ops.arithmetic import absolute, add, divide, exp, log, multiply, negative, power, sqrt, subtract
 from tinynet.ops.moves import getitem, reshape, transpose
 from tinynet.ops.products import matmul
-from tinynet.ops.reductions import max, mean, sum  # noqa: A004  (NumPy's names)
 from tinynet.shapes import ShapeError
 
 
@@ -37,6 +36,12 @@ def _shape(args):
     return args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
+def _filled(x, shape):
+    """The shape with x's own size where it says -1."""
+    before = len(shape) - x.ndim
+    return tuple(x.shape[i - before] if n == -1 else n for i, n in enumerate(shape))
+
+
 def _swap(x, first, second):
     axes = list(range(x.ndim))
     if not (-x.ndim <= first < x.ndim and -x.ndim <= second < x.ndim):
@@ -61,9 +66,6 @@ Tensor.exp = lambda self: exp(self)
 Tensor.log = lambda self: log(self)
 Tensor.sqrt = lambda self: sqrt(self)
 Tensor.abs = lambda self: absolute(self)
-Tensor.sum = lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims)
-Tensor.mean = lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims)
-Tensor.max = lambda self, axis=None, keepdims=False: max(self, axis=axis, keepdims=keepdims)
 Tensor.reshape = lambda self, *shape: reshape(self, shape=_shape(shape))
 Tensor.transpose = lambda self, *axes: transpose(self, axes=_shape(axes) or None)
 Tensor.swapaxes = _swap
@@ -72,8 +74,14 @@ Tensor.T = property(lambda self: transpose(self))
 
 # Methods that PyTorch has, too.  Where it has another name, that name stands beside NumPy's.
 def _method(op, *names):
-    """A method whose positional arguments are the op's settings of these names."""
-    return lambda self, *values, **settings: op(self, **dict(zip(names, values, strict=False)), **settings)
+    """A method whose positional arguments are the op's settings of these names; PyTorch's words for them are known."""
+    def method(self, *values, **settings):
+        named = {PYTORCH.get(name, name): value for name, value in settings.items()}
+        return op(self, **dict(zip(names, values, strict=False)), **named)
+    return method
+
+
+PYTORCH = {"dim": "axis", "keepdim": "keepdims", "min": "low", "max": "high"}
 
 
 for _name in ("sin", "cos", "log1p", "expm1", "softplus", "sign", "floor"):
@@ -90,7 +98,9 @@ Tensor.gather = lambda self, axis, indices: moves.take_along_axis(self, indices,
 Tensor.split, Tensor.tile, Tensor.sort, Tensor.topk = moves.split, moves.tile, moves.sort, moves.topk
 Tensor.squeeze, Tensor.unsqueeze, Tensor.moveaxis = moves.squeeze, moves.expand_dims, moves.moveaxis
 Tensor.flatten = lambda self, start=0: self.reshape(*self.shape[:start], -1)
-Tensor.expand = Tensor.broadcast_to = lambda self, *shape: moves.broadcast_to(self, shape=_shape(shape))
+Tensor.expand = Tensor.broadcast_to = lambda self, *shape: moves.broadcast_to(self, shape=_filled(self, _shape(shape)))
+for _name in ("sum", "mean", "max"):
+    setattr(Tensor, _name, _method(getattr(reductions, _name), "axis", "keepdims"))
 Tensor.view = Tensor.reshape
 Tensor.argmax = lambda self, axis=None: self.data.argmax(axis)       # places have no gradient
 Tensor.argmin = lambda self, axis=None: self.data.argmin(axis)

@@ -11,8 +11,6 @@ things its loss is a mean over (examples, or tokens).  `epoch(None)` draws nothi
 once, in order, as validation needs it.  `len` is the number of batches in an epoch.
 """
 
-import math
-
 import numpy as np
 
 
@@ -177,7 +175,8 @@ class Whole:
 class Together:
     """Batches of several tasks, each of its own size and length; a batch is a tuple with one batch a task.
 
-    An epoch is as long as the longest task's; the others start anew when they are through.
+    An epoch is as long as the longest task's; the others start anew when they are through.  A batch has one weight a
+    task.  With epoch(None) a task that is through still has a batch, for the loss to compute, but the weight 0.
     """
 
     def __init__(self, *tasks):
@@ -190,9 +189,11 @@ class Together:
 
     def epoch(self, rng):
         streams = [_forever(task, rng) for task in self.tasks]
-        for _ in range(len(self)):
+        for step in range(len(self)):
             parts = [next(stream) for stream in streams]
-            yield tuple(batch for batch, _ in parts), math.fsum(weight for _, weight in parts)
+            counted = [rng is not None or step < len(task) for task in self.tasks]
+            yield (tuple(batch for batch, _ in parts),
+                   tuple(weight * counts for (_, weight), counts in zip(parts, counted, strict=True)))
 
     def describe(self):
         """What a checkpoint has to find again."""

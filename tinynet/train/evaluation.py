@@ -1,6 +1,7 @@
 """Measuring a model: the loss and metrics over all predictions, in evaluation mode and without a tape."""
 
 import math
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,11 +15,13 @@ def evaluate(model, loss, data, metrics=None, batch_size=256):
 
     loss and metrics as in `fit`; loss may be None.  Arrays go through the model in batches, but loss and metrics
     see all predictions at once: also what is no mean over examples (F1, AUC, perplexity, a loss with ignored
-    targets) comes out right.  Of batches (tinynet.train.batches) the mean is taken, weighted by what each counts.
+    targets) comes out right.  Of batches of other kinds (sequences, windows, generated) the mean is taken, weighted by
+    what each counts; what is no mean can't be measured there.
     A loss that returns several tensors, one a task, gives "loss", their sum, and "loss_0", "loss_1", ...
     """
     functions = ({} if loss is None else {"loss": loss}) | (metrics or {})
     with mode(model, False), no_grad():
+        data = data.arrays if isinstance(data, batches.Shuffled) else data
         if hasattr(data, "epoch"):
             return _weighted(functions, model, data)
         arrays = batches.checked("evaluate", data)
@@ -27,13 +30,30 @@ def evaluate(model, loss, data, metrics=None, batch_size=256):
 
 def _weighted(functions, model, data):
     """The mean over batches, each weighted by what it counts."""
-    sums, total = {}, 0.0
+    means = Means()
     for batch, weight in data.epoch(None):
         row, count = _measured(functions, _Once(model), batch)
-        total += (weight := weight if count is None else count)
+        means.add(row, weight if count is None else count)
+    return means.values()
+
+
+class Means:
+    """Weighted means of rows {name: number}.  A weight is a number, or one for each task: then loss_0 has the first."""
+
+    def __init__(self):
+        self.sums, self.totals = {}, {}
+
+    def add(self, row, weight):
         for name, value in row.items():
-            sums[name] = sums.get(name, 0.0) + value * weight
-    return {name: value / total for name, value in sums.items()} if total else {}
+            task = re.fullmatch(r"loss_(\d+)", name)
+            w = weight if not isinstance(weight, tuple) else weight[int(task[1])] if task else sum(weight)
+            self.sums[name] = self.sums.get(name, 0.0) + value * w
+            self.totals[name] = self.totals.get(name, 0.0) + w
+
+    def values(self):
+        found = {name: self.sums[name] / total if total else self.sums[name] for name, total in self.totals.items()}
+        each = [value for name, value in found.items() if re.fullmatch(r"loss_\d+", name)]
+        return found | ({"loss": math.fsum(each)} if each else {})
 
 
 def _measured(functions, model, batch):
@@ -47,7 +67,13 @@ def _measured(functions, model, batch):
 
 
 def taken_apart(returned):
-    """(value, count) of what a loss returned: a value alone, or a pair of it and how many things it counts."""
+    """(value, count) of what a loss returned: a value alone, or a pair of it and how many things it counts.
+
+    An op that is a mean over something else than the rows, as cross-entropy with ignored targets, says so itself.
+    """
+    step = getattr(returned, "step", None)
+    if step is not None and step.op.counts:
+        return returned, step.op.counts(step.cache)
     pair = type(returned) is tuple and len(returned) == 2 and isinstance(returned[1], int | float | np.number)
     return returned if pair else (returned, None)
 

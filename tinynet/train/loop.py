@@ -27,7 +27,7 @@ from tinynet import nn
 from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
 from tinynet.train import batches
-from tinynet.train.evaluation import evaluate, mode, numbers, taken_apart
+from tinynet.train.evaluation import Means, evaluate, mode, numbers, taken_apart
 from tinynet.train.history import History
 from tinynet.train.progress import progress as reporting
 from tinynet.train.resume import Checkpoint
@@ -62,7 +62,7 @@ def fit(model, loss, train, optimizer, epochs=None, batch_size=32, val=None, met
         raise ValueError(f"fit: batch_size is {batch_size!r}; it must be a whole number, 1 or more")
     train, val = batches.of("train", train, batch_size), _of_val(val)
     length = _length(epochs, steps, every, len(train))
-    _check_settings(model, loss, optimizer, clip)
+    _check_settings(model, loss, optimizer, clip, rule, balance)
     run = Run(model, loss, train, optimizer, length, val, metrics, schedule, clip, rule, np.random.default_rng(rng),
               balance, shared)
     if checkpoint is not None:
@@ -125,18 +125,15 @@ class Run:
         stream = self.stream()
         while self.step < self.length.steps and not self.stop:
             start, end = time.perf_counter(), min(self.step + self.length.every, self.length.steps)
-            first, sums, total = self.step, {}, 0.0
+            first, means = self.step, Means()
             while self.step < end:
                 batch, weight = next(stream)
                 found, count = self.train_step(batch, 1 + self.step - first)
-                total += (weight := weight if count is None else count)
-                for name, value in found.items():
-                    sums[name] = sums.get(name, 0.0) + value * weight
+                means.add(found, weight if count is None else count)
                 self.step += 1
                 after_step(found["loss"])
-            means = {name: value / total if total else value for name, value in sums.items()}
-            row = {self.length.unit: self.rows_done() + 1 if self.length.unit == "epoch" else self.step, **means,
-                   "lr": float(self.optimizer.lr)} | self.measure()
+            row = {self.length.unit: self.rows_done() + 1 if self.length.unit == "epoch" else self.step,
+                   **means.values(), "lr": float(self.optimizer.lr)} | self.measure()
             self.close(row | {"seconds": time.perf_counter() - start})
             yield row
 
@@ -237,13 +234,17 @@ def _of_val(val):
     return None if val is None else val if hasattr(val, "epoch") else batches.checked("val", val)
 
 
-def _check_settings(model, loss, optimizer, clip):
+def _check_settings(model, loss, optimizer, clip, rule, balance):
     if isinstance(loss, Op):
         raise TypeError(f"fit: loss is the op {loss.name}, but it is called as loss(model, *batch); give e.g. "
                         f"lambda model, x, t: {loss.name}(model(x), t)")
     if not isinstance(model, nn.Module):
         raise TypeError(f"fit: model is {model!r}; it must be a tinynet.nn.Module")
     own = {id(p) for p in model.parameters()}
+    if rule is not None and not callable(rule):
+        raise TypeError(f"fit: rule is {rule!r}; give one of tinynet.train.rules, or a function of a history's row")
+    if balance is not None and not hasattr(balance, "asks_gradients"):
+        raise TypeError(f"fit: balance is {balance!r}; give a rule of tinynet.balancing")
     if clip is not None and not clip > 0:
         raise ValueError(f"fit: clip is {clip!r}; it must be above 0")
     if not any(id(p) in own for p in optimizer.params):

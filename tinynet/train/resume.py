@@ -1,6 +1,7 @@
 """The checkpoint of a training run: all that the rest of the run depends on, in one file."""
 
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ class Checkpoint:
 
     def __init__(self, run, path):
         self.run, self.path = run, Path(path).resolve()
+        self.numbers = _numbers(run.model)
 
     def save(self):
         npz.save(self.path, *self.state())
@@ -22,6 +24,10 @@ class Checkpoint:
     def state(self):
         """(arrays, notes): all that the rest of the run depends on."""
         run = self.run
+        changed = [name for name, value in _numbers(run.model).items() if self.numbers.get(name) != value]
+        if changed:
+            raise TypeError(f"fit: {changed[0]} of the model is a plain number that training changed, and no "
+                            "checkpoint would hold it; make it nn.Buffer(...), or a NumPy array")
         optimizer = run.optimizer.state_dict()
         arrays = {f"model.{name}": a for name, a in run.model.state_dict().items()}
         arrays |= {f"best.{name}": a for name, a in run.kept.items()}
@@ -45,6 +51,10 @@ class Checkpoint:
     def open(self):
         """Make sure that the file can be written, and go on from it if it is there."""
         npz.prepare(self.path)
+        for name, thing in _things(self.run.model):
+            if isinstance(thing, np.random.RandomState | random.Random):
+                raise TypeError(f"fit: {name} of the model is a {type(thing).__name__}, whose state no checkpoint "
+                                "would hold; use np.random.default_rng(seed)")
         known = {id(p) for p in self.run.model.parameters()}
         if any(id(p) not in known for p in self.run.optimizer.params):
             raise ValueError("fit: the optimiser trains parameters outside the model, which no checkpoint would hold; "
@@ -94,6 +104,19 @@ class Checkpoint:
         for row in history.rows() if run.rule else ():
             _, run.stop = run.rule(row)
         run.kept = parts["best"]
+
+
+def _things(model):
+    """(name, thing) of all that stands in the attributes of the model and of the modules below."""
+    for prefix, module in model.named_modules():
+        for name, _, _, thing in module._places():
+            yield (f"{prefix}.{name}" if prefix else name), thing
+
+
+def _numbers(model):
+    """{name: value} of the plain numbers among them."""
+    return {name: thing for name, thing in _things(model)
+            if isinstance(thing, int | float | np.number) and not name.endswith("training")}
 
 
 def _sound_history(notes):

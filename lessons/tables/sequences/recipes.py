@@ -23,7 +23,8 @@ from tinynet.blocks.sequences.state import detached
 from tinynet.data.flickr8k import caption_words, flickr8k
 from tinynet.data.multi30k import in_words, joined, multi30k
 from tinynet.data.shakespeare import shakespeare, split
-from tinynet.data.text import Characters, Vocabulary, bleu, detokenised, padded, teacher
+from tinynet.data.text import Characters, Vocabulary, detokenised, padded, teacher
+from tinynet.metrics import bleu
 from tinynet.models.sequences.caption_net import CaptionNet, PixelEncoder
 from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate

@@ -21,7 +21,7 @@ from tinynet.blocks.graphs.half_scores import half_scores
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul
 from tinynet.blocks.units.dropout import dropout
 from tinynet.engine import no_grad
-from tinynet.graph import must_fit
+from tinynet.graph import must_be_unweighted, must_fit
 from tinynet.masks import checked_chance, module_mask
 from tinynet.ops import concatenate
 from tinynet.sparse import SparseRows
@@ -75,6 +75,7 @@ class GraphAttention(nn.Module):
 
     def forward(self, x, graph):
         must_fit("GraphAttention", "x (N d_in)", x, graph, len(self.W))
+        must_be_unweighted("GraphAttention", graph)
         both = self.features(x)
         # The outermost nodes of a receptive field give only their h; the next layer doesn't need their output.
         needed = graph.inner.nodes

@@ -14,7 +14,7 @@ from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.engine import Op
 from tinynet.jit import contiguous, floating, parallel_jit, prange
-from tinynet.masks import checked_chance, module_mask
+from tinynet.masks import checked_chance, module_mask, must_be_mask
 from tinynet.shapes import ShapeError
 
 
@@ -32,7 +32,8 @@ def dropout_backward(dy, cache):
 
 def mask_and_scale(x, mask, p):
     """mask as booleans that broadcast to x, and 1 / (1 - p) in the dtype of y."""
-    dtype, mask = floating(x), mask.astype(bool, copy=False)
+    must_be_mask("dropout", mask)
+    dtype = floating(x)
     try:
         np.broadcast_to(mask, x.shape)
     except ValueError:
