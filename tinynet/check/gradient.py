@@ -43,7 +43,7 @@ def gradcheck(function, *inputs, **settings):
     with sizes that differ from each other: then a mistake has one explanation.  Arrays of
     integers or booleans and None are passed over; an input for which backward returns None must have no influence.
 
-    data       names of floating inputs that are data: no gradient of them is compared
+    data       names of floating inputs that are data: no gradient of them is compared; backward may leave them out
     tolerance  relative, for a forward that iterates until it is right to so many digits (1e-6, say)
     Both are settings of the forward instead, where it has parameters of these names.
 
@@ -74,6 +74,8 @@ class Check:
         unknown = self.data - set(pair.names)
         if unknown:
             raise ValueError(f"{pair.name}: data={', '.join(unknown)}, but its inputs are {', '.join(pair.names)}")
+        if self.data:
+            self.pair = pair._replace(backward=with_none_for(self.data, pair))
         self.before = [None if a is None else a.tobytes() for a in pair.arrays]
         self.y = self.forward()[0]
         if self.y.dtype.kind == "c":
@@ -145,8 +147,10 @@ class Check:
         names, arrays = self.pair.names, self.pair.arrays
         got, extra = len(grads[0]), [g for g in grads[0][len(arrays):] if g is not None]
         if got < len(arrays) or (extra and got > self.pair.most):
-            self.wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
-                                     "return one each, in the order of forward, None where there is none")
+            wanted, which = [n for n in names if n not in self.data], " that aren't data" if self.data else ""
+            self.wrong("count", "", f"backward returns {got} gradients for {len(wanted)} arrays{which} "
+                                     f"({', '.join(wanted)}): return one each, in the order of forward, None where "
+                                     "there is none")
             return []
         if not any(floating(a) for a in arrays):
             raise ValueError(f"{self.pair.name}: no input holds floating numbers, so there is nothing to "
@@ -261,3 +265,14 @@ class Check:
         if any(m.unmeasured for m in measured.values()) and all(
                 len(m.unmeasured) == m.jacobian.shape[1] for m in measured.values()):
             self.wrong("unchecked", "", "nothing could be checked: choose inputs inside forward's domain")
+
+
+def with_none_for(data, pair):
+    """The pair's backward, with None in the places of the data where it returns the gradients of the others alone."""
+    def backward(dy, cache):
+        grads = pair.backward(dy, cache)
+        if len(grads) != len(pair.names) - len(data):
+            return grads
+        others = iter(grads)
+        return [None if name in data else next(others) for name in pair.names]
+    return backward
