@@ -26,6 +26,7 @@ from tinynet.check.rounding import roughness, wobble
 
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
 RTOL_SINGLE = 1e-4     # for a forward in float32
+NEAR_OVERFLOW = 1e300   # gradients of the checker's own large upstream stay below
 ROWS_DIFFER = 1e3       # rows of the Jacobian whose sizes differ more get an upstream of their own
 
 
@@ -83,7 +84,7 @@ class Check:
                              "e.g. np.stack([y.real, y.imag])")
         rng = np.random.default_rng(seed)
         one, two, three = (np.asarray(rng.normal(size=self.y.shape)) for _ in range(3))
-        self.upstreams = [one, two, three, SMALL * one, LARGE * one]
+        self.upstreams, self.large = [one, two, three, SMALL * one], LARGE
 
     def report(self):
         y_before = self.y.copy()
@@ -183,6 +184,7 @@ class Check:
         measured = {i: self._measured(i) for i in usable}
         self._unchanged("forward")
         self.largest = max((np.abs(m.jacobian).max(initial=0.0) for m in measured.values()), default=0.0)
+        self._large_upstream(grads)
         self._balance(grads, measured)
         for i in usable:
             given = [np.asarray(g[i]) for g in grads]
@@ -195,6 +197,7 @@ class Check:
         self._remarks(measured)
         return not self.problems
 
+    @np.errstate(over="ignore", invalid="ignore")      # slopes near overflow, where a sum or a square is inf
     def _value(self, i, measured, given):
         """One gradient; where it seems wrong, the slope is measured again and rounding is looked at."""
         evidence = Evidence(self, i, measured, given)
@@ -217,6 +220,7 @@ class Check:
     def _measured(self, i):
         return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic, self.eps)
 
+    @np.errstate(over="ignore")
     def _single(self):
         """Is forward computed in float32?  Then differences tell less, and gradients may be float32."""
         self.single = self.y.size > 0 and (self.y.dtype == np.float32 or (
@@ -236,6 +240,17 @@ class Check:
         long = np.any(np.frexp(y)[0] * 2 ** 14 % 1)         # not whole numbers or the like, which fit anyway
         return bool(long and (y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
 
+    def _large_upstream(self, grads):
+        """The first upstream times a million, or times less where the gradient would come near overflow."""
+        one = self.upstreams[0]
+        largest = np.abs(one).max(initial=0.0) * max(self.y.size, 1) * min(self.largest, NEAR_OVERFLOW)
+        self.large = max(1.0, min(LARGE, NEAR_OVERFLOW / max(largest, 1.0)))
+        self._another_upstream(self.large * one, grads)
+
+    def _another_upstream(self, dy, grads):
+        self.upstreams.append(np.asarray(dy))
+        grads.append(copies(self.gradients(self.upstreams[-1])))
+
     def _balance(self, grads, measured):
         """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""
         sizes = np.zeros(self.y.size)
@@ -249,8 +264,7 @@ class Check:
         if not largest > ROWS_DIFFER * smallest:
             return
         dy = np.random.default_rng(1).normal(size=self.y.shape) * smallest / sizes.reshape(self.y.shape)
-        self.upstreams.append(np.asarray(dy))
-        grads.append(copies(self.gradients(self.upstreams[-1])))
+        self._another_upstream(dy, grads)
 
     def _remarks(self, measured):
         """Notes on what couldn't be checked; a problem where nothing could."""

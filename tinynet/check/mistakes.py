@@ -4,13 +4,13 @@ from itertools import combinations
 
 import numpy as np
 
-from tinynet.check.evidence import FIT, LARGE, SMALL
+from tinynet.check.evidence import FIT, SMALL
 from tinynet.check.slopes import input_for_output, mask, mask_of_slopes, skipped, softmax
 
 
 # %% Numbers that can't be
 def not_finite(e):
-    bad = np.flatnonzero(~np.isfinite(e.analytic).all(axis=0))
+    bad = np.flatnonzero((~np.isfinite(e.analytic) & ~e.both_overflow()).any(axis=0))
     if not len(bad):
         return None
     what = "NaN" if np.isnan(e.analytic).any() else "inf"
@@ -55,7 +55,7 @@ def upstream_ignored(e):
 
 def nonlinear(e):
     a = e.analytic[:, e.smooth]
-    small, large = SMALL * a[0], LARGE * a[0]
+    small, large = SMALL * a[0], e.large * a[0]
     far = max(_distance(a[3], small), _distance(a[4], large))
     if far < 1e-5:
         return None
@@ -81,7 +81,8 @@ def factor(e):
         return None
     loud = np.abs(smooth).max(axis=1, keepdims=True)
     weight = np.where(loud > 0, 1 / np.where(loud > 0, loud, 1), 0)
-    c = float((e.analytic[:, e.smooth] * smooth * weight ** 2).sum() / (smooth * smooth * weight ** 2).sum())
+    scaled = smooth * weight            # the square of a slope near overflow would overflow
+    c = float((e.analytic[:, e.smooth] * weight * scaled).sum() / (scaled * scaled).sum())
     if abs(c) < FIT or abs(c - 1) < FIT or not e.fits(c * e.numeric):
         return None
     flipped = " and its sign is flipped" if c < 0 else ""
