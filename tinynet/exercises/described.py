@@ -83,6 +83,11 @@ def equation_of_gradient(op, name):
 
 
 # %% Arrays
+def signature(function):
+    """(x, W, b=None): what the function takes, as its author wrote it."""
+    return str(inspect.signature(function)).replace("'", '"')
+
+
 def names(op, count=None):
     """The names of the op's arrays, as its forward calls them; `count` of them, `arrays[0]` ... where it takes any."""
     parameters = list(inspect.signature(op.forward).parameters.values())
