@@ -5,6 +5,7 @@ import numpy as np
 from tinynet.check.numeric import measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
+ORDINARY = 3                    # the first upstreams are normal random numbers
 SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these (near overflow: less)
 BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
@@ -136,9 +137,13 @@ class Evidence(Place):
         return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor) & self.smooth).any(axis=0))
 
     def worst(self):
-        excess = np.where(self.right(), -1.0, np.abs(self.analytic - self.numeric)
+        """The entry that is furthest off, for an upstream of ordinary size where one shows the mistake."""
+        right = self.right()
+        excess = np.where(right, -1.0, np.abs(self.analytic - self.numeric)
                           / np.abs(self.flat_dys).max(axis=1, initial=0.0, keepdims=True))
-        excess[~np.isfinite(self.analytic)] = np.inf
+        excess[~np.isfinite(self.analytic) & ~right] = np.inf
+        if not right[:ORDINARY].all():
+            excess = excess[:ORDINARY]
         k, entry = np.unravel_index(excess.argmax(), excess.shape)
         a, n = self.analytic[k, entry], self.numeric[k, entry]
         ratio = f"{a / n:.6g}" if n else "none (numeric is 0)"
