@@ -48,7 +48,8 @@ def test_a_right_file_passes(tmp_path):
     ("def linear_forward(x): return x, x",
      "linear_forward: too many positional arguments: write linear_forward(x, W, b=None); here"),
     ("def tanh_backward(dy, cache):\n    a, *b = 1 / 0\n    return dy", "line 4, in tanh_backward: ZeroDivisionError"),
-    ("def tanh_backward(dy): return dy", "takes 1 positional argument but 2 were given: write tanh_backward(dy, cache)"),
+    ("def tanh_backward(dy): return dy",
+     "takes 1 positional argument but 2 were given: write tanh_backward(dy, cache)"),
 ])
 def test_a_wrong_file_fails_and_says_why(tmp_path, source, said):
     code, text = checked(tmp_path, f"import numpy as np\n\n{source}\n")

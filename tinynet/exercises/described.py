@@ -98,6 +98,11 @@ def names(op, count=None):
     return known if count is None else known[:count]
 
 
+def call(name, half, case):
+    """softmax_forward(x, axis=-1): the signature of the stub, with settings that the case at hand may not use."""
+    return f"{name}_{half}{'(dy, cache)' if half == 'backward' else signature(case.op.forward)}"
+
+
 @cache
 def letters(case):
     """The axis letters of each array of a case, e.g. ("N D", "C D", "C"), found out with sizes that tell them apart."""

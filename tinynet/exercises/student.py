@@ -22,7 +22,7 @@ from tinynet.exercises.forms import form_of
 from tinynet.exercises.remote import Student
 from tinynet.exercises.sandbox import LIMITS, Gone, Raised
 from tinynet.exercises.submission import Unreadable, not_written, read
-from tinynet.exercises.words import NOT_WRITTEN, call, does_not_run, not_yet, numerical, remedy, sentence, unlocked, worst
+from tinynet.exercises.words import NOT_WRITTEN, does_not_run, not_yet, numerical, remedy, sentence, unlocked, worst
 
 RIGHT, WRONG = "right", "WRONG"
 CLOSE = 1e-9            # of the largest entry: what two right programs may differ by
@@ -144,7 +144,8 @@ class Block:
         try:
             inspect.signature(self.forward).bind(*arrays, **settings)
         except TypeError as error:
-            return f"{self.name}_forward: {error}: write {call(self.name, 'forward', case)}; {described.agreed(case)}"
+            return (f"{self.name}_forward: {error}: write {described.call(self.name, 'forward', case)}; "
+                    f"{described.agreed(case)}")
         if not self.tried:
             return None
         try:

@@ -34,7 +34,7 @@ def sentence(error, student, name, case, brief=False):
         return f"{start}MemoryError: it asks for more memory than it may have"
     if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
         agreed = "" if brief else f"; {described.agreed(case)}"
-        return f"{what['text']}: write {call(name, half, case)}{agreed}"
+        return f"{what['text']}: write {described.call(name, half, case)}{agreed}"
     if what["kind"] in ABOUT_SHAPES and re.search(SHAPES, what["text"], re.IGNORECASE):
         return f"{start}the shapes don't fit" + ("" if brief else f": {described.agreed(case)} (NumPy says {said})")
     return f"{start}{said}"
@@ -47,11 +47,6 @@ def numerical(name, student):
     calls, entries = student.numerical
     return (f"{name}_backward calls a function of the whole input {calls} times for {entries} entries: that is a "
             "numerical derivative, right on small arrays only; write the backward of the slide")
-
-
-def call(name, half, case):
-    """softmax_forward(x, axis=-1): the signature of the stub, with settings that the case at hand may not use."""
-    return f"{name}_{half}{'(dy, cache)' if half == 'backward' else described.signature(case.op.forward)}"
 
 
 def remedy(op):
