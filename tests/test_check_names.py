@@ -119,6 +119,18 @@ def test_summed_to_a_number():
     assert kinds(lambda x, b: (x + b, 0), lambda d, _: (d, d.sum()), np.ones((3, 2)), np.ones(2)) == ["summed too far"]
 
 
+def test_an_upstream_passed_straight_through_a_step():
+    x = np.array([0.3, 1.2])               # np.round of it sums to 1, as a softmax does
+    for step in (np.round, np.sign, np.floor):
+        report = gradcheck(lambda x, f=step: (f(x), x), lambda d, x: d, x)
+        assert not report.ok
+        assert report.kinds == [None]
+        assert "dx: y is flat there and its slope is 0: backward passes the upstream gradient through" in str(report)
+        assert "identity" not in str(report)
+    twice = gradcheck(lambda x: (x + np.tanh(x), x), lambda d, x: d * (3 - np.tanh(x) ** 2), x)
+    assert twice.kinds == ["identity"]
+
+
 def test_the_mask_of_a_relu_forgotten():
     report = gradcheck(lambda x: (np.maximum(x, 0), x), lambda d, x: d.copy(), np.array([[1.0, -2], [-3, 4]]))
     assert report.kinds == ["mask"]

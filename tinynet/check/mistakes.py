@@ -70,6 +70,12 @@ def _distance(a, b):
     return np.abs(a - b).max(initial=0.0) / max(np.abs(b).max(initial=0.0), np.finfo(float).tiny)
 
 
+def straight_through(e):
+    if e.y.shape == e.x.shape and not e.numeric[:, e.smooth].any() and e.fits(e.flat_dys):
+        return None, "y is flat there and its slope is 0: backward passes the upstream gradient through, as if y were x"
+    return None
+
+
 # %% One number for all entries
 def sign(e):
     return ("sign", "the sign is flipped") if e.fits(-e.numeric) else None
@@ -226,7 +232,7 @@ def term(e):
     return None
 
 
-BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, softmax, sign, factor, swapped,
-                  transposed, not_summed, identity, input_for_output)
+BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, straight_through, softmax, sign, factor,
+                  swapped, transposed, not_summed, identity, input_for_output)
 IN_ONE_SLICE = (all_zero, in_single, sign, factor, input_for_output)
 AFTER_RECIPES = (nonlinear, mask_of_slopes, mask, skipped, one_of_several, one_output_missing, summed_too_far, term)
