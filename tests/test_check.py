@@ -1,5 +1,7 @@
 """The checker: what it accepts, what it rejects, and what it says."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -162,6 +164,15 @@ def test_the_report_says_which_input_where_and_how_far(xWb):
         assert part in str(report)
     with pytest.raises(GradientError, match="constant factor"):
         report.raise_if_wrong()
+
+
+def test_the_worst_entry_is_that_of_an_upstream_of_ordinary_size(rng):
+    for _ in range(10):
+        x = rng.normal(size=(3, 4))
+        report = gradcheck(lambda x: (np.tanh(x), x), lambda d, x: d * (1 - np.tanh(x) ** 2) * 1.5, x)
+        assert 1e-3 < abs(float(re.search(r"analytic (\S+),", str(report))[1])) < 10
+    clipped = gradcheck(lambda x: (2 * x, x), lambda d, x: np.clip(2 * d, -1e4, 1e4), x)     # a large one shows it
+    assert re.search(r"analytic -?10000,", str(clipped))
 
 
 def test_a_right_report_returns_itself():

@@ -255,6 +255,28 @@ def test_data_has_no_gradient_to_compare():
         gradcheck(*pair, x, w, data=["z"])
 
 
+def test_a_backward_may_leave_the_gradients_of_data_out():
+    x, t, w = np.ones((4, 3)), np.zeros((4, 3)), np.ones(3)
+
+    def loss(t, x, w):
+        return (((x * w - t) ** 2).mean(), (t, x, w))
+
+    def backward(d, cache):
+        t, x, w = cache
+        e = 2 * d * (x * w - t) / x.size
+        return e * w, (e * x).sum(axis=0)
+
+    assert gradcheck(loss, backward, t, x, w, data="t").ok
+    assert gradcheck(lambda x, t: (((x - t) ** 2).mean(), (x, t)), lambda d, c: 2 * d * (c[0] - c[1]) / c[0].size,
+                     x, t, data="t").ok
+    wrong = gradcheck(loss, lambda d, c: (backward(d, c)[0], 3 * backward(d, c)[1]), t, x, w, data=["t"])
+    assert wrong.kinds == ["factor"]
+    assert "dw: off by a constant factor" in str(wrong)
+    few = gradcheck(loss, lambda d, c: backward(d, c)[0], t, x, w, data=["t"])
+    assert few.kinds == ["count"]
+    assert "backward returns 1 gradients for 2 arrays that aren't data (x, w)" in str(few)
+
+
 def test_a_forward_may_have_settings_called_data_and_tolerance():
     def forward(x, data, tolerance):
         return x * data * tolerance, data * tolerance

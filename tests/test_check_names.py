@@ -61,6 +61,26 @@ def test_nan_and_inf_are_called_that_with_their_entry(value, what):
     assert f"{what} in the gradient at x[1, 2]" in str(report)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("f", "slope", "x"), [
+    (np.exp, np.exp, [700.0, -700]), (np.exp, np.exp, [705.0, 0.5]),
+    *((lambda x, c=c: c * x, lambda x, c=c: c + 0 * x, [0.5, 2.5]) for c in (1e305, 1e300, 1e294, 1e-300))])
+def test_slopes_near_overflow(f, slope, x):
+    def report(factor):
+        return gradcheck(lambda x: (f(x), x), lambda d, x: factor * d * slope(x), np.array(x))
+    assert report(1).ok, report(1)
+    assert report(0.25).kinds == ["factor"]
+    assert report(-1).kinds == ["sign"]
+    assert not report(np.array([1 + 1e-6, 1])).ok
+    assert not report(np.array([1, 1.01])).ok       # the slope 1e-304 itself has few digits
+
+
+def test_an_inf_that_is_no_overflow_of_the_right_gradient():
+    with np.errstate(over="ignore"):
+        report = gradcheck(lambda x: (x * 1e305, 0), lambda d, _: d * 1e305 * 1e5, np.array([0.5, 2.5]))
+    assert report.kinds == ["not finite"]
+
+
 def test_the_norm_of_nothing():
     with np.errstate(all="ignore"):
         report = gradcheck(lambda x: (np.sqrt((x * x).sum(-1)), x), lambda d, x: d[:, None] * x / np.sqrt(
@@ -97,6 +117,18 @@ def test_an_axis_too_many_is_named_so():
 
 def test_summed_to_a_number():
     assert kinds(lambda x, b: (x + b, 0), lambda d, _: (d, d.sum()), np.ones((3, 2)), np.ones(2)) == ["summed too far"]
+
+
+def test_an_upstream_passed_straight_through_a_step():
+    x = np.array([0.3, 1.2])               # np.round of it sums to 1, as a softmax does
+    for step in (np.round, np.sign, np.floor):
+        report = gradcheck(lambda x, f=step: (f(x), x), lambda d, x: d, x)
+        assert not report.ok
+        assert report.kinds == [None]
+        assert "dx: y is flat there and its slope is 0: backward passes the upstream gradient through" in str(report)
+        assert "identity" not in str(report)
+    twice = gradcheck(lambda x: (x + np.tanh(x), x), lambda d, x: d * (3 - np.tanh(x) ** 2), x)
+    assert twice.kinds == ["identity"]
 
 
 def test_the_mask_of_a_relu_forgotten():

@@ -37,6 +37,12 @@ def fingerprint(folder):
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_signature_that_does_not_fit_is_told_that_of_the_stub(tmp_path):
+    text = "import numpy as np\ndef softmax_forward(x):\n    e = np.exp(x)\n    return e / e.sum(-1)[..., None], e\n"
+    said = results.report(one(tmp_path, text), hints=2)
+    assert "got an unexpected keyword argument 'axis': write softmax_forward(x, axis=-1)" in said
+
+
 # %% The class
 @pytest.fixture(scope="module")
 def classroom(tmp_path_factory):

@@ -107,7 +107,8 @@ def test_a_reader_may_stop_before_the_list_ends():
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["exercise", "sofmax"], "there is no block 'sofmax'; there are"), (["exercise", "--deck", "csc322"], "csc321"),
+    (["exercise", "softmaxx"], "there is no block 'softmaxx'; did you mean softmax?"),
+    (["exercise", "qqq"], "there is no block 'qqq'; there are"), (["exercise", "--deck", "csc322"], "csc321"),
     (["grade", "nothing.py", "--sheet", "nothing"], "there is no sheet 'nothing'"),
     (["package", "gradescope", "--sheet", "missing.json", "--out", "x.zip"], "can't read missing.json")])
 def test_what_is_not_there_is_said_in_one_sentence(arguments, said, capsys):

@@ -45,9 +45,11 @@ def test_a_right_file_passes(tmp_path):
     ("def relu_forward(x): return np.maximum(x, 0)", "must return two things"),
     ("def relu_forward(x):\n    x[x < 0] = 0\n    return x.copy(), x", "forward changes its inputs"),
     ("def multiply_backward(dy, c): return dy * c[1], None", "backward returns None, but y depends on this input"),
-    ("def linear_forward(x): return x, x", "forward: too many positional arguments"),
+    ("def linear_forward(x): return x, x",
+     "linear_forward: too many positional arguments: write linear_forward(x, W, b=None); here"),
     ("def tanh_backward(dy, cache):\n    a, *b = 1 / 0\n    return dy", "line 4, in tanh_backward: ZeroDivisionError"),
-    ("def tanh_backward(dy): return dy", "takes 1 positional argument but 2 were given"),
+    ("def tanh_backward(dy): return dy",
+     "takes 1 positional argument but 2 were given: write tanh_backward(dy, cache)"),
 ])
 def test_a_wrong_file_fails_and_says_why(tmp_path, source, said):
     code, text = checked(tmp_path, f"import numpy as np\n\n{source}\n")
@@ -60,7 +62,8 @@ def test_a_wrong_file_fails_and_says_why(tmp_path, source, said):
     ("def relu_backward(dy, x): return dy * (x > 0).astype(float)", "note: backward turns float32 into float64"),
     ("def tanh_forward(x):\n    assert x.size\n    return np.tanh(x), x", "in tanh_forward: AssertionError"),
     ("def softmax_forward(x):\n    e = np.exp(x - x.max(-1, keepdims=True))\n    return e / e.sum(-1)[..., None], e",
-     "case softmax_first_axis was passed over: softmax_forward: got an unexpected keyword argument 'axis'"),
+     "case softmax_first_axis was passed over: softmax_forward: got an unexpected keyword argument 'axis': "
+     "write softmax_forward(x, axis=-1); here"),
     ("def cross_stitch_forward(X, A):\n    return np.einsum('ij,jnd->ind', A, X), (X, A)",
      "case cross_stitch_images_one_alpha was passed over: ValueError: operand has more dimensions"),
 ])

@@ -5,7 +5,8 @@ import numpy as np
 from tinynet.check.numeric import measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
-SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these
+ORDINARY = 3                    # the first upstreams are normal random numbers
+SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these (near overflow: less)
 BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
@@ -46,7 +47,7 @@ class Evidence(Place):
         self.value, self.i, self.x = check.pair.value, i, check.pair.arrays[i]
         super().__init__(check.pair.names[i], self.x.shape)
         self.measured, self.grads, self.single = measured, grads, check.single
-        self.dys = np.stack(check.upstreams)
+        self.dys, self.large = np.stack(check.upstreams), check.large
         self.flat_dys = self.dys.reshape(len(self.dys), -1)
         self.jacobian = measured[i].jacobian
         self.smooth = np.ones(self.x.size, bool)
@@ -95,7 +96,8 @@ class Evidence(Place):
 
     def right(self):
         """(K, I): where the gradient is within the tolerance, at kinks between the one-sided slopes."""
-        fine = np.abs(self.analytic - self.numeric) <= self.allowed
+        overflows = self.both_overflow()
+        fine = overflows | (np.abs(self.analytic - np.where(overflows, 0.0, self.numeric)) <= self.allowed)
         for entry, sides in self.measured[self.i].kinks.items():
             ends = np.stack([self.flat_dys * side for side in sides])
             slack = RTOL_KINK * np.abs(ends).max(axis=(0, 2)) + self.allowed[:, entry]
@@ -104,6 +106,10 @@ class Evidence(Place):
         unmeasured = [*self.measured[self.i].unmeasured]
         fine[:, unmeasured] = np.isfinite(self.analytic[:, unmeasured])
         return fine
+
+    def both_overflow(self):
+        """(K, I): where the right gradient is no number of float64, and backward says so."""
+        return np.isinf(self.numeric) & (self.analytic == self.numeric)
 
     def doubtful(self):
         """(I,) the entries whose slope is worth measuring again: wrong, but not plainly so."""
@@ -131,9 +137,13 @@ class Evidence(Place):
         return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor) & self.smooth).any(axis=0))
 
     def worst(self):
-        excess = np.where(self.right(), -1.0, np.abs(self.analytic - self.numeric)
+        """The entry that is furthest off, for an upstream of ordinary size where one shows the mistake."""
+        right = self.right()
+        excess = np.where(right, -1.0, np.abs(self.analytic - self.numeric)
                           / np.abs(self.flat_dys).max(axis=1, initial=0.0, keepdims=True))
-        excess[~np.isfinite(self.analytic)] = np.inf
+        excess[~np.isfinite(self.analytic) & ~right] = np.inf
+        if not right[:ORDINARY].all():
+            excess = excess[:ORDINARY]
         k, entry = np.unravel_index(excess.argmax(), excess.shape)
         a, n = self.analytic[k, entry], self.numeric[k, entry]
         ratio = f"{a / n:.6g}" if n else "none (numeric is 0)"

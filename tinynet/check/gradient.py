@@ -26,6 +26,7 @@ from tinynet.check.rounding import roughness, wobble
 
 LARGEST = 40_000_000    # entries of a Jacobian: 320 MB
 RTOL_SINGLE = 1e-4     # for a forward in float32
+NEAR_OVERFLOW = 1e300   # gradients of the checker's own large upstream stay below
 ROWS_DIFFER = 1e3       # rows of the Jacobian whose sizes differ more get an upstream of their own
 
 
@@ -43,7 +44,7 @@ def gradcheck(function, *inputs, **settings):
     with sizes that differ from each other: then a mistake has one explanation.  Arrays of
     integers or booleans and None are passed over; an input for which backward returns None must have no influence.
 
-    data       names of floating inputs that are data: no gradient of them is compared
+    data       names of floating inputs that are data: no gradient of them is compared; backward may leave them out
     tolerance  relative, for a forward that iterates until it is right to so many digits (1e-6, say)
     Both are settings of the forward instead, where it has parameters of these names.
 
@@ -74,6 +75,8 @@ class Check:
         unknown = self.data - set(pair.names)
         if unknown:
             raise ValueError(f"{pair.name}: data={', '.join(unknown)}, but its inputs are {', '.join(pair.names)}")
+        if self.data:
+            self.pair = pair._replace(backward=with_none_for(self.data, pair))
         self.before = [None if a is None else a.tobytes() for a in pair.arrays]
         self.y = self.forward()[0]
         if self.y.dtype.kind == "c":
@@ -81,7 +84,7 @@ class Check:
                              "e.g. np.stack([y.real, y.imag])")
         rng = np.random.default_rng(seed)
         one, two, three = (np.asarray(rng.normal(size=self.y.shape)) for _ in range(3))
-        self.upstreams = [one, two, three, SMALL * one, LARGE * one]
+        self.upstreams, self.large = [one, two, three, SMALL * one], LARGE
 
     def report(self):
         y_before = self.y.copy()
@@ -145,8 +148,10 @@ class Check:
         names, arrays = self.pair.names, self.pair.arrays
         got, extra = len(grads[0]), [g for g in grads[0][len(arrays):] if g is not None]
         if got < len(arrays) or (extra and got > self.pair.most):
-            self.wrong("count", "", f"backward returns {got} gradients for {len(arrays)} arrays ({', '.join(names)}): "
-                                     "return one each, in the order of forward, None where there is none")
+            wanted, which = [n for n in names if n not in self.data], " that aren't data" if self.data else ""
+            self.wrong("count", "", f"backward returns {got} gradients for {len(wanted)} arrays{which} "
+                                     f"({', '.join(wanted)}): return one each, in the order of forward, None where "
+                                     "there is none")
             return []
         if not any(floating(a) for a in arrays):
             raise ValueError(f"{self.pair.name}: no input holds floating numbers, so there is nothing to "
@@ -179,6 +184,7 @@ class Check:
         measured = {i: self._measured(i) for i in usable}
         self._unchanged("forward")
         self.largest = max((np.abs(m.jacobian).max(initial=0.0) for m in measured.values()), default=0.0)
+        self._large_upstream(grads)
         self._balance(grads, measured)
         for i in usable:
             given = [np.asarray(g[i]) for g in grads]
@@ -191,6 +197,7 @@ class Check:
         self._remarks(measured)
         return not self.problems
 
+    @np.errstate(over="ignore", invalid="ignore")      # slopes near overflow, where a sum or a square is inf
     def _value(self, i, measured, given):
         """One gradient; where it seems wrong, the slope is measured again and rounding is looked at."""
         evidence = Evidence(self, i, measured, given)
@@ -213,6 +220,7 @@ class Check:
     def _measured(self, i):
         return measure(self.pair.value, self.pair.arrays, i, self.pair.analytic, self.eps)
 
+    @np.errstate(over="ignore")
     def _single(self):
         """Is forward computed in float32?  Then differences tell less, and gradients may be float32."""
         self.single = self.y.size > 0 and (self.y.dtype == np.float32 or (
@@ -232,6 +240,17 @@ class Check:
         long = np.any(np.frexp(y)[0] * 2 ** 14 % 1)         # not whole numbers or the like, which fit anyway
         return bool(long and (y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
 
+    def _large_upstream(self, grads):
+        """The first upstream times a million, or times less where the gradient would come near overflow."""
+        one = self.upstreams[0]
+        largest = np.abs(one).max(initial=0.0) * max(self.y.size, 1) * min(self.largest, NEAR_OVERFLOW)
+        self.large = max(1.0, min(LARGE, NEAR_OVERFLOW / max(largest, 1.0)))
+        self._another_upstream(self.large * one, grads)
+
+    def _another_upstream(self, dy, grads):
+        self.upstreams.append(np.asarray(dy))
+        grads.append(copies(self.gradients(self.upstreams[-1])))
+
     def _balance(self, grads, measured):
         """Where y's entries have slopes of very different sizes, an upstream that makes the small ones count."""
         sizes = np.zeros(self.y.size)
@@ -245,8 +264,7 @@ class Check:
         if not largest > ROWS_DIFFER * smallest:
             return
         dy = np.random.default_rng(1).normal(size=self.y.shape) * smallest / sizes.reshape(self.y.shape)
-        self.upstreams.append(np.asarray(dy))
-        grads.append(copies(self.gradients(self.upstreams[-1])))
+        self._another_upstream(dy, grads)
 
     def _remarks(self, measured):
         """Notes on what couldn't be checked; a problem where nothing could."""
@@ -261,3 +279,14 @@ class Check:
         if any(m.unmeasured for m in measured.values()) and all(
                 len(m.unmeasured) == m.jacobian.shape[1] for m in measured.values()):
             self.wrong("unchecked", "", "nothing could be checked: choose inputs inside forward's domain")
+
+
+def with_none_for(data, pair):
+    """The pair's backward, with None in the places of the data where it returns the gradients of the others alone."""
+    def backward(dy, cache):
+        grads = pair.backward(dy, cache)
+        if len(grads) != len(pair.names) - len(data):
+            return grads
+        others = iter(grads)
+        return [None if name in data else next(others) for name in pair.names]
+    return backward

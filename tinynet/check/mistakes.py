@@ -4,13 +4,13 @@ from itertools import combinations
 
 import numpy as np
 
-from tinynet.check.evidence import FIT, LARGE, SMALL
+from tinynet.check.evidence import FIT, SMALL
 from tinynet.check.slopes import input_for_output, mask, mask_of_slopes, skipped, softmax
 
 
 # %% Numbers that can't be
 def not_finite(e):
-    bad = np.flatnonzero(~np.isfinite(e.analytic).all(axis=0))
+    bad = np.flatnonzero((~np.isfinite(e.analytic) & ~e.both_overflow()).any(axis=0))
     if not len(bad):
         return None
     what = "NaN" if np.isnan(e.analytic).any() else "inf"
@@ -55,7 +55,7 @@ def upstream_ignored(e):
 
 def nonlinear(e):
     a = e.analytic[:, e.smooth]
-    small, large = SMALL * a[0], LARGE * a[0]
+    small, large = SMALL * a[0], e.large * a[0]
     far = max(_distance(a[3], small), _distance(a[4], large))
     if far < 1e-5:
         return None
@@ -70,6 +70,12 @@ def _distance(a, b):
     return np.abs(a - b).max(initial=0.0) / max(np.abs(b).max(initial=0.0), np.finfo(float).tiny)
 
 
+def straight_through(e):
+    if e.y.shape == e.x.shape and not e.numeric[:, e.smooth].any() and e.fits(e.flat_dys):
+        return None, "y is flat there and its slope is 0: backward passes the upstream gradient through, as if y were x"
+    return None
+
+
 # %% One number for all entries
 def sign(e):
     return ("sign", "the sign is flipped") if e.fits(-e.numeric) else None
@@ -81,7 +87,8 @@ def factor(e):
         return None
     loud = np.abs(smooth).max(axis=1, keepdims=True)
     weight = np.where(loud > 0, 1 / np.where(loud > 0, loud, 1), 0)
-    c = float((e.analytic[:, e.smooth] * smooth * weight ** 2).sum() / (smooth * smooth * weight ** 2).sum())
+    scaled = smooth * weight            # the square of a slope near overflow would overflow
+    c = float((e.analytic[:, e.smooth] * weight * scaled).sum() / (scaled * scaled).sum())
     if abs(c) < FIT or abs(c - 1) < FIT or not e.fits(c * e.numeric):
         return None
     flipped = " and its sign is flipped" if c < 0 else ""
@@ -225,7 +232,7 @@ def term(e):
     return None
 
 
-BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, softmax, sign, factor, swapped,
-                  transposed, not_summed, identity, input_for_output)
+BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, straight_through, softmax, sign, factor,
+                  swapped, transposed, not_summed, identity, input_for_output)
 IN_ONE_SLICE = (all_zero, in_single, sign, factor, input_for_output)
 AFTER_RECIPES = (nonlinear, mask_of_slopes, mask, skipped, one_of_several, one_output_missing, summed_too_far, term)

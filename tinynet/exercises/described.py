@@ -83,6 +83,11 @@ def equation_of_gradient(op, name):
 
 
 # %% Arrays
+def signature(function):
+    """(x, W, b=None): what the function takes, as its author wrote it."""
+    return str(inspect.signature(function)).replace("'", '"')
+
+
 def names(op, count=None):
     """The names of the op's arrays, as its forward calls them; `count` of them, `arrays[0]` ... where it takes any."""
     parameters = list(inspect.signature(op.forward).parameters.values())
@@ -91,6 +96,11 @@ def names(op, count=None):
     if rest:
         known += [f"{rest}[{i}]" for i in range(MOST)]
     return known if count is None else known[:count]
+
+
+def call(name, half, case):
+    """softmax_forward(x, axis=-1): the signature of the stub, with settings that the case at hand may not use."""
+    return f"{name}_{half}{'(dy, cache)' if half == 'backward' else signature(case.op.forward)}"
 
 
 @cache

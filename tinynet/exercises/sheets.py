@@ -4,6 +4,7 @@ A sheet is made from the blocks: a block belongs to every deck that its equation
 JSON that `python -m tinynet exercise --deck csc321` writes, and grade with it.
 """
 
+import difflib
 import inspect
 import json
 import re
@@ -115,7 +116,9 @@ def of_deck(deck):
 def exercise(name, parts="both", slides=(), variant=""):
     """The Exercise of one block: 2 points for the forward, 2 for each gradient.  Raises NoSheet."""
     if name not in cases.op_names():
-        raise NoSheet(f"there is no block {name!r}; there are {', '.join(blocks())}")
+        near = difflib.get_close_matches(name, blocks(), 1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(blocks())}"
+        raise NoSheet(f"there is no block {name!r}; {meant}")
     if parts not in PARTS:
         raise NoSheet(f"parts is {parts!r}; choose one of {', '.join(PARTS)}")
     gradients = len(described.gradients(cases.of(name)[0]))

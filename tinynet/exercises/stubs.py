@@ -180,13 +180,9 @@ def _head(exercise, op, sheet, number):
             + '"""\n')
 
 
-def _signature(function):
-    return f"{function.__name__}{inspect.signature(function)}".replace("'", '"')
-
-
 def _forward_stub(op, of_exercise):
     shapes = _arrays(of_exercise)
-    return (f'def {_signature(op.forward)}:\n    """{shapes} -> y, cache\n\n'
+    return (f'def {op.forward.__name__}{described.signature(op.forward)}:\n    """{shapes} -> y, cache\n\n'
             "    cache is anything that backward needs: a tuple of arrays, say.\n"
             '    """\n    raise NotImplementedError')
 

@@ -144,7 +144,8 @@ class Block:
         try:
             inspect.signature(self.forward).bind(*arrays, **settings)
         except TypeError as error:
-            return f"{self.name}_forward: {error}; {described.agreed(case)}"
+            return (f"{self.name}_forward: {error}: write {described.call(self.name, 'forward', case)}; "
+                    f"{described.agreed(case)}")
         if not self.tried:
             return None
         try:

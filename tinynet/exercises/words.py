@@ -34,7 +34,7 @@ def sentence(error, student, name, case, brief=False):
         return f"{start}MemoryError: it asks for more memory than it may have"
     if re.match(rf"{name}_\w+\(\) (takes|missing|got)", what["text"]):
         agreed = "" if brief else f"; {described.agreed(case)}"
-        return f"{what['text']}: write {name}_{half}({_call(half, case)}){agreed}"
+        return f"{what['text']}: write {described.call(name, half, case)}{agreed}"
     if what["kind"] in ABOUT_SHAPES and re.search(SHAPES, what["text"], re.IGNORECASE):
         return f"{start}the shapes don't fit" + ("" if brief else f": {described.agreed(case)} (NumPy says {said})")
     return f"{start}{said}"
@@ -47,10 +47,6 @@ def numerical(name, student):
     calls, entries = student.numerical
     return (f"{name}_backward calls a function of the whole input {calls} times for {entries} entries: that is a "
             "numerical derivative, right on small arrays only; write the backward of the slide")
-
-
-def _call(half, case):
-    return "dy, cache" if half == "backward" else ", ".join(described.names(case.op, len(described.letters(case))))
 
 
 def remedy(op):
