@@ -65,9 +65,8 @@ def one_by_one(entries, asked):
 
 def side_by_side(entries, asked):
     """(Outcome, all that it printed) of each lesson, in the order in which they end."""
-    os.environ.update(ONE_THREAD)           # before a worker loads NumPy
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(SIDE_BY_SIDE, spawn) as pool, progress(len(entries)) as advance:
+    with one_thread_each(), ProcessPoolExecutor(SIDE_BY_SIDE, spawn) as pool, progress(len(entries)) as advance:
         waiting = {pool.submit(run_quietly, entry, asked): entry for entry in entries}
         try:
             for done in as_completed(waiting):
@@ -79,6 +78,18 @@ def side_by_side(entries, asked):
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+@contextmanager
+def one_thread_each():
+    """Workers that are started inside find in the environment that they are to use one thread."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _result(done, entry):

@@ -41,8 +41,10 @@ lesson.save(Figure(), "shi_1.1_fake")
 
 
 @pytest.fixture
-def run(tmp_path, capfd):
+def run(tmp_path, capfd, monkeypatch):
     """run({"01_topic": body}, *arguments) -> (exit code, standard output, standard error)."""
+    monkeypatch.syspath_prepend(str(FOLDER.parent))         # workers find the lessons there
+
     def run(bodies, *arguments):
         folder = tmp_path / "lessons"
         (folder / "shi").mkdir(parents=True, exist_ok=True)
