@@ -171,3 +171,12 @@ def test_a_generator_in_a_list_is_saved():
             self.rngs = [np.random.default_rng(0)]
 
     assert [name for name, _ in Noisy().named_rngs()] == ["rngs.0"]
+
+
+def test_einsum_cumsum_and_repeat_sum_exactly_too():
+    x = np.full((1_000_000, 2), 0.1, np.float32)
+    np.testing.assert_allclose(ops.einsum("ij->j", x).data, 1e5, rtol=1e-6)
+    np.testing.assert_allclose(ops.cumsum(x, axis=0).data[-1], 1e5, rtol=1e-6)
+    one = nn.Parameter(np.ones((1, 2), np.float32))
+    ops.repeat(one, count=1_000_000, axis=0).backward(x)
+    np.testing.assert_allclose(one.grad, 1e5, rtol=1e-6)

@@ -291,6 +291,10 @@ def test_pytorchs_words_are_known():
     assert x.clip(max=3).data.max() == 3
     assert x.sum(dim=1, keepdim=True).shape == (2, 1)
     assert x.std(dim=0).shape == (3,)
+    assert x.permute(1, 0).shape == (3, 2)
+    assert x.softmax(dim=0).data.sum() == pytest.approx(3)
+    assert x.relu().numel() == 6
+    assert tn.exp is ops.exp
     assert x[:, :1].expand(-1, 4).shape == (2, 4)
     assert np.clip(x, min=1).data.min() == 1
     assert np.concatenate([x, x[0]], axis=None).shape == (9,)

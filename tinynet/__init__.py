@@ -2,7 +2,7 @@
 
 import importlib
 
-from tinynet import names, ops  # noqa: F401  (ops hangs the operators on Tensor)
+from tinynet import names, ops
 from tinynet.backend import use_backend
 from tinynet.debugging import debug
 from tinynet.drawing import draw_graph
@@ -19,8 +19,10 @@ def __getattr__(name):
         return getattr(importlib.import_module(_LATER[name]), name)
     if name in _MODULES:
         return importlib.import_module(f"tinynet.{name}")
+    if name in ops.__all__:
+        return getattr(ops, name)
     return names.find("tinynet", names.FUNCTIONS, name, __all__)
 
 
 def __dir__():
-    return sorted({*globals(), *__all__, *_MODULES, *names.places(names.FUNCTIONS)})
+    return sorted({*globals(), *__all__, *_MODULES, *ops.__all__, *names.places(names.FUNCTIONS)})

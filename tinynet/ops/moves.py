@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from tinynet.engine import Op, Tensor
-from tinynet.ops.broadcasting import needs, unbroadcast
+from tinynet.ops.broadcasting import needs, summed, unbroadcast
 from tinynet.shapes import ShapeError
 
 
@@ -93,7 +93,7 @@ def repeat_forward(x, count=1, axis=0):
 
 def repeat_backward(dy, cache):
     shape, count, axis = cache
-    return dy.reshape(*shape[:axis + 1], count, *shape[axis + 1:]).sum(axis=axis + 1)
+    return summed(dy.reshape(*shape[:axis + 1], count, *shape[axis + 1:]), (axis + 1,))
 
 
 @needs("indices must have as many axes as x, and the same sizes but along `axis`")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinynet import names
 from tinynet.engine import Tensor
 from tinynet.ops import elementwise, moves, reductions
 from tinynet.ops.arithmetic import absolute, add, divide, exp, log, multiply, negative, power, sqrt, subtract
@@ -104,3 +105,8 @@ for _name in ("sum", "mean", "max"):
 Tensor.view = Tensor.reshape
 Tensor.argmax = lambda self, axis=None: self.data.argmax(axis)       # places have no gradient
 Tensor.argmin = lambda self, axis=None: self.data.argmin(axis)
+Tensor.permute, Tensor.pow, Tensor.matmul = Tensor.transpose, Tensor.__pow__, Tensor.__matmul__
+Tensor.numel = lambda self: self.size
+for _name in ("relu", "tanh", "sigmoid", "softmax"):        # blocks, which are loaded when first asked for
+    setattr(Tensor, _name, lambda self, *, _name=_name, **settings: names.find(
+        "tinynet", names.FUNCTIONS, _name)(self, **{PYTORCH.get(k, k): v for k, v in settings.items()}))

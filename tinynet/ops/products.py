@@ -7,7 +7,7 @@ import numpy as np
 
 from tinynet import threads
 from tinynet.engine import Op
-from tinynet.ops.broadcasting import needs, unbroadcast
+from tinynet.ops.broadcasting import needs, summed, unbroadcast
 from tinynet.shapes import ShapeError
 
 
@@ -54,8 +54,16 @@ def _letters(subscripts, shapes):
 def einsum_forward(*arrays, subscripts=""):
     """Sums of products over the letters that the result lacks, e.g. subscripts="ij,jk->ik" for a matrix product."""
     terms, result = _letters(subscripts, [a.shape for a in arrays])
-    y = np.einsum(",".join(terms) + "->" + result, *arrays, optimize=len(arrays) > 1)
+    short = [_alone_summed(i, arrays, terms, result) for i in range(len(arrays))]
+    y = np.einsum(",".join(term for term, _ in short) + "->" + result, *(a for _, a in short), optimize=len(arrays) > 1)
     return y, (arrays, terms, result)
+
+
+def _alone_summed(i, arrays, terms, result):
+    """(letters, array) of array i, summed over the letters that stand nowhere else: in blocks, which is more exact."""
+    others = "".join(term for k, term in enumerate(terms) if k != i) + result
+    axes = tuple(k for k, c in enumerate(terms[i]) if c not in others and terms[i].count(c) == 1)
+    return "".join(c for k, c in enumerate(terms[i]) if k not in axes), summed(arrays[i], axes) if axes else arrays[i]
 
 
 def einsum_backward(dy, cache):

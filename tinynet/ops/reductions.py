@@ -140,13 +140,17 @@ def prod_backward(dy, cache):
 
 
 def cumsum_forward(x, axis=-1):
-    """Sums of the entries up to each one."""
-    return np.cumsum(x, axis=axis, dtype=x.dtype), axis
+    """Sums of the entries up to each one, taken in float64: each sum is rounded once."""
+    return _running(x, axis), axis
 
 
 def cumsum_backward(dy, axis):
     """An entry is part of its own sum and of all later ones."""
-    return np.flip(np.cumsum(np.flip(dy, axis), axis=axis), axis)
+    return np.flip(_running(np.flip(dy, axis), axis), axis)
+
+
+def _running(x, axis):
+    return np.cumsum(x, axis=axis, dtype=np.result_type(x, np.float64)).astype(x.dtype)
 
 
 sum = Op(sum_forward, sum_backward)                     # noqa: A001  (NumPy's name)
