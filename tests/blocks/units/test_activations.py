@@ -142,8 +142,8 @@ def test_pooling_modules_learn_all_their_parameters(make):
     (lambda: lp_unit(np.ones((2, 3)), np.ones((2, 4)), np.ones(2)), r"^lp_unit: .*K is 3 and 4"),
     (lambda: lp_unit(np.ones((2, 0)), np.ones((2, 0)), np.ones(2)), r"^lp_unit: .*K >= 1"),
     (lambda: LpUnit(2, 2, order=1), r"^lp_unit: order is 1"),
-    (lambda: dropout(np.ones((2, 3)), np.ones((2, 4)), p=0.5), r"^dropout: .*\(2, 3\), mask \(2, 4\)"),
-    (lambda: dropout(np.ones(2), np.ones(2), p=1), r"^dropout: p is 1, .*\[0, 1\)"),
+    (lambda: dropout(np.ones((2, 3)), np.ones((2, 4), bool), p=0.5), r"^dropout: .*\(2, 3\), mask \(2, 4\)"),
+    (lambda: dropout(np.ones(2), np.ones(2, bool), p=1), r"^dropout: p is 1, .*\[0, 1\)"),
     (lambda: Dropout(p=-0.1), r"^dropout: p is -0.1"),
     (lambda: Dropout(p=float("nan")), r"^dropout: p is nan"),
 ])
