@@ -1,12 +1,15 @@
 """Every planted mistake is rejected, and the right kind is named for at least nine in ten."""
 
+from pathlib import Path
+
 import pytest
 
 from tinynet import cases
 from tinynet.check import KINDS, rates
 from tinynet.check.rates import judge, load_mutants
 
-MUTANTS = load_mutants()
+TESTS = Path(__file__).parent
+MUTANTS = load_mutants(TESTS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_where_no_kind_fits_none_is_named(reports):
 
 
 def test_the_rates_are_printed_and_decide_the_exit_code(monkeypatch):
-    few, students, lines = MUTANTS[:4], rates.load_student_mistakes()[:4], []
+    few, students, lines = MUTANTS[:4], rates.load_student_mistakes(TESTS)[:4], []
     monkeypatch.setattr(rates, "load_mutants", lambda: few)
     monkeypatch.setattr(rates, "load_student_mistakes", lambda: students)
     assert rates.print_rates(6, out=lines.append) == 0

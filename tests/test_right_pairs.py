@@ -1,11 +1,13 @@
 """Right backwards of other fields, in other people's styles: none is rejected, on no draw."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tinynet.check.rates import false_alarms, judge_pair, load_right_pairs
 
-PAIRS = load_right_pairs()
+PAIRS = load_right_pairs(Path(__file__).parent)
 CANCELLING = ["bias_before_batch_norm", "softmax_does_not_see_a_shift", "unit_rows_of_one_number", "centred_bias",
               "a_scale_that_a_norm_takes_away", "scale_free_loss", "saturated_tanh"]
 

@@ -1,11 +1,13 @@
 """Mistakes as students write them: every one is rejected, nine in ten are named right."""
 
+from pathlib import Path
+
 import pytest
 
 from tinynet.check import KINDS
 from tinynet.check.rates import judge_pair, load_student_mistakes
 
-MISTAKES = load_student_mistakes()
+MISTAKES = load_student_mistakes(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")

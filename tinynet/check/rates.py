@@ -18,9 +18,9 @@ TESTS = Path(__file__).resolve().parents[2] / "tests"
 DRAWS = 10_000
 
 
-def _loaded(folder):
-    """The package in tests/`folder`; None where there is none."""
-    name, path = f"tinynet_{folder}", TESTS / folder
+def _loaded(folder, tests):
+    """The package `folder` in the folder of the tests; None where there is none."""
+    name, path = f"tinynet_{folder}", tests / folder
     if name not in sys.modules and path.exists():
         spec = importlib.util.spec_from_file_location(name, path / "__init__.py",
                                                       submodule_search_locations=[str(path)])
@@ -29,21 +29,21 @@ def _loaded(folder):
     return sys.modules.get(name)
 
 
-def load_mutants():
+def load_mutants(tests=TESTS):
     """Planted mistakes: objects with case, kind, name and backward."""
-    module = _loaded("mutants")
+    module = _loaded("mutants", tests)
     return module.MUTANTS if module else []
 
 
-def load_right_pairs():
+def load_right_pairs(tests=TESTS):
     """Right pairs of other fields: objects with name, forward, backward, draw(rng) -> inputs, and settings."""
-    module = _loaded("right_pairs")
+    module = _loaded("right_pairs", tests)
     return module.RIGHT if module else []
 
 
-def load_student_mistakes():
+def load_student_mistakes(tests=TESTS):
     """Students' mistakes: objects with name, kind, forward, backward, draw(rng) -> inputs, and settings."""
-    module = _loaded("student_mistakes")
+    module = _loaded("student_mistakes", tests)
     return module.MISTAKES if module else []
 
 

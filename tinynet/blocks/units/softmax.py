@@ -176,7 +176,8 @@ def sum_exp_fast(x):
         return sum_exp(x)
     m, s = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     X = contiguous(x).reshape(m.size, x.shape[-1])
-    _sum_exp(X, m.reshape(-1), s.reshape(-1), np.empty((m.size, _LANES), x.dtype))
+    with np.errstate(invalid="ignore"):         # inf - inf: loops that aren't compiled would warn
+        _sum_exp(X, m.reshape(-1), s.reshape(-1), np.empty((m.size, _LANES), x.dtype))
     return sum_exp(x) if np.isposinf(m).any() else (m, s)
 
 
