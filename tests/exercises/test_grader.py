@@ -24,7 +24,7 @@ from .classroom import CLASS, DIAGONAL, HEAD, SOFTMAX, STITCH, notebook
 
 SHEET = sheets.Sheet("ps1", "first sheet", [sheets.exercise(n) for n in ("residual", "cross_stitch", "softmax")])
 ONE = sheets.Sheet("ps2", "softmax", [sheets.exercise("softmax")])
-LIMITS = Limits(call=1.0, load=4.0, all=12.0, memory=700)
+LIMITS = Limits(call=4.0, load=4.0, all=20.0, memory=700)
 ROOT = Path(tinynet.__file__).parent.parent
 
 

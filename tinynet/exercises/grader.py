@@ -19,7 +19,7 @@ from tinynet.backend import use_backend
 from tinynet.exercises import described, variants
 from tinynet.exercises.marking import Marking, Seeds
 from tinynet.exercises.remote import Student
-from tinynet.exercises.sandbox import Gone, Limits, Raised
+from tinynet.exercises.sandbox import Gone, Left, Limits, Raised
 from tinynet.exercises.student import RIGHT, Block, alone
 from tinynet.exercises.submission import Submission, look_at, not_written
 from tinynet.exercises.words import does_not_run
@@ -64,7 +64,7 @@ class Worker:
     """The process of one file, started anew when it has gone."""
 
     def __init__(self, source, limits, exercises):
-        self.source, self.limits, self.ends = source, limits, time.monotonic() + limits.all
+        self.source, self.limits, self.left = source, limits, Left(limits.all)
         asked = {e.name for e in exercises if not e.variant}
         self.given = {name: text for name, text in alone(source).items() if name in asked}
         self.student, self.doomed, self.restarts, self.functions, self.not_locked = None, "", RESTARTS, {}, []
@@ -72,7 +72,7 @@ class Worker:
 
     def _start(self):
         try:
-            self.student = Student(self.source, self.limits, self.given, self.ends)
+            self.student = Student(self.source, self.limits, self.given, self.left)
             self.functions, self.not_locked = self.student.functions, self.student.sandbox.not_locked
         except (Gone, Raised) as error:
             self.doomed = does_not_run(self.source, error)
@@ -80,7 +80,7 @@ class Worker:
     def restart(self):
         """A new process in place of one that has gone; False where there is none left, or no time."""
         self.restarts -= 1
-        if self.restarts < 0 or time.monotonic() > self.ends:
+        if self.restarts < 0 or self.left.seconds <= 0:
             return False
         self.close()
         self._start()

@@ -39,10 +39,10 @@ class Student:
     Raises Raised or Gone when the file doesn't run.
     """
 
-    def __init__(self, source, limits, given=None, ends=None):
+    def __init__(self, source, limits, given=None, left=None):
         self.source, self.given = source, given or {}
         files = dict(source.neighbours)
-        self.sandbox = Sandbox(files, limits, ends)
+        self.sandbox = Sandbox(files, limits, left)
         self.tokens, self.ids, self.dropped = itertools.count(), itertools.count(1), []
         self.last, self.numerical = "forward", None
         self.mirrors = weakref.WeakValueDictionary()

@@ -35,7 +35,7 @@ class Limits(NamedTuple):
 
     call     seconds for one call of a student's function
     load     seconds to run the file itself
-    all      seconds for the whole submission
+    all      seconds for the whole file, counted while its answers are waited for: a busy grader costs nobody points
     cpu      seconds of processor time for one process
     memory   MiB
     printed  bytes of what it prints that are kept
@@ -50,6 +50,22 @@ class Limits(NamedTuple):
 
 
 LIMITS = Limits()
+
+
+class Left:
+    """The seconds that one file has left, over all of its processes."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    @contextlib.contextmanager
+    def used(self):
+        """What is waited inside counts."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds -= time.monotonic() - began
 
 
 class Gone(Exception):
@@ -80,8 +96,8 @@ def raised(what):
 class Sandbox:
     """One locked-in process for one student's files, {name: bytes}."""
 
-    def __init__(self, files, limits=LIMITS, ends=None):
-        self.limits, self.ends = limits, ends or time.monotonic() + limits.all
+    def __init__(self, files, limits=LIMITS, left=None):
+        self.limits, self.left = limits, left or Left(limits.all)
         self.number, self.text, self.printed, self.why_gone = itertools.count(), b"", 0, ""
         self.folder = tempfile.mkdtemp(prefix="tinynet-")
         try:
@@ -90,7 +106,7 @@ class Sandbox:
                 Path(self.folder, name).write_bytes(content)
             self.dumpable = _unreadable()
             self._start()
-            self.not_locked = self.ask(dict(do="lost"), START)      # before any of the student's code runs
+            self.not_locked = self._asked(dict(do="lost"), START, "Python did not start")   # before the student's code
         except BaseException:
             self.close()
             raise
@@ -139,11 +155,18 @@ class Sandbox:
         """The answer.  Raises Raised with the student's exception, Gone when there is none, then and ever after."""
         if self.why_gone:
             raise Gone(self.why_gone)
-        seconds = min(self.limits.call if seconds is None else seconds, max(self.ends - time.monotonic(), 0.001))
+        seconds = self.limits.call if seconds is None else seconds
+        late = f"there was no answer within {seconds:.3g} s: is there an endless loop?"
+        if self.left.seconds < seconds:
+            seconds, late = max(self.left.seconds, 0.001), f"the {self.limits.all:g} s for this file are used up"
+        with self.left.used():
+            return self._asked(request, seconds, late)
+
+    def _asked(self, request, seconds, late):
         number = next(self.number)
         self.questions.put(frames.pack(dict(request, drop=request.get("drop", []))))
         try:
-            state, value = self._answer(number, seconds)
+            state, value = self._answer(number, seconds, late)
         except Gone as error:
             self.why_gone = str(error)
             self._kill()
@@ -152,13 +175,11 @@ class Sandbox:
             return value
         raise value
 
-    def _answer(self, number, seconds):
+    def _answer(self, number, seconds, late):
         try:
             frame = self.answers.get(timeout=seconds)
         except queue.Empty:
-            late = time.monotonic() >= self.ends
-            raise Gone(f"the {self.limits.all:g} s for this file are used up" if late else
-                       f"there was no answer within {seconds:.3g} s: is there an endless loop?") from None
+            raise Gone(late) from None
         if isinstance(frame, Gone):
             raise Gone(f"{frame}{_how(self.process)}")
         try:
