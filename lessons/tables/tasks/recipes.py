@@ -43,6 +43,8 @@ from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
 
+LEAST = 1e-6        # added to each loss: float32's cross-entropy of 600 learnt digits is 0, and rules take its logarithm
+
 
 class Problem(NamedTuple):
     """What a system is trained on.
@@ -191,7 +193,7 @@ def cell(system, column, seed, folder, data=None, **settings):
     soft = isinstance(net, SoftSharingNet)
 
     def loss(net, *batch):
-        losses = problem.loss(net, *batch)
+        losses = [L + LEAST for L in problem.loss(net, *batch)]
         return [losses[0] + 1e-2 * net.penalty(), *losses[1:]] if soft else losses
     adam = optim.Adam(net.faster(factor) if factor > 1 else net.parameters(), problem.lr,
                       weight_decay=problem.decay)
