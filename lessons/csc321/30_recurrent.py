@@ -18,14 +18,13 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.gru import GRU, gru_forward
 from tinynet.blocks.sequences.lstm import LSTM
 from tinynet.blocks.sequences.rnn import RNN, rnn_backward, rnn_forward
-from tinynet.blocks.sequences.state import detached
 from tinynet.blocks.units.linear import Linear
 from tinynet.data.shakespeare import shakespeare, split
 from tinynet.data.text import Characters
 from tinynet.lesson import lesson
 from tinynet.models.sequences.generate import Sampled, generate
-from tinynet.models.sequences.language_model import LanguageModel, nats, streams
-from tinynet.train.batches import Generated
+from tinynet.models.sequences.language_model import Carried, LanguageModel, nats
+from tinynet.train.batches import Generated, Streams, Windows
 from tinynet.train.loop import fit
 
 rng = np.random.default_rng(lesson.seed)
@@ -208,7 +207,7 @@ lesson.save(fig, "csc321_rnn-jacobian_recall")
 # %% [markdown]
 # ## lm: a net that writes
 # The net reads letter after letter and scores the next one. Its state goes on from piece to piece of the text, its
-# gradient stops at the piece's beginning (truncated backpropagation): `run(x, detached(state))`.
+# gradient stops at the piece's beginning (truncated backpropagation): `run(x, detached(state))` in `Carried`.
 # **stacked**: one layer, and two layers with about as many numbers to learn:
 # $$h^l_t = \mathrm{GRU}_l(h^{l-1}_t, h^l_{t-1})$$
 
@@ -219,35 +218,25 @@ train, held_out = (letters.encode(part) for part in split(text[:30_000] if lesso
 
 
 def learn(layers, width, epochs, B=32, T=48):
-    """(net, [(step, validation loss in nats)])"""
-    net, curve, step = LanguageModel(len(letters), 48, width, layers=layers, rng=lesson.seed), [], 0
-    total = epochs * ((len(train) - 1) // B // T)
-    adam = optim.Adam(net.parameters(), lr=4e-3)
-    for _ in range(epochs):
-        state = None
-        for inputs, targets in streams(train, B, T):
-            adam.zero_grad()
-            loss, state = net.loss(inputs, targets, state and detached(state))
-            loss.backward()
-            optim.clip_grad_norm(net.parameters(), 1)
-            adam.lr = 4e-3 * (1 - step / total)
-            adam.step()
-            step += 1
-        curve.append((step, nats(net, held_out[:6000])))
-    return net, curve
+    """(net, steps, validation loss in nats after each epoch, in pieces that begin with an empty state)."""
+    net, pieces = LanguageModel(len(letters), 48, width, layers=layers, rng=lesson.seed), Streams(train, B, T)
+    history = fit(Carried(net, B), Carried.loss, pieces, optim.Adam(net.parameters(), lr=4e-3), epochs=epochs, clip=1,
+                  val=Windows(held_out[:6000], 256, 8), schedule=lambda t: 1 - t / epochs, progress=False)
+    return net, len(pieces) * np.array(history["epoch"]), history["val_loss"]
 
 
 epochs = 1 if lesson.quick else 3
 shapes = {"one layer of 112": (1, 112), "two layers of 76": (2, 76)}
 learnt = {name: learn(*shape, epochs) for name, shape in shapes.items()}
-for name, (net, curve) in learnt.items():
+for name, (net, *_) in learnt.items():
     lesson.number(f"{name}: parameters", sum(p.size for p in net.parameters()))
-    lesson.number(f"{name}: validation loss in nats", curve[-1][1], np.log(len(letters)), "all letters alike")
+    lesson.number(f"{name}: validation loss in nats", nats(net, held_out[:6000]), np.log(len(letters)),
+                  "all letters alike")
 
 # %%
 fig, ax = plot.subplots(figsize=(8, 4.6))
-for i, (name, (_, curve)) in enumerate(learnt.items()):
-    ax.plot(*zip(*curve, strict=True), label=name, marker=plot.MARKERS[i])
+for i, (name, (_, *curve)) in enumerate(learnt.items()):
+    ax.plot(*curve, label=name, marker=plot.MARKERS[i])
 ax.set(xlabel="step", ylabel="validation loss (nats a letter)", title="Shakespeare, letter by letter, in pieces of 48")
 ax.legend()
 lesson.save(fig, "csc321_lm_characters")

@@ -27,6 +27,8 @@ from tinynet.blocks.sequences.attention import attention, attention_weights
 from tinynet.blocks.units.linear import Linear
 from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
 from tinynet.lesson import lesson
+from tinynet.train.batches import Generated, Whole
+from tinynet.train.loop import fit
 
 rng = np.random.default_rng(lesson.seed)
 
@@ -221,24 +223,25 @@ class AdditiveLookUp(AdditiveAttention):
 
 # %% [markdown]
 # Every step draws a new batch of sentences. The loss is the squared error between the value fetched and the value
-# wanted.
+# wanted. Every tenth step the nets look for the places of 100 new sentences, which nobody ever tells them.
 
 # %%
+def squared_error(net, s, h, wanted, *_):
+    return ((net(s, h)[..., WORDS:] - wanted) ** 2).mean()
+
+
+def alignment(net, s, h, wanted, place, words):
+    return (net.map(s, h).argmax(axis=-1) == place).mean()
+
+
 def train(net, seed, steps, batch=32):
-    """The loss at every step, and the alignment accuracy on 100 new sentences at every tenth."""
-    rng, adam = np.random.default_rng(seed + 100), optim.Adam(net.parameters(), lr=0.01)
-    s_new, h_new, _, place_new, _ = look_up_task(np.random.default_rng(seed + 200), 100)
-    losses, accuracies = [], []
-    for step in range(steps + 1):
-        if step % 10 == 0:
-            accuracies.append((net.map(s_new, h_new).argmax(axis=-1) == place_new).mean())
-        s, h, wanted, *_ = look_up_task(rng, batch)
-        loss = ((net(s, h)[..., WORDS:] - wanted) ** 2).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        losses.append(loss.item())
-    return net, losses, accuracies
+    """The net, the mean loss of every ten steps, and the alignment accuracy at the start and after every ten."""
+    new = look_up_task(np.random.default_rng(seed + 200), 100)
+    at_the_start = alignment(net, *new)
+    history = fit(net, squared_error, Generated(lambda rng: look_up_task(rng, batch), 10),
+                  optim.Adam(net.parameters(), lr=0.01), steps=steps, every=10, rng=seed + 100,
+                  val=Whole(new, 100), metrics={"alignment": alignment}, progress=False)
+    return net, history["loss"], [at_the_start, *history["val_alignment"]]
 
 
 # %%
@@ -254,12 +257,12 @@ for name in kinds:
 
 # %%
 fig, (left, right) = plot.subplots(1, 2, height=4.6)
-plot.curves(left, range(steps + 1), losses, legend=None)
+plot.curves(left, range(10, steps + 1, 10), losses, legend=None)
 plot.curves(right, range(0, steps + 1, 10), accuracies, legend=None)
 for ax, level, name in ((left, 1 - 1 / LENGTH, "all words alike"), (right, 1 / LENGTH, "chance, 1/6")):
     ax.axhline(level, color=plot.GREY, linestyle=":")
     ax.text(steps, level + 0.02, name, ha="right", color="#555555")
-left.set(xlabel="training step", ylabel="mean squared error", ylim=(0, None), title="The value fetched")
+left.set(xlabel="training step", ylabel="squared error, mean of ten steps", ylim=(0, None), title="The value fetched")
 right.set(xlabel="training step", ylabel="alignment accuracy", ylim=(0, 1.03), title="The place found (never told)")
 fig.suptitle(f"Mean of {len(seeds)} seeds")
 plot.legend_below(fig, left)

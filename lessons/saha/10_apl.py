@@ -26,6 +26,7 @@ from tinynet.blocks.units.linear import Linear
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
 from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 images = digits(lesson.seed)
 x = np.linspace(-3, 3, 601)
@@ -150,21 +151,24 @@ inputs = np.linspace(0, 1, 50)[:, None]
 steps = 100 if lesson.quick else 1000
 
 
+def squared_error(net, x):
+    return ((net(x) - x) ** 2).mean()
+
+
+def curvature(net, x):
+    """Of the loss along a; 0 where there is no a."""
+    unit, activation = net.layers
+    return 2 * (np.maximum(activation.b.data - unit(x).data, 0) ** 2).mean() if isinstance(activation, APL) else 0
+
+
 def wake(activation, eta=0.1):
-    """The loss at each step, and eta times the curvature of the loss along a (0 where there is no a)."""
-    unit, losses, steepness = Linear(1, 1, rng=0, dtype=float), [], []
+    """The loss before each step, and eta times the curvature of the loss along a after it."""
+    unit = Linear(1, 1, rng=0, dtype=float)
     unit.W.data[:], unit.b.data[:] = 1.0, -2.0
-    sgd = optim.SGD([*unit.parameters(), *getattr(activation, "parameters", list)()], lr=eta)
-    for _ in range(steps):
-        sgd.zero_grad()
-        z = unit(inputs)
-        loss = ((activation(z) - inputs) ** 2).mean()
-        loss.backward()
-        losses.append(loss.item())
-        steepness.append(2 * eta * (np.maximum(activation.b.data - z.data, 0) ** 2).mean()
-                         if isinstance(activation, APL) else 0)
-        sgd.step()
-    return losses, steepness
+    net = nn.Sequential(unit, activation)
+    history = fit(net, squared_error, Whole((inputs,), len(inputs)), optim.SGD(net.parameters(), lr=eta), steps=steps,
+                  every=1, metrics={"curvature": curvature}, progress=False)
+    return history["loss"], eta * np.array(history["curvature"])
 
 
 # %%

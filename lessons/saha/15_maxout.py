@@ -22,6 +22,8 @@ from tinynet.blocks.units.lp_unit import LpUnit, lp_unit_forward
 from tinynet.blocks.units.maxout import Maxout, maxout_forward
 from tinynet.blocks.units.stochastic_maxout import StochasticMaxout, stochastic_maxout_forward
 from tinynet.lesson import lesson
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 rng = np.random.default_rng(lesson.seed)
 x = np.linspace(-2, 2, 101)[:, None]
@@ -118,11 +120,8 @@ def fitted(make, target, seed):
     """(curve, root mean square error) in evaluation mode."""
     rng = np.random.default_rng(seed)
     unit = spread_out(make(rng), rng)
-    adam = optim.Adam(unit.parameters(), lr=0.03)
-    for _ in range(steps):
-        adam.zero_grad()
-        ((unit(x) - target) ** 2).mean().backward()
-        adam.step()
+    fit(unit, lambda unit, x, target: ((unit(x) - target) ** 2).mean(), Whole((x, target), len(x)),
+        optim.Adam(unit.parameters(), lr=0.03), steps=steps, every=steps, progress=False)
     with tn.no_grad():
         y = unit.eval()(x).data
     return y[:, 0], float(np.sqrt(((y - target) ** 2).mean()))

@@ -34,6 +34,7 @@ from tinynet.lesson import lesson
 from tinynet.models.tasks.multi_task_net import mean_loss
 from tinynet.models.tasks.taan import TAAN
 from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 rng = np.random.default_rng(lesson.seed)
 numba.set_num_threads(1)        # the nets here are small: a second thread would only wait
@@ -137,17 +138,28 @@ assert trace_norm(like).item() < 0.6 * trace_norm(other).item()
 
 
 # %%
-def descend(regularizer, steps=100 if lesson.quick else 400, rate=0.05):
-    """(mean distance of the tasks' functions, |alpha|) at each step."""
-    start = np.random.default_rng(lesson.seed + 1)
-    alpha, b = nn.Parameter(0.5 * start.normal(size=(4, 8))), nn.Parameter(np.linspace(-0.5, 0.5, 8))
-    sgd, path = optim.SGD([alpha, b], lr=rate), []
-    for _ in range(steps):
-        sgd.zero_grad()
-        path.append((activation_distance(alpha.data, b.data).data.sum() / 12, np.linalg.norm(alpha.data)))
-        regularizer(alpha, b).backward()
-        sgd.step()
-    return np.array(path).T
+class FourFunctions(nn.Module):
+    """alpha (4, 8) of four tasks and the hinges b (8) that they share, and nothing else."""
+
+    def __init__(self):
+        start = np.random.default_rng(lesson.seed + 1)
+        self.alpha = nn.Parameter(0.5 * start.normal(size=(4, 8)))
+        self.b = nn.Parameter(np.linspace(-0.5, 0.5, 8))
+
+    def distance(self):
+        return activation_distance(self.alpha.data, self.b.data).data.sum() / 12
+
+    def size(self):
+        return np.linalg.norm(self.alpha.data)
+
+
+def descend(regularizer, steps=100 if lesson.quick else 400):
+    """(mean distance of the tasks' functions, |alpha|) at the start and after each step."""
+    four, look_at = FourFunctions(), {"distance": FourFunctions.distance, "size": FourFunctions.size}
+    start = {name: [look(four)] for name, look in look_at.items()}
+    history = fit(four, lambda four: regularizer(four.alpha, four.b), Whole((), 1), optim.SGD(four.parameters(), 0.05),
+                  steps=steps, every=1, metrics=look_at, progress=False)
+    return np.array([start[name] + history[name] for name in look_at])
 
 
 paths = {"Ltn": descend(lambda alpha, b: trace_norm(alpha)), "Lcos": descend(cosine_regularizer),

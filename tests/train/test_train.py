@@ -13,7 +13,7 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
 from tinynet.npz import CheckpointError
-from tinynet.train.batches import Generated, Shuffled, Together, Windows
+from tinynet.train.batches import Generated, Shuffled, Together
 from tinynet.train.rules import EarlyStopping
 
 RNG = np.random.default_rng(0)
@@ -332,16 +332,6 @@ def test_rows_come_every_so_many_steps_and_the_schedule_counts_them():
     assert len(history.rows()) == 3
 
 
-def test_batches_drawn_twice_from_the_same_seed_are_the_same_and_augmented_in_training_alone():
-    def shake(rng, x, y):
-        return x + rng.normal(size=x.shape), y
-
-    data = Shuffled((X, Y), 4, augment=shake)
-    first, again = ([b[0] for b, _ in data.epoch(np.random.default_rng(3))] for _ in range(2))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    np.testing.assert_array_equal(np.concatenate([b[0] for b, _ in data.epoch(None)]), X)
-
-
 def test_a_loss_that_counts_something_else_says_so():
     weights = np.arange(1.0, 1 + len(X))[:, None]
 
@@ -365,16 +355,9 @@ def test_several_tasks_have_batches_of_their_own_and_a_column_each():
     assert history["loss"][0] == pytest.approx(history["loss_0"][0] + history["loss_1"][0])
 
 
-def test_windows_and_generated_batches_train():
-    ids = np.arange(50) % 7
-    windows = Windows(ids, length=6, size=4, steps=5)
-    assert [weight for _, weight in windows.epoch(None)] == [24, 24]
-    (x, y), _ = next(windows.epoch(np.random.default_rng(0)))
-    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+def test_generated_batches_train():
     assert len(fit_steps(data=Generated(lambda rng: (rng.normal(size=(8, 3)).astype(np.float32), np.ones((8, 2))), 4),
                          steps=6, every=2)["loss"]) == 3
-    with pytest.raises(ValueError, match="need \\(N\\) with N > 60"):
-        Windows(ids, length=60, size=1)
 
 
 # %% What a metric sees

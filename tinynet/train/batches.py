@@ -132,6 +132,39 @@ class Windows:
         return {"size": self.size, "length": self.length, "steps": self.steps, "tokens": len(self.ids)}
 
 
+class Streams:
+    """A long sequence cut into B streams that are read side by side, T tokens at a time: truncated backpropagation.
+
+    tokens  1-D array
+    size    B
+    length  T
+
+    A batch is (x (B, T), y (B, T), begins), y one token further.  begins is True for the first batch of an epoch
+    alone: the others go on where the one before ended, so that a state can be carried over.
+    The weight is the number of tokens.
+    """
+
+    def __init__(self, tokens, size, length):
+        self.tokens, self.size, self.length = np.asarray(tokens), _whole("size", size), _whole("length", length)
+        if self.tokens.ndim != 1 or len(self.tokens) <= size * length:
+            raise ValueError(f"Streams: tokens have shape {self.tokens.shape}; {size} streams of {length} tokens and "
+                             "the next one need (N) with N > B T: give more text, or fewer and shorter streams")
+
+    def __len__(self):
+        return (len(self.tokens) - 1) // self.size // self.length
+
+    def epoch(self, rng):
+        long = (len(self.tokens) - 1) // self.size
+        x, y = (self.tokens[i:i + self.size * long].reshape(self.size, long) for i in (0, 1))
+        for t in range(0, len(self) * self.length, self.length):
+            piece = slice(t, t + self.length)
+            yield (x[:, piece], y[:, piece], t == 0), x[:, piece].size
+
+    def describe(self):
+        """What a checkpoint has to find again."""
+        return {"size": self.size, "length": self.length, "tokens": len(self.tokens)}
+
+
 class Generated:
     """Batches made on the fly: make(rng) -> a tuple of arrays; `steps` of them are an epoch.
 

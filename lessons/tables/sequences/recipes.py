@@ -19,7 +19,6 @@ from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import MaxPool
 from tinynet.blocks.sequences.masking import BEGIN, END
-from tinynet.blocks.sequences.state import detached
 from tinynet.data.flickr8k import caption_words, flickr8k
 from tinynet.data.multi30k import in_words, joined, multi30k
 from tinynet.data.shakespeare import shakespeare, split
@@ -28,9 +27,9 @@ from tinynet.metrics import bleu
 from tinynet.models.sequences.caption_net import CaptionNet, PixelEncoder
 from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
-from tinynet.models.sequences.language_model import LanguageModel, nats, streams
+from tinynet.models.sequences.language_model import Carried, LanguageModel, nats
 from tinynet.models.sequences.transformer import GPT, Transformer
-from tinynet.train.batches import ByLength, Generated, Shuffled, Windows
+from tinynet.train.batches import ByLength, Generated, Shuffled, Streams, Windows
 from tinynet.train.loop import fit
 from tinynet.train.rules import EarlyStopping
 
@@ -203,19 +202,9 @@ def character_gru(seed, folder, data=None, epochs=11):
     letters = Characters(text)
     train, held_out = (letters.encode(part) for part in split(text))
     net = LanguageModel(len(letters), 64, 128, rng=seed)
-    adam, B, T = optim.Adam(net.parameters(), lr=3e-3), 32, 64
-    total, step = epochs * ((len(train) - 1) // B // T), 0
-    for _ in range(epochs):
-        state = None
-        for inputs, targets in streams(train, B, T):
-            adam.zero_grad()
-            loss, state = net.loss(inputs, targets, state and detached(state))
-            loss.backward()
-            optim.clip_grad_norm(net.parameters(), 1)
-            adam.lr = 3e-3 * (1 - step / total)
-            adam.step()
-            step += 1
-    return {"validation loss": nats(net, held_out), "steps": step}
+    fit(Carried(net, 32), Carried.loss, Streams(train, 32, 64), optim.Adam(net.parameters(), lr=3e-3), epochs=epochs,
+        schedule=lambda t: 1 - t / epochs, clip=1, checkpoint=Path(folder) / "run.npz", progress=False)
+    return {"validation loss": nats(net, held_out)}
 
 
 # %% Flickr8k, pictures of 56 x 56, everything learnt from scratch

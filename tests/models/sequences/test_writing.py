@@ -8,8 +8,10 @@ from tinynet import nn, optim
 from tinynet.blocks.sequences.state import detached
 from tinynet.check import gradcheck
 from tinynet.models.sequences.generate import Sampled, beam_search, best, generate
-from tinynet.models.sequences.language_model import LanguageModel, nats, streams
+from tinynet.models.sequences.language_model import Carried, LanguageModel, nats
 from tinynet.models.sequences.transformer import GPT
+from tinynet.train.batches import Streams
+from tinynet.train.loop import fit
 
 NETS = {
     "gru": lambda: LanguageModel(7, 4, 5, rng=0),
@@ -76,20 +78,37 @@ def test_targets_that_dont_count_are_left_out():
     assert net.loss(TEXT[:, :-1], targets).item() == pytest.approx(full, rel=1e-5)
 
 
-def test_streams_are_read_side_by_side_and_their_state_goes_on():
-    text = np.arange(41)
-    pieces = list(streams(text, 2, 5))
-    assert len(pieces) == 4
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in pieces], axis=1), text[:40].reshape(2, 20))
-    assert all((y == x + 1).all() for x, y in pieces)
-    net = LanguageModel(41, 4, 5, rng=0)
-    state = None
-    for x, y in pieces:
-        loss, state = net.loss(x, y, None if state is None else detached(state))
-        loss.backward()
+def test_a_language_model_that_is_carried_over_remembers_the_batch_before():
+    text, net = np.arange(41), LanguageModel(41, 4, 5, layers=2, cell="lstm", rng=0)
+    reader, state = Carried(net, 2), None
+    for (x, y, begins), _ in Streams(text, 2, 5).epoch(None):
+        expected, state = net.loss(x, y, state and detached(state))
+        assert reader.loss(x, y, begins).item() == expected.item()
+    assert reader.loss(x, y).item() != reader.loss(x, y, begins=False).item()
     assert nats(net, text, T=7) == pytest.approx(nats(net, text, T=100), rel=1e-5)
-    with pytest.raises(ValueError, match="streams: a text of 41 tokens is too short for 4 streams of 20 steps"):
-        next(streams(text, 4, 20))
+
+
+def test_evaluation_leaves_the_state_that_training_carries_as_it_is():
+    (x, y, _), _ = next(Streams(np.arange(41), 2, 5).epoch(None))
+    reader = Carried(LanguageModel(41, 4, 5, rng=0), 2)
+    reader.loss(x, y)
+    kept = reader.state_dict()
+    assert any(name.startswith("state") and kept[name].any() for name in kept)
+    reader.eval().loss(x[:1, :3], y[:1, :3])
+    assert all((a == kept[name]).all() for name, a in reader.state_dict().items())
+
+
+def test_training_with_a_carried_state_goes_on_in_the_middle_of_an_epoch_bit_for_bit(tmp_path):
+    def trained(steps, **more):
+        net = LanguageModel(41, 4, 5, rng=0)
+        data = Streams(np.arange(400) % 41, 4, 9)
+        fit(Carried(net, 4), Carried.loss, data, optim.Adam(net.parameters(), lr=0.01), steps=steps, every=7, clip=1,
+            progress=False, **more)
+        return net.state_dict()
+    whole = trained(21)
+    trained(14, checkpoint=tmp_path / "run.npz")
+    gone_on = trained(21, checkpoint=tmp_path / "run.npz")
+    assert all((whole[name] == gone_on[name]).all() for name in whole)
 
 
 def test_a_gpt_learns_a_sentence_by_heart_and_writes_it_beyond_its_context():

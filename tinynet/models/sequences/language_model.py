@@ -12,6 +12,7 @@ from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.lstm import LSTM
 from tinynet.blocks.sequences.rnn import RNN
 from tinynet.blocks.sequences.stacked import Stacked
+from tinynet.blocks.sequences.state import detached, mapped
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
 from tinynet.engine import no_grad
@@ -58,18 +59,26 @@ class LanguageModel(nn.Module):
         return self.output(self.layers.shown(state)).data
 
 
-def streams(tokens, B, T):
-    """(inputs, targets), (B, T) each, of a long text cut into B streams that are read side by side, T steps at a time.
+class Carried(nn.Module):
+    """A language model that goes on reading: truncated backpropagation over the batches of train.batches.Streams.
 
-    The state of a stream is carried from one piece to the next, so that a net can remember for longer than T.
+    Its buffers hold the state of B streams after the last batch, so that a checkpoint of `fit` has it, too.
     """
-    if len(tokens) <= B * T:
-        raise ValueError(f"streams: a text of {len(tokens)} tokens is too short for {B} streams of {T} steps; give "
-                         "more text, or fewer and shorter streams")
-    length = (len(tokens) - 1) // B
-    inputs, targets = (tokens[i:i + B * length].reshape(B, length) for i in (0, 1))
-    for t in range(0, length - T + 1, T):
-        yield inputs[:, t:t + T], targets[:, t:t + T]
+
+    def __init__(self, net, B):
+        self.net = net
+        self.state = mapped(lambda s: nn.Buffer(s.data), net.layers.start(B, net.output.W.dtype))
+
+    def loss(self, tokens, targets, begins=True):
+        """The mean cross-entropy of the next tokens; where nothing begins, behind the batch before."""
+        loss, state = self.net.loss(tokens, targets, None if begins else detached(self.state))
+        if self.training:
+            mapped(_keep, self.state, state)
+        return loss
+
+
+def _keep(buffer, new):
+    buffer.data = new.data
 
 
 def nats(net, tokens, T=256):
