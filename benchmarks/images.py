@@ -12,12 +12,12 @@ import numpy as np
 
 from benchmarks.timing import Row, benchmark
 from tinynet import Tensor, optim
+from tinynet.backend import no_grad
 from tinynet.blocks.images.batch_last import batch_first, batch_last
 from tinynet.blocks.images.batch_norm import batch_norm_backward_fast, batch_norm_forward_fast
 from tinynet.blocks.images.conv import conv, conv_forward_fast, filter_gradient_fast, image_gradient_fast
 from tinynet.blocks.images.pool import max_pool_backward_fast, max_pool_forward_fast
 from tinynet.blocks.losses.cross_entropy import cross_entropy
-from tinynet.engine import no_grad
 from tinynet.models.images.cifar_net import CifarNet
 
 SHAPES = {"s1": (128, 16, 16, 32), "s2": (128, 32, 32, 16), "s3": (128, 64, 64, 8)}     # N, C, K, H = W: ResNet-20's

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import engine, nn
+from tinynet import backend, nn
 from tinynet.blocks.tasks.cross_stitch import cross_stitch
 from tinynet.blocks.units.linear import Linear
 
@@ -53,6 +53,6 @@ def test_a_healthy_step_passes_and_the_switch_is_undone():
     x = tn.Tensor([1.0, 2.0], requires_grad=True)
     with tn.debug():
         (x * x).sum().backward()
-    assert engine._watch is None
+    assert backend.watch is None
     assert np.array_equal(x.grad, [2, 4])
     (tn.Tensor([-1.0]) * np.inf).sum()          # outside, nothing is watched

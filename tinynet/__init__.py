@@ -3,10 +3,10 @@
 import importlib
 
 from tinynet import names, ops
-from tinynet.backend import use_backend
+from tinynet.backend import no_grad, use_backend
 from tinynet.debugging import debug
 from tinynet.drawing import draw_graph
-from tinynet.engine import Op, Tensor, no_grad
+from tinynet.engine import Op, Tensor
 
 __version__ = "0.2.0"
 __all__ = ["Op", "Tensor", "debug", "draw_graph", "gradcheck", "no_grad", "use_backend"]

@@ -1,4 +1,4 @@
-"""Which twin of an op runs: the plain NumPy one or the fast one.
+"""The switches: which twin of an op runs, plain NumPy or fast, whether the tape is written, and who looks on.
 
     >>> from tinynet import backend
     >>> with backend.use_backend("plain"):
@@ -7,7 +7,11 @@
 """
 
 import os
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+watch = None            # tinynet.debug() puts its observer here
+_tape = ContextVar("tape", default=True)
 BACKENDS = ("auto", "plain", "fast")
 
 
@@ -32,6 +36,19 @@ class use_backend:
     def __exit__(self, *_):
         global _backend
         _backend = self.before
+
+
+@contextmanager
+def no_grad():
+    """Inside this context nothing is written on the tape."""
+    token = _tape.set(False)
+    try:
+        yield
+    finally:
+        _tape.reset(token)
+
+
+writes_tape = _tape.get
 
 
 def runs_fast(rule, arrays):

@@ -16,7 +16,7 @@ import zlib
 
 import numpy as np
 
-from tinynet import engine
+from tinynet import backend
 
 
 class debug:
@@ -31,14 +31,14 @@ class debug:
         return "debug(): looks for the first NaN or inf, and for arrays changed in place, while it is entered"
 
     def __enter__(self):
-        self.before, engine._watch = engine._watch, self
+        self.before, backend.watch = backend.watch, self
         self.errstate = np.errstate(all="ignore")       # we say it better than NumPy's warnings
         self.errstate.__enter__()
         return self
 
     def __exit__(self, *exception):
         self.errstate.__exit__(*exception)
-        engine._watch = self.before
+        backend.watch = self.before
 
     def after_forward(self, op, arrays, out):
         where = _not_finite(out.data)
@@ -47,7 +47,7 @@ class debug:
             raise FloatingPointError(f"{op.name}: the first {value:.4g} appears in its output at {index}   "
                                      f"{equation(op.forward)}{_inputs_at(arrays, where)}")
         if out.step:
-            out.step.memo = _fingerprints((arrays, out.step.cache))
+            out.step.memo = arrays, _fingerprints((arrays, out.step.cache))
 
     def before_backward(self, step, dy):
         where = _not_finite(dy)
@@ -55,10 +55,8 @@ class debug:
             raise FloatingPointError(f"{step.op.name}: the upstream gradient already holds {dy[where]:.4g} "
                                      f"at {_index(where)}; it was passed to backward(dy) or made outside this context")
         if step.memo is not None:
-            arrays = [None if p is None else p.data for p in step.parents]
-            now = _fingerprints((arrays, step.cache))
-            if any(was is not None and is_ is not None and was != is_
-                   for was, is_ in zip(step.memo, now, strict=True)):
+            arrays, before = step.memo
+            if before != _fingerprints((arrays, step.cache)):
                 raise RuntimeError(f"{step.op.name}: an array that it was given or keeps for its backward was changed "
                                    f"in place between forward and backward   {equation(step.op.forward)}\n"
                                    "write x = x + 1 instead of x += 1 on its data, or change it after backward")

@@ -28,7 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-SMALL = 4                               # tensors of up to so many entries are drawn with their values
+from tinynet.engine import SMALL, Step
+
 LETTER, LINE, GAP = 7.4, 16, 26         # pixels: a letter's width, a line's height, the space between boxes
 
 
@@ -47,28 +48,30 @@ def draw_graph(y):
     A box tells the tensor's name and shape, and for up to 4 entries its values, and its gradient after a backward
     pass.  Returns DOT text (a str) that a notebook shows as a picture; its `.svg()` is the picture.
     """
-    names, found, nodes, edges = {id(y): "t0"}, [y], {}, []
-    for n, tensor in enumerate(found):
-        step = tensor.step
-        nodes[f"t{n}"] = Node(_lines(tensor), leaf=tensor.requires_grad and not step)
-        if not step:
+    start = y.step or y
+    names, found, nodes, edges = {start: "t0"}, [start], {}, []
+    for n, place in enumerate(found):           # a step stands for its result
+        is_step = isinstance(place, Step)
+        nodes[f"t{n}"] = Node(_lines(place), leaf=place.requires_grad and not is_step)
+        if not is_step:
             continue
-        nodes[f"s{n}"] = Node([step.op.name], op=True)
+        nodes[f"s{n}"] = Node([place.op.name], op=True)
         edges.append((f"s{n}", f"t{n}"))
-        for parent in (p for p in step.parents if p is not None):
-            if id(parent) not in names:
-                names[id(parent)] = f"t{len(found)}"
+        for parent in (p for p in place.parents if p is not None):
+            if parent not in names:
+                names[parent] = f"t{len(found)}"
                 found.append(parent)
-            edges.append((names[id(parent)], f"s{n}"))
+            edges.append((names[parent], f"s{n}"))
     return Drawing(nodes, edges)
 
 
-def _lines(tensor):
-    """What a tensor's box says."""
-    shape = f"({', '.join(map(str, tensor.shape))})"
-    lines = [f"{tensor.name} {shape}" if tensor.name else shape]
-    if tensor.size <= SMALL:
-        lines += [_short(tensor.data)] + ([f"grad {_short(tensor.grad)}"] if tensor.grad is not None else [])
+def _lines(place):
+    """What the box of a leaf, or of a step's result, says."""
+    shape = f"({', '.join(map(str, place.shape))})"
+    lines = [f"{place.name} {shape}" if place.name else shape]
+    value, grad = (place.value, None) if isinstance(place, Step) else (place.data, place.grad)
+    if value is not None and value.size <= SMALL:
+        lines += [_short(value)] + ([f"grad {_short(grad)}"] if grad is not None else [])
     return lines
 
 

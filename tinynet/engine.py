@@ -8,24 +8,23 @@
 
 An `Op` wraps a pair `forward(*arrays, **settings) -> y, cache` and `backward(dy, cache) -> one
 gradient per array`.  Calling it on tensors leaves a `Step` on the result: the backward, its cache
-and the tensors it came from.  `Tensor.backward` walks these steps from the end to the leaves.
+and where its arrays came from, which is a step or a leaf.  `Tensor.backward` walks these steps from
+the youngest to the oldest: a step is younger than all that it came from.  The tape holds steps, not
+tensors: an array between them lives only as long as a cache needs it.
 """
 
 import inspect
 import math
-import weakref
-from contextlib import contextmanager
-from contextvars import ContextVar
+from heapq import heappop, heappush
+from itertools import count
 from operator import attrgetter
 
 import numpy as np
 
-from tinynet import backend
+from tinynet import backend, changes
 
-_grad_enabled = ContextVar("grad_enabled", default=True)
-_watch = None           # tinynet.debug() puts its observer here
-_changes = 0            # how many times an array of a tensor was changed in place
-_touched = {}           # id of the memory that was changed -> (a weak reference to it, _changes then)
+_numbers = count()      # of the steps, in the order in which they are made
+SMALL = 4               # so many entries of a result are kept for drawings
 
 
 # %% Tensor
@@ -38,7 +37,7 @@ class Tensor:
     `.grad` is None until a backward pass reaches the leaf; further passes add to it.
     """
 
-    __slots__ = ("_data", "grad", "name", "requires_grad", "step")
+    __slots__ = ("_data", "_name", "grad", "requires_grad", "step")
     __array_priority__ = 1000       # array + tensor asks the tensor
     __hash__ = object.__hash__
 
@@ -47,23 +46,34 @@ class Tensor:
             raise TypeError("a list of tensors would lose their gradients; put them together with ops.stack(*tensors)")
         self._data = data._data if isinstance(data, Tensor) else np.asarray(data)
         self.grad = self.step = None
-        self.name = name
+        self._name = name
         if self._data.dtype.kind not in "fiubc":
             raise TypeError(f"a tensor holds numbers, and this data is {self._data.dtype}; convert it to numbers first")
         if requires_grad:
             _must_float(self._data)
         self.requires_grad = requires_grad
 
+    @classmethod
+    def _of(cls, array):
+        """A tensor on what an op computed, which needs no checks."""
+        tensor = cls.__new__(cls)
+        tensor._data = array if type(array) is np.ndarray else np.asarray(array)
+        tensor._name = tensor.grad = tensor.step = None
+        tensor.requires_grad = False
+        return tensor
+
     def _replace(self, array):
         """`t.data = array`, and what Python makes of `t.data -= step`: then the same array comes back, changed."""
-        global _changes
         if array is self._data:
-            _changes += 1
-            owner = _memory(array)
-            _touched[id(owner)] = weakref.ref(owner), _changes
+            changes.note(array)
         self._data = array
 
+    def _rename(self, name):
+        (self if self.step is None else self.step)._name = name
+
     data = property(attrgetter("_data"), _replace, doc="The array itself.")
+    name = property(lambda self: (self if self.step is None else self.step)._name, _rename,
+                    doc="What drawings and messages call it.")
     shape = property(attrgetter("_data.shape"))
     ndim = property(attrgetter("_data.ndim"))
     size = property(attrgetter("_data.size"))
@@ -128,12 +138,12 @@ class Tensor:
                                "(or it was made under no_grad), so there is nothing to differentiate")
         dy = self._upstream(dy)
         # Arrays that a leaf must copy before it keeps them, because someone else owns them.
-        taken = {id(_memory(dy))}
-        for leaf, d in _arriving(self, dy, ()):
+        taken = {id(changes.memory(dy))}
+        for leaf, d in _arriving(self, dy):
             _must_float(leaf._data)
-            if id(_memory(d)) in taken or not d.flags.writeable or d.dtype != leaf._data.dtype:
+            if id(changes.memory(d)) in taken or not d.flags.writeable or d.dtype != leaf._data.dtype:
                 d = np.array(d, leaf._data.dtype)
-            taken.add(id(_memory(d)))
+            taken.add(id(changes.memory(d)))
             leaf.grad = d if leaf.grad is None else leaf.grad + d
 
     def _upstream(self, dy):
@@ -154,11 +164,6 @@ def _must_float(array):
                         "convert the data first, e.g. data.astype(np.float32)")
 
 
-def _memory(array):
-    """The array that owns the memory which `array` looks at."""
-    return array.base if isinstance(array.base, np.ndarray) else array
-
-
 def gradients(y, leaves, dy=None):
     """[dL/dtensor] for each tensor of `leaves`, as arrays; no `.grad` is read or changed.
 
@@ -171,78 +176,71 @@ def gradients(y, leaves, dy=None):
         raise TypeError("gradients: leaves is one tensor; give a list, gradients(y, [x])")
     if not y.requires_grad:
         raise RuntimeError("gradients: no tensor behind y has requires_grad=True (or it was made under no_grad)")
-    found = {}
-    for tensor, d in _arriving(y, y._upstream(dy), {id(leaf) for leaf in leaves}):
-        found[id(tensor)] = d
-    return [np.array(found[id(leaf)]) if id(leaf) in found else np.zeros_like(leaf._data) for leaf in leaves]
+    places = [leaf.step or leaf for leaf in leaves]
+    found = dict(_arriving(y, y._upstream(dy), set(places)))
+    return [np.array(found[place]) if place in found else np.zeros_like(leaf._data)
+            for place, leaf in zip(places, leaves, strict=True)]
 
 
-def _arriving(root, dy, wanted):
-    """Yield (tensor, dL/dtensor) for every leaf, and for every tensor whose id is in `wanted`."""
-    grads = {id(root): dy}          # id -> dL/dtensor, held only until it is used
-    for tensor in _after_its_users(root):
-        dy = grads.pop(id(tensor), None)
-        if dy is None:
-            continue
-        if tensor.step is None or id(tensor) in wanted:
-            yield tensor, dy
-        if tensor.step is None:
-            continue
-        for parent, d in zip(tensor.step.parents, tensor.step.gradients(dy), strict=False):
-            if d is not None and parent is not None and parent.requires_grad:
-                if d.shape != parent._data.shape:
-                    raise ValueError(f"{tensor.step.op.name}: its backward returned a gradient of shape {d.shape} "
-                                     f"for an array of shape {parent._data.shape}; they must be equal")
-                grads[id(parent)] = grads[id(parent)] + d if id(parent) in grads else d
-
-
-def _after_its_users(root):
-    """Yield the tensors that `root` was computed from.  A tensor comes after every tensor that uses it.
-
-    Counts users first, then releases a tensor when its last user has gone (Kahn 1962): no
-    recursion, and time linear in the number of steps.
-    """
-    users, found = {id(root): 0}, [root]
-    for tensor in found:
-        for parent in tensor.step.parents if tensor.step else ():
-            if parent is None or not parent.requires_grad:
+def _arriving(root, dy, wanted=frozenset()):
+    """Yield (place, dL/dplace) for every step that is in `wanted`, and at the end for every leaf."""
+    place = root.step or root
+    grads, waiting = {place: dy}, []            # place -> dL/dplace, held only until it is used; steps that have one
+    if root.step:
+        waiting.append((-place.number, place))
+    while waiting:
+        step = heappop(waiting)[1]              # the youngest: everything that uses it has been here
+        dy = grads.pop(step)
+        if step in wanted:
+            yield step, dy
+        for place, d in zip(step.parents, step.gradients(dy), strict=False):
+            if d is None or place is None or not place.requires_grad:
                 continue
-            if id(parent) not in users:
-                users[id(parent)] = 0
-                found.append(parent)
-            users[id(parent)] += 1
-    ready = [root]
-    while ready:
-        tensor = ready.pop()
-        yield tensor
-        for parent in tensor.step.parents if tensor.step else ():
-            if parent is None or not parent.requires_grad:
-                continue
-            users[id(parent)] -= 1
-            if users[id(parent)] == 0:
-                ready.append(parent)
+            if d.shape != place.shape:
+                raise ValueError(f"{step.op.name}: its backward returned a gradient of shape {d.shape} "
+                                 f"for an array of shape {place.shape}; they must be equal")
+            if place in grads:
+                grads[place] = grads[place] + d
+            else:
+                grads[place] = d
+                if type(place) is Step:
+                    heappush(waiting, (-place.number, place))
+    yield from grads.items()
 
 
 # %% Op
 class Step:
-    """One entry of the tape: what was done, how to undo it, and where it came from."""
+    """One entry of the tape: what was done, how to undo it, and where its arrays came from.
 
-    __slots__ = ("backward", "cache", "changes", "memo", "op", "parents")
+    parents  for each array the step that computed it, the leaf, or None where there was no tensor
+    number   larger than that of every step before
+    value    the result itself where it is small, for drawings
+    memo     what debug() wrote down at the forward pass
+    """
 
-    def __init__(self, op, backward, cache, parents):
+    __slots__ = ("_name", "backward", "cache", "changes", "memo", "number", "op", "parents", "shape", "value")
+    requires_grad = True
+
+    def __init__(self, op, backward, cache, parents, y):
         self.op, self.backward, self.cache, self.parents = op, backward, cache, parents
-        self.changes = _changes         # those before this step was made
-        self.memo = None                # what debug() wrote down at the forward pass
+        self.number, self.changes = next(_numbers), changes.count
+        self.shape, self.value = y.shape, y if y.size <= SMALL else None
+        self.memo = self._name = None
+
+    name = property(attrgetter("_name"), doc="What the user called the result.")
 
     def gradients(self, dy):
         """One gradient (or None) per parent.
 
-        Raises RuntimeError where a parent that the cache holds was changed in place after the forward pass.
+        Raises RuntimeError where an array that the cache holds was changed in place after the forward pass.
         """
-        if _watch:
-            _watch.before_backward(self, dy)
-        if self.changes != _changes:
-            self._must_be_unchanged()
+        watch = backend.watch
+        if watch:
+            watch.before_backward(self, dy)
+        if self.changes != changes.count and changes.since(self.changes, self.cache):
+            raise RuntimeError(f"{self.op.name}: an array that its backward needs was changed in place (by an "
+                               "optimiser's step, or by p.data -= ...) after the forward pass; call backward before "
+                               "the change, or run the forward pass again")
         grads = self.backward(dy, self.cache)
         if type(grads) is not tuple:
             grads = tuple(grads) if type(grads) is list else (grads,)
@@ -250,32 +248,9 @@ class Step:
         if len(grads) < len(self.parents) or len(grads) > self.op.most:
             raise TypeError(f"{self.op.name}: its backward returned {len(grads)} gradients for {len(self.parents)} "
                             "arrays; return one each, None where there is none")
-        if _watch:
-            _watch.after_backward(self, grads)
+        if watch:
+            watch.after_backward(self, grads)
         return grads
-
-    def _must_be_unchanged(self):
-        for i, parent in enumerate(self.parents):
-            if parent is not None and _changed_after(parent._data, self.changes) and _holds(self.cache, parent._data):
-                raise RuntimeError(f"{self.op.name}: its input {i} was changed in place (by an optimiser's step, or "
-                                   "by p.data -= ...) after the forward pass, and its backward needs the old numbers; "
-                                   "call backward before the change, or run the forward pass again")
-
-
-def _changed_after(array, changes):
-    """Was the memory that this array looks at changed in place since then, by whichever tensor?"""
-    owner = _memory(array)
-    reference, when = _touched.get(id(owner), (lambda: None, 0))
-    return when > changes and reference() is owner
-
-
-def _holds(cache, array):
-    """Does an array in nested tuples, lists and dictionaries look at this memory?"""
-    if isinstance(cache, (tuple, list)):
-        return any(_holds(part, array) for part in cache)
-    if isinstance(cache, dict):
-        return any(_holds(part, array) for part in cache.values())
-    return isinstance(cache, np.ndarray) and np.may_share_memory(cache, array)
 
 
 class Op:
@@ -307,10 +282,16 @@ class Op:
 
     def __call__(self, *inputs, **settings):
         """Inputs are tensors, arrays or None; settings are what no gradient flows to."""
-        tensors = [x if isinstance(x, Tensor) else None for x in inputs]
-        arrays = [x if x is None else np.asarray(x) if t is None else t._data
-                  for x, t in zip(inputs, tensors, strict=True)]
-        forward, backward = self.pair(*arrays)
+        parents, arrays, wanted = [], [], False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                parents.append(x.step or x)
+                arrays.append(x._data)
+                wanted = wanted or x.requires_grad
+            else:
+                parents.append(None)
+                arrays.append(x if x is None else self._array(x))
+        forward, backward = self.pair(*arrays) if self.fast else (self.forward, self.backward)
         returned = forward(*arrays, **settings)
         if type(returned) is not tuple or len(returned) != 2:
             raise TypeError(f"{self.name}: its forward must return two things, y and the cache")
@@ -318,13 +299,15 @@ class Op:
         if type(y) is tuple or type(y) is list:
             raise TypeError(f"{self.name}: its forward returned {len(y)} arrays, but an op returns one; stack them on "
                             "a leading axis (np.stack), and take them apart with y[0], y[1], ...")
-        out = Tensor(y)
-        if _grad_enabled.get() and True in [t is not None and t.requires_grad for t in tensors]:
-            out.step = Step(self, backward, cache, tensors)
+        out = Tensor._of(y)
+        if wanted and backend.writes_tape():
+            out.step = Step(self, backward, cache, parents, out._data)
             out.requires_grad = True
-        if _watch:
-            _watch.after_forward(self, arrays, out)
+        if backend.watch:
+            backend.watch.after_forward(self, arrays, out)
         return out
+
+    _array = staticmethod(np.asarray)       # what forward gets for an input that is no tensor
 
 
 def _is_half(array):
@@ -341,14 +324,3 @@ def _most_arrays(forward):
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return math.inf
     return sum(p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD for p in parameters)
-
-
-# %% The switch
-@contextmanager
-def no_grad():
-    """Inside this context nothing is written on the tape."""
-    token = _grad_enabled.set(False)
-    try:
-        yield
-    finally:
-        _grad_enabled.reset(token)

@@ -42,8 +42,7 @@ def style():
 def subplots(rows=1, columns=1, height=None, **settings):
     """plt.subplots in the house style -> (fig, axes), WIDTH wide; height in inches, by default enough for the rows."""
     style()
-    settings.setdefault("figsize", (WIDTH, height or max(4.4, 3.2 * rows)))
-    return _pyplot().subplots(rows, columns, **settings)
+    return _pyplot().subplots(rows, columns, figsize=(WIDTH, height or max(4.4, 3.2 * rows)), **settings)
 
 
 def curves(ax, x, named, legend="upper right", **settings):

@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 
 from tinynet import nn, plot
+from tinynet.backend import no_grad
 from tinynet.blocks.images.conv import Conv, conv_backward, conv_forward
 from tinynet.blocks.images.pool import MaxPool, max_pool_backward, max_pool_forward
 from tinynet.blocks.losses.cross_entropy import cross_entropy
@@ -23,7 +24,6 @@ from tinynet.blocks.units.linear import Linear
 from tinynet.check import gradcheck
 from tinynet.data.digits import digits
 from tinynet.data.images import pad_and_crop
-from tinynet.engine import no_grad
 from tinynet.lesson import lesson
 from tinynet.optim import Adam
 from tinynet.train import evaluate, fit
@@ -124,17 +124,17 @@ lesson.number("classes among the 30 images a filter answers most, layer 1", np.m
 lesson.number("the same, layer 2", np.mean(kinds[8:]), "fewer", "csc321 depth")
 
 # %%
-fig, axes = plot.subplots(4, 8, figsize=(12, 7))
+fig, axes = plot.subplots(4, 8, height=7)
 maps = relu(front[0](digit[None])).data[0]
-rows = [("filter of layer 1", front[0].W.data[:, 0]), ("its map of a 3", maps),
-        ("map of layer 2", back_part[0](front(digit[None])).data[0, :8].clip(0)),
-        ("image it answers most", images[best[:8], 0])]
+rows = [("filter, layer 1", front[0].W.data[:, 0]), ("map of a 3", maps),
+        ("map, layer 2", back_part[0](front(digit[None])).data[0, :8].clip(0)),
+        ("best image", images[best[:8], 0])]
 for row, (title, pictures) in enumerate(rows):
     for column, picture in enumerate(pictures):
         ax = axes[row, column]
         ax.imshow(picture, cmap="gray_r")          # dark is large
         ax.set(xticks=[], yticks=[], title=f"{title}" if column == 0 else f"{column + 1}")
-        ax.title.set_fontsize(9)
+        ax.title.set_fontsize(11)
 lesson.save(fig, "csc321_depth_features")
 
 # %% [markdown]

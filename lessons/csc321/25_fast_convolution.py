@@ -131,7 +131,7 @@ lesson.number("largest relative error of a form (float32)", max(gaps.values()), 
 assert max(gaps.values()) < 1e-5
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.2))
+fig, ax = plot.subplots()
 bars = ax.barh(list(seconds), [work / s / 1e9 for s in seconds.values()], color=plot.COLOURS[0])
 ax.bar_label(bars, fmt="%.3g", padding=3)
 ax.set(xscale="log", xlabel="thousand million additions and multiplications of the direct sum, a second",

@@ -141,7 +141,7 @@ for name, found in norms.items():
     lesson.number(f"{name}: the gradient's factor a step, {NETS} nets", [per_step.min(), per_step.max()])
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.6))
+fig, ax = plot.subplots()
 means = {name: np.exp(np.log(found).mean(axis=0)) for name, found in norms.items()}
 plot.curves(ax, range(T), means, legend="lower left", marker=None)
 ax.set(yscale="log", xlabel="steps back from the last", ylabel=r"$|\partial L/\partial x_t|$ relative to the last step",
@@ -192,7 +192,7 @@ for name, found in remembered.items():
     lesson.number(f"{name}: remembered over {delays[-1]} steps, {seeds} seeds", np.sort(found[:, -1]), 0.25, "chance")
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.6))
+fig, ax = plot.subplots()
 for i, (name, found) in enumerate(remembered.items()):
     for row, place in enumerate(found.T):
         ax.bar(row + (i - 2) * 0.16, place.mean(), 0.15, color=plot.COLOURS[i], label=name if row == 0 else None)
@@ -234,7 +234,7 @@ for name, (net, *_) in learnt.items():
                   "all letters alike")
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.6))
+fig, ax = plot.subplots()
 for i, (name, (_, *curve)) in enumerate(learnt.items()):
     ax.plot(*curve, label=name, marker=plot.MARKERS[i])
 ax.set(xlabel="step", ylabel="validation loss (nats a letter)", title="Shakespeare, letter by letter, in pieces of 48")

@@ -17,7 +17,8 @@ import time
 import numpy as np
 
 from tinynet import plot
-from tinynet.engine import Tensor, no_grad
+from tinynet.backend import no_grad
+from tinynet.engine import Step, Tensor
 from tinynet.lesson import lesson
 from tinynet.models.images.alex_net import AlexNet
 from tinynet.models.images.res_net import DEPTHS, ResNet
@@ -42,18 +43,17 @@ for name, error in QUOTED.items():
 # %%
 def layers_of(y):
     """(kind, shape of the weights, shape of the maps) of every layer of weights behind y, first to last."""
-    found, tensor = [], y
-    while tensor is not None and tensor.step is not None:
-        step = tensor.step
+    found, step = [], y.step
+    while isinstance(step, Step):
         if step.op.name == "linear":
-            found.append(("linear", step.cache[1].shape, tensor.shape))
+            found.append(("linear", step.cache[1].shape, step.shape))
         elif step.op.name == "conv":
             found.append(_layer(step.cache))
         elif step.op.name == "conv_residual":
             found += [_layer(cache) for (_, cache), _ in reversed(step.cache[0])]
             if step.cache[1] is not None and len(step.cache[1]) == 2:
                 found.append(_layer(step.cache[1][0][1], kind="shortcut"))
-        tensor = step.parents[0]
+        step = step.parents[0]
     return found[::-1]
 
 
@@ -152,19 +152,21 @@ def _rectangle(left, bottom, width, height, colour):
 
 
 for name, file in (("AlexNet", "csc321_alexnet_feature-maps"), ("VGG-16", "csc321_vgg_feature-maps")):
-    fig, ax = plot.subplots(figsize=(13, 3.8))
+    fig, ax = plot.subplots()
     draw_maps(ax, shapes[name])
     ax.set_title(f"{name}: maps after each convolution (dark), then the layers of units (grey)")
     lesson.save(fig, file)
 
 # %%
-fig, axes = plot.subplots(1, 4, figsize=(14, 3.6))
-titles = ("layers of weights", "million parameters", "million multiplications", "ms an image, here")
-for ax, title, values, unit in zip(axes, titles, zip(*facts.values(), strict=True), (1, 1e6, 1e6, 1e-3), strict=True):
+fig, axes = plot.subplots(2, 2)
+titles = ("Layers of weights", "Million parameters", "Million multiplications", "Milliseconds an image, here")
+units = (1, 1e6, 1e6, 1e-3)
+for ax, title, values, unit in zip(axes.flat, titles, zip(*facts.values(), strict=True), units, strict=True):
     bars = ax.bar(list(facts), [v / unit for v in values], color=plot.COLOURS[0])
-    ax.bar_label(bars, fmt="{:,.0f}", fontsize=9)
-    ax.set(ylabel=title, title=title.split(",")[0].capitalize())
-    ax.tick_params(axis="x", labelrotation=25, labelsize=9)
+    ax.bar_label(bars, fmt="{:,.0f}", fontsize=11)
+    ax.set(title=title)
+    ax.margins(y=0.12)
+    ax.tick_params(axis="x", labelsize=11)
 lesson.save(fig, "csc321_imagenet_three-nets")
 
 # %% [markdown]

@@ -115,7 +115,7 @@ for name, found in exact.items():
 # that were trained. Beyond them both fail: attention by content knows no positions but those that the states count.
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.4))
+fig, ax = plot.subplots()
 plot.curves(ax, lengths, {name: found.mean(axis=0) for name, found in exact.items()}, legend=(0.2, 0.5))
 for i, found in enumerate(exact.values()):
     ax.fill_between(lengths, found.min(axis=0), found.max(axis=0), color=plot.COLOURS[i], alpha=0.15)
@@ -144,7 +144,7 @@ batch = encoded([source], [source[::-1]])
 alpha = nets["attention"].map(*batch[:3])[0]
 right = np.mean([alpha[i, len(source) - 1 - i] for i in range(len(source))])
 lesson.number("mean weight on the letter that is written", right, 1, "truth")
-fig, ax = plot.subplots(figsize=(6, 5))
+fig, ax = plot.subplots(height=5)
 draw_map(ax, alpha, [*source, "end"], [*source[::-1], "end"])
 ax.set(xlabel="letter read", ylabel="letter written", title="Reading backwards")
 lesson.save(fig, "csc321_map_reversal")
@@ -171,7 +171,7 @@ lesson.number("dates written right", share, 1, "truth")
 day, right = "wednesday, 27th june 1962", "1962-06-27"
 source, mask = padded([characters.encode(list(day))])
 inputs, _ = teacher(*padded([characters.encode(list(right))]))
-fig, ax = plot.subplots(figsize=(8.5, 4.6))
+fig, ax = plot.subplots()
 draw_map(ax, net.map(source, mask, inputs)[0], [*(c if c != " " else "␣" for c in day), "end"], [*right, "end"])
 ax.set(xlabel="character read", ylabel="character written", title=f"Dates ({share:.0%} right)")
 lesson.save(fig, "csc321_map_dates")
@@ -196,7 +196,7 @@ for name, net in nets.items():
     lesson.number(f"{name}: letters right, given the right ones / its own", [forced.mean(), own.mean()])
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.4))
+fig, ax = plot.subplots()
 GIVEN = "right letters before", "its own letters before"
 curves = {f"{name}, {given}": share for name, pair in shares.items() for given, share in zip(GIVEN, pair, strict=True)}
 plot.curves(ax, range(1, 9), curves, legend=(0.02, 0.6))

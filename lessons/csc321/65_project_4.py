@@ -131,7 +131,7 @@ for kind in KINDS:
     lesson.number(f"{kind}: words right, read noisy, {seeds} seeds", np.sort(from_noisy[kind]))
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.4))
+fig, ax = plot.subplots()
 for j, (label, results) in enumerate((("reads clean headlines", from_clean), ("reads noisy headlines", from_noisy))):
     place = np.arange(len(KINDS)) + (j - 0.5) * 0.36
     ax.bar(place, [np.mean(r) for r in results.values()], 0.34, color=plot.COLOURS[j], label=label,
@@ -179,7 +179,7 @@ for temperature in (0.7, 1.5, 4.0):
 # %%
 main = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)[2][:2]
 flat, path = (codes - codes.mean(axis=0)) @ main.T, (line - codes.mean(axis=0)) @ main.T
-fig, ax = plot.subplots(figsize=(8, 5))
+fig, ax = plot.subplots(height=5)
 for i, who in enumerate(WHO[:4]):
     own = [h[0] == who for h in train]
     ax.plot(*flat[own].T, plot.MARKERS[i], color=plot.COLOURS[i], label=who, alpha=0.7, linestyle="none")

@@ -105,7 +105,7 @@ try:
         lesson.number(f"BLEU of the {name} ({signature.rpartition('|')[0]})", value)
 except ModuleNotFoundError as error:
     print(f"  {error}")
-fig, ax = plot.subplots(figsize=(7.6, 4.2))
+fig, ax = plot.subplots()
 mean = np.mean([curve for _, curve in learnt], axis=0)
 plot.curves(ax, range(1, epochs + 1), {"right words": mean[:, 0], "right captions": mean[:, 1]}, legend="center right")
 ax.axhline(guessed[0], color="black", linestyle=":")
@@ -153,7 +153,7 @@ def show(ax, image, alpha=None):
 
 chosen = next((i for i, (a, b) in enumerate(zip(own, test.captions, strict=True)) if a == b), 0)
 caption = test.captions[chosen]
-fig, axes = plot.subplots(2, 5, figsize=(11, 5))
+fig, axes = plot.subplots(2, 5, height=5)
 show(axes[0, 0], test.images[chosen])
 axes[0, 0].set_title("the picture")
 for ax, i in zip(axes.flat[1:], range(len(caption)), strict=False):
@@ -176,17 +176,17 @@ def short(words):
     return " ".join(words).replace(" left of ", "\nleft of ")
 
 
-fig, axes = plot.subplots(2, 6, figsize=(16, 6.4))
-for row, found in zip(axes, (right, wrong), strict=True):
-    for ax in row[len(found):]:
+fig, axes = plot.subplots(4, 3, height=12)
+for six, found in zip((axes[:2].flat, axes[2:].flat), (right, wrong), strict=True):
+    for ax in [*six][len(found):]:
         ax.set_axis_off()
-    for ax, i in zip(row, found, strict=False):
+    for ax, i in zip(six, found, strict=False):
         show(ax, test.images[i])
-        ax.set_title(short(own[i]), fontsize=10)
+        ax.set_title(short(own[i]))
         if own[i] != test.captions[i]:
-            ax.set_xlabel(f"right: {short(test.captions[i])}", fontsize=9)
-axes[0, 0].set_ylabel("right")
-axes[1, 0].set_ylabel("wrong")
+            ax.set_xlabel(f"right: {short(test.captions[i])}")
+for ax, kind in zip(axes[:, 0], ("right", "right", "wrong", "wrong"), strict=True):
+    ax.set_ylabel(kind)
 lesson.save(fig, "csc321_caption_right-and-wrong")
 
 # %%

@@ -65,7 +65,7 @@ q, k = rng.normal(size=(2, 1, 64))
 products = [(rotary(q, first=t).data @ rotary(k, first=t + 5).data.T).item() for t in (0, 10, 90)]
 lesson.number("q at t and k at t + 5, turned: their product at t = 0, 10, 90", products, products[0], "all equal")
 assert np.allclose(products, products[0])
-fig, (left, right) = plot.subplots(1, 2, figsize=(11, 4.2))
+fig, (left, right) = plot.subplots(1, 2)
 plot.image(left, P, "P", signed=True, aspect="auto")
 left.set(xlabel="feature", ylabel="position t", title="Sinusoids")
 left.grid(False)
@@ -112,8 +112,9 @@ draws = [rng.choice(each, 240).mean() for _ in range(200)]
 lesson.number("240 windows: standard deviation of the estimate", np.std(draws), 0.015, "measured for nanoGPT")
 written, = generate(gpt, [letters.encode("ROMEO:\n")], 40 if lesson.quick else 200, Sampled(0.8, rng=lesson.seed))
 print(f"  --- temperature 0.8\n  {letters.decode(written)!r}")
-fig, ax = plot.subplots(figsize=(7.6, 4.2))
-plot.curves(ax, history["step"], {"training": history["loss"], "held-out windows": history["val_loss"]})
+fig, ax = plot.subplots()
+plot.curves(ax, history["step"], {"training": history["loss"], "held-out windows": history["val_loss"]},
+            legend="center right")
 ax.axhline(np.log(len(letters)), color="black", linestyle=":")
 ax.text(steps, np.log(len(letters)) - 0.02, "all letters alike", ha="right", va="top")
 ax.set(xlabel="step", ylabel="loss (nats a letter)", title="A transformer of 3 layers learns to write")
@@ -129,7 +130,7 @@ maps = gpt.maps(sample).mean(axis=1)                # (layers, heads, T, T)
 back = np.array([[[np.diagonal(m, -d)[8:].mean() for d in range(8)] for m in layer] for layer in maps])
 previous = back[:, :, 1]
 lesson.number("most weight on the letter before, of all heads", previous.max(), 1 / (T / 2), "all letters alike")
-fig, (left, right) = plot.subplots(1, 2, figsize=(11.5, 4.4), width_ratios=(1, 1.15))
+fig, (left, right) = plot.subplots(1, 2, width_ratios=(1, 1.15))
 layer, head = np.unravel_index(previous.argmax(), previous.shape)
 one = gpt.maps(sample[3:4, :20])[layer, 0, head]
 signs = [{"\n": "⏎", " ": "␣"}.get(c, c) for c in letters.decode(sample[3, :20])]

@@ -90,18 +90,18 @@ lesson.number(f"plain: {deep} layers worse than {depths[0]}, in every seed", deg
 lesson.number(f"{deep} layers: residual better than plain, in every seed", shortcut_helps, "yes", "shi fig4")
 
 # %%
-fig, axes = plot.subplots(1, 3, figsize=(13.5, 4.2))
+fig, axes = plot.subplots(1, 3)
 for ax, kind in zip(axes, kinds, strict=False):
     curves = {f"{depth} layers": np.mean([run[0] for run in runs[kind, depth]], axis=0) for depth in depths}
     plot.curves(ax, range(1, 11), curves, legend="upper right")
-    ax.set(xlabel="epoch", ylabel="training loss (nats)", title=f"{kind.capitalize()} nets, mean over seeds",
+    ax.set(xlabel="epoch", ylabel="training loss (nats)", title=f"{kind.capitalize()}, seeds' mean",
            ylim=(0, 3))
 for i, kind in enumerate(kinds):
     errors = np.array([[run[2] for run in runs[kind, depth]] for depth in depths])
     axes[2].plot(depths, errors.mean(axis=1), marker=plot.MARKERS[i], color=plot.COLOURS[i], linestyle=plot.DASHES[i],
                  label=kind)
     axes[2].plot(depths, errors, linestyle="", marker=".", color=plot.COLOURS[i])
-axes[2].set(xlabel="layers of weights", ylabel="test error (%)", title="After 100 steps; dots are single runs",
+axes[2].set(xlabel="layers of weights", ylabel="test error (%)", title="Test (dots: seeds)",
             xticks=depths, ylim=(0, None))
 axes[2].legend(loc="upper left")
 lesson.save(fig, "csc321_cifar_plain-and-residual")
@@ -135,7 +135,7 @@ vanishes = any(first_beside_last(n) < 0.1 for n in norms["plain, batch norm"])
 lesson.number(f"plain, batch norm, {deep} layers: gradient vanishes", vanishes, "no", "He et al. 2016")
 
 # %%
-fig, ax = plot.subplots(figsize=(8.5, 4.4))
+fig, ax = plot.subplots()
 plot.curves(ax, range(1, norms["residual"].shape[1] + 1), {name: n.mean(axis=0) for name, n in norms.items()},
             legend="upper right")
 ax.set(xlabel="layer, from the image on", ylabel="$|dE/dW|$", yscale="log",

@@ -214,20 +214,20 @@ SWEEP = (0.25, 0.8) if lesson.quick else (0.25, 0.5, 0.8, 0.95)         # the sh
 there = {0.25: "random", 0.8: "alike"}
 curves = {"MLP": [words] * len(SWEEP)} | {
     name: [found[there[own]][name] if own in there else run(name, shares(own)) for own in SWEEP] for name in SYSTEMS}
-fig, axes = plot.subplots(1, 2, figsize=(12.5, 4.8))
+fig, axes = plot.subplots(1, 2, height=4.8)
 LOOKS = dict(zip(curves, zip((plot.GREY, *plot.COLOURS), (":", *plot.DASHES), "x" + plot.MARKERS, strict=True),
                  strict=True))
 for name, (colour, dash, marker) in LOOKS.items():
     axes[0].plot(SWEEP, np.mean(curves[name], axis=1), color=colour, linestyle=dash, marker=marker, label=name)
 axes[0].set(xlabel="share of citations within the subject", ylabel="test accuracy (%)", ylim=(15, 101),
-            title=f"What a citation tells decides ({len(seeds)} seeds)")
+            title=f"What a citation tells ({len(seeds)} seeds)")
 axes[0].legend(loc="upper left", ncols=2)
 for place, (name, (colour, _, _)) in enumerate(LOOKS.items()):
     axes[1].bar(place, found["opposite"][name].mean(), yerr=found["opposite"][name].std(), color=colour, capsize=4)
 axes[1].axhline(words.mean(), color="black", linestyle=":", linewidth=1)
 axes[1].set(xticks=range(len(LOOKS)), xticklabels=LOOKS, ylabel="test accuracy (%)", ylim=(0, 101),
-            title="Opposite: theory cites experiment (dotted: words alone)")
-axes[1].tick_params(axis="x", labelsize=10)
+            title="Opposite (dotted: words alone)")
+axes[1].tick_params(axis="x", labelrotation=40)
 lesson.save(fig, "shi_fig9_what-an-edge-tells")
 
 # %% [markdown]
@@ -252,7 +252,7 @@ right = np.array([100 * (plane(seed)[1] == club.factions)[asked].mean() for seed
 lesson.number("DeepWalk in the plane: members told right (%)", f"{right.mean():.1f} +- {right.std():.1f}")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(12.5, 5))
+fig, axes = plot.subplots(1, 2, height=5)
 spots = networkx.kamada_kawai_layout(networkx.Graph(club.graph.edges.tolist()))
 spots = np.array([spots[i] for i in range(34)])
 e, said = plane(lesson.seed)
@@ -268,9 +268,9 @@ for ax, at, errors in ((axes[0], spots, wrong), (axes[1], around, asked[(said !=
                     color="white" if f[i] < 0.5 else "black")
 axes[0].set_axis_off()
 axes[1].plot(0, 0, "+", color="black", markersize=12)
-axes[1].set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="$e_1$", ylabel="$e_2$  (only the angle counts)")
-axes[0].set_title("smoothest function f (colour); circles: Mr. Hi's club")
-axes[1].set_title("DeepWalk with two numbers a member; rings: told wrong")
+axes[1].set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xlabel="$e_1$", ylabel="$e_2$ (angles count)")
+axes[0].set_title("smoothest function f\n(circles: Mr. Hi's club)")
+axes[1].set_title("DeepWalk, two numbers each\n(rings: told wrong)")
 fig.colorbar(dots, ax=axes[0], label="f: 0 at member 0, 1 at member 33", shrink=0.8)
 lesson.save(fig, "shi_fig9_karate-in-the-plane")
 

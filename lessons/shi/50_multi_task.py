@@ -165,7 +165,7 @@ for kind, run in kinds.items():
                       f"{g.mean():+.1f} +- {gains[kind, which][1]:.1f};  {(g > 0).sum()}/{len(g)}")
 
 # %%
-fig, ax = plot.subplots(figsize=(10, 4.6))
+fig, ax = plot.subplots()
 labels = {"auxiliary": "auxiliary task", "control": "control: wrong answers"}
 for k, which in enumerate(labels):
     mean, se = np.array([gains[kind, which] for kind in kinds]).T

@@ -110,7 +110,7 @@ def verdict(table, system, dataset, paper, values, column=None):
 def draw(table, runs, path):
     """A panel for each dataset: squares for the paper, diamonds for us, with their spreads."""
     fig, axes = plot.subplots(1, len(table.datasets), sharey=True, squeeze=False,
-                              figsize=(max(8.5, 4.2 * len(table.datasets)), 0.36 * len(table.paper) + 2.2))
+                              height=0.36 * len(table.paper) + 2.2)
     for ax, dataset in zip(axes[0], table.datasets, strict=True):
         for row, system in enumerate(table.paper):
             if paper := stated(table.of_paper(system, dataset, table.columns[0])):

@@ -84,14 +84,14 @@ cascade = Cascade(64, (32,), classes=(4, 10), rng=lesson.seed, dtype=float)
 first, second = cascade(data.X)
 L2 = cross_entropy(second, data.digit)
 head = cascade.heads[0]
-z1 = first.step.parents[0]
+z1 = first.step.cache[0]            # what the head was given, kept for its backward
 dL2_dy1, dL2_dV1 = engine.gradients(L2, [first, head.W])
-by_hand = dL2_dy1.T @ z1.data
+by_hand = dL2_dy1.T @ z1
 lesson.number("cascade: |dL2/dV1|, the chain's", [np.linalg.norm(dL2_dV1), np.linalg.norm(by_hand)])
 np.testing.assert_allclose(dL2_dV1, by_hand, atol=1e-12)
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.2))
+fig, axes = plot.subplots(1, 2)
 names = ["trunk", "stage 1", "head 1", "stage 2", "head 2"]
 parts = [cascade.trunk[0].W, cascade.stages[0].W, cascade.heads[0].W, cascade.stages[1].W, cascade.heads[1].W]
 L1 = binary_cross_entropy(first, data.attributes)
@@ -100,7 +100,7 @@ for k, (name, loss) in enumerate({"$L_1$ (attributes)": L1, "$L_2$ (digit)": L2}
     axes[1].bar(np.arange(5) + 0.4 * k - 0.2, norms, 0.38, color=plot.COLOURS[k], hatch=("", "//")[k], label=name,
                 edgecolor="white")
 axes[1].set(xticks=range(5), xticklabels=names, ylabel="norm of the gradient",
-            title="cascade: $L_2$ reaches back through head 1")
+            title="cascade: $L_2$ goes through head 1")
 norms = [[np.linalg.norm(g) for g in engine.gradients(loss, [net.layers[0].W, W, net.heads[0].W, net.heads[1].W])]
          for loss in losses]
 for k, label in enumerate(("$L_1$ (digit)", "$L_2$ (attributes)")):
@@ -151,7 +151,7 @@ changes = cosines[np.flatnonzero(gains.mean(axis=1) > 0)[0]]
 lesson.number("sharing starts to help at cosine", float(changes))
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.2))
+fig, axes = plot.subplots(1, 2)
 plot.curves(axes[0], cosines, {"task 1 alone": risks[:, :, 0].mean(axis=1), "shared": risks[:, :, 1].mean(axis=1)})
 axes[0].set(xlabel=r"$\cos(\theta_1, \theta_2)$", ylabel=r"excess risk $|\hat\theta_1 - \theta_1|^2$",
             title="Unrelated tasks harm each other")

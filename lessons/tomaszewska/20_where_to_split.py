@@ -73,18 +73,19 @@ for width, e in errors.items():
                       f"{mean[:, level].mean():.3f};  {away.mean():+.3f} +- {se:.3f};  {(away > 0).sum()}/{len(away)}")
 
 # %%
-fig, axes = plot.subplots(1, 3, figsize=(15, 4.4))
+fig, axes = plot.subplots(1, 3)
 for ax, (width, e) in zip(axes, errors.items(), strict=False):
     for run in e.mean(axis=2):
         ax.plot(range(LAYERS + 1), run, "-", color=plot.GREY, linewidth=1)
     ax.plot(range(LAYERS + 1), e.mean(axis=(0, 2)), "o-", color=plot.COLOURS[0], linewidth=3)
     ax.set(xlabel="shared layers", ylabel="test error (1: the mean)", xticks=range(LAYERS + 1), ylim=(0, 1.6),
-           title=f"{width} units a layer: seeds, and their mean")
+           title=f"{width} units a layer")
 each = errors[6].mean(axis=0)
 plot.curves(axes[2], range(LAYERS + 1), {f"task {t + 1}": each[:, t] for t in range(TASKS)}, legend=None)
 axes[2].set(xlabel="shared layers", ylabel="test error", xticks=range(LAYERS + 1), ylim=(0, 1.6),
-            title="6 units: the six tasks, one by one")
-axes[2].legend(ncols=2, loc="upper right")
+            title="6 units, by task")
+axes[2].legend(ncols=2, loc="upper right", fontsize=10, columnspacing=0.8)
+fig.suptitle("Grey: single seeds; blue: their mean")
 lesson.save(fig, "tomaszewska_fig5_split-levels")
 
 # %% [markdown]
@@ -115,7 +116,7 @@ for name, values in strengths.items():
                       f"{soft[name, strength].mean():.3f};  {gain.mean():+.3f};  {(gain > 0).sum()}/{len(gain)}")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+fig, axes = plot.subplots(1, 2, sharey=True)
 hard = errors[6].mean(axis=2)[:len(few)].mean(axis=0)
 for ax, (name, values) in zip(axes, strengths.items(), strict=True):
     means = [soft[name, v].mean() for v in values]

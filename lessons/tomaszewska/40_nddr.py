@@ -136,7 +136,7 @@ for n in labels:
         lesson.number(name, f"{starved.mean():.1f};  {gain};  {attributes.mean():.1f}")
 
 # %%
-fig, ax = plot.subplots(figsize=(8, 4.6))
+fig, ax = plot.subplots()
 names = list(runs[1][0])[1:]
 for k, name in enumerate(names):
     at = np.arange(len(labels)) + 0.08 * (k - 1.5)
@@ -177,7 +177,7 @@ for name, a in tried.items():
 net = NDDRNet(**SIZES, start=separate, rng=lesson.seed)
 before = net.fusions[0].W.data[0].copy()
 train(net, data, net.faster(10))
-fig, axes = plot.subplots(1, 2, figsize=(13, 4.4))
+fig, axes = plot.subplots(1, 2)
 for ax, values, title in zip(axes, (before, net.fusions[0].W.data[0]), ("at the start", "after training"), strict=True):
     plot.image(ax, values, "weight", signed=True, vmin=-0.9, vmax=0.9)
     ax.set(xlabel="channel in: 0-31 own (digit), 32-63 other (attributes)", ylabel="channel out",

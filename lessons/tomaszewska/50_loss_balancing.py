@@ -69,7 +69,7 @@ for name, factor in (("paper, a regression", 0.5), ("slide", 1.0)):
 # %%
 x = np.sort(rng.uniform(0, 4, 200))
 draws = {"homoscedastic: one $\\sigma$": 0.8 + 0 * x, "heteroscedastic: $\\sigma(x) = 0.1 + 0.4 x$": 0.1 + 0.4 * x}
-fig, axes = plot.subplots(1, 3, figsize=(15, 4.2), sharey=True)
+fig, axes = plot.subplots(1, 3, sharey=True)
 for ax, (name, sd) in zip(axes, draws.items(), strict=False):
     y = 1 + x + sd * rng.normal(size=x.size)
     ax.plot(x, y, "o", color=plot.GREY, markersize=4)
@@ -179,7 +179,7 @@ best_of_grid = scores.mean(axis=0).min()
 lesson.number("best of the grid", best_of_grid)
 
 # %%
-fig, ax = plot.subplots(figsize=(9, 5.2))
+fig, ax = plot.subplots(height=5.2)
 order = sorted(errors, key=lambda name: errors[name].mean(), reverse=True)
 for row, name in enumerate(order):
     ax.plot(errors[name], np.full(len(errors[name]), row), "o", color=plot.GREY, markersize=4)

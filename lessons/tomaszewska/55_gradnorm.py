@@ -152,7 +152,7 @@ for name, r in ratios.items():
     lesson.number(name, f"{mean.mean():.3f} +- {spread:.3f};  {worst:.3f};  {better}/{len(seeds)}")
 
 # %%
-fig, axes = plot.subplots(1, 3, figsize=(15, 4.4))
+fig, axes = plot.subplots(1, 3)
 smooth = np.ones(min(25, steps)) / min(25, steps)
 for ax, name in zip(axes, ("equal", "GradNorm"), strict=False):
     path = runs[name][0][1].losses / runs[name][0][1].losses[0]

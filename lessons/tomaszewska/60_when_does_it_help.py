@@ -109,7 +109,7 @@ for r, e, g, s in zip(widths, errors.mean(axis=1), gains, se, strict=True):
                   f"{e[0]:.2f}, {e[1]:.2f};  {g.mean():+.3f} +- {s:.3f};  {(g > 0).sum()}/{len(g)}")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.2))
+fig, axes = plot.subplots(1, 2)
 plot.curves(axes[0], widths, dict(zip(("each task alone", "shared layer"), errors.mean(axis=1).T, strict=True)),
             legend="lower right")
 axes[0].set(xscale="log", xlabel="hidden units r", ylabel="test error (1: the mean)", ylim=(0, None),
@@ -165,7 +165,7 @@ for n2, g in zip(sizes, size_gains, strict=True):
     lesson.number(f"wu2020: gain with {n2} examples of the source", f"{g.mean():+.3f} +- {g.std() / len(g) ** 0.5:.3f}")
 
 # %%
-fig, axes = plot.subplots(1, 2, figsize=(11, 4.2))
+fig, axes = plot.subplots(1, 2)
 for name, g, k in (("aligned", aligned, 0), ("swapped", swapped, 1)):
     axes[0].errorbar(ks, g.mean(axis=1), yerr=2 * g.std(axis=1) / len(many) ** 0.5, capsize=4, label=name,
                      color=plot.COLOURS[k], linestyle=plot.DASHES[k], marker=plot.MARKERS[k])

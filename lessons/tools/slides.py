@@ -1,7 +1,7 @@
 """The slide index: for every slide item its equation, the function that computes it, its tests, lessons and figures.
 
-Everything is read from the sources, nothing is imported: the numbered equations of the blocks'
-docstrings, the tags at the ends of their code lines, the docstrings of tests and lessons.
+Everything is read from the sources, nothing is imported: the numbered equations of the
+docstrings of blocks and models, the tags at the ends of their code lines, the docstrings of tests and lessons.
 
     python -m lessons --slides > lessons/README.md      brings the index up to date
     python -m lessons --item "shi 1.6"                  prints all about one item, with line numbers
@@ -87,9 +87,9 @@ def named(text):
             yield from cited(f"{deck} {match.replace(' and ', ', ')}")
 
 
-# %% Blocks
+# %% Blocks and models
 class Block:
-    """A block: one file, or a folder whose __init__.py has the docstring."""
+    """A block or a model: one file, or a folder whose __init__.py has the docstring."""
 
     def __init__(self, path):
         self.path = path
@@ -151,11 +151,12 @@ def package(root):
 
 
 def blocks(root=ROOT):
-    """Every block, those that are there for speed alone last."""
-    folder = package(root) / "blocks"
-    files = [path for path in sorted(folder.glob("*/*.py")) if path.name != "__init__.py"]
-    found = [Block(path) for path in [*files, *sorted(folder.glob("*/*/__init__.py"))]]
-    return sorted(found, key=lambda block: block.docstring.startswith("Speed only"))
+    """Every block, those that are there for speed alone last, and every model."""
+    folder = package(root)
+    files = [path for path in sorted(folder.glob("blocks/*/*.py")) if path.name != "__init__.py"]
+    found = [Block(path) for path in [*files, *sorted(folder.glob("blocks/*/*/__init__.py"))]]
+    models = [Block(path) for path in sorted(folder.glob("models/*/*.py")) if path.name != "__init__.py"]
+    return sorted(found, key=lambda block: block.docstring.startswith("Speed only")) + models
 
 
 # %% Tests

@@ -191,9 +191,9 @@ def test_a_lesson_opens_as_a_notebook(entry):
         if entry.name in SHORT and not markdown:
             assert text.count("\n") < 25, text
         assert markdown or not text.endswith("raise_if_wrong()"), "a notebook shows what this returns: assert report.ok"
+    assert "figsize" not in source, "figures are plot.WIDTH wide: give plot.subplots a height"
     if entry.name in SHORT:
         assert source.count("\n") <= 300
-        assert "figsize" not in source, "figures are plot.WIDTH wide: give plot.subplots a height"
 
 
 def test_a_notebook_shows_every_title_and_equation():

@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from tinynet.engine import Tensor, gradients
+from tinynet.engine import Step, Tensor, gradients
 
 
 def balanced_backward(losses, rule, shared=None):
@@ -63,14 +63,15 @@ def _weighted_sum(losses, weights):
 
 def _leaves(loss):
     """The leaves that want a gradient and that `loss` was computed from."""
-    seen, waiting, leaves = {id(loss)}, [loss], []
-    while waiting:
-        tensor = waiting.pop()
-        if tensor.step is None:
-            leaves.append(tensor)
-        for parent in tensor.step.parents if tensor.step else ():
-            if parent is not None and parent.requires_grad and id(parent) not in seen:
-                seen.add(id(parent))
+    start = loss.step or loss
+    seen, waiting, leaves = {start}, [start], []
+    for place in waiting:
+        if not isinstance(place, Step):
+            leaves.append(place)
+            continue
+        for parent in place.parents:
+            if parent is not None and parent.requires_grad and parent not in seen:
+                seen.add(parent)
                 waiting.append(parent)
     return leaves
 

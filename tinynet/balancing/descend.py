@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinynet.backend import no_grad
 from tinynet.balancing.balanced_backward import balanced_backward
 from tinynet.balancing.weighted_sum import WeightedSum
-from tinynet.engine import no_grad
 
 
 class Path(NamedTuple):

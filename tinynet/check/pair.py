@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.engine import Op, Tensor, no_grad
+from tinynet.backend import no_grad
+from tinynet.engine import Op, Tensor
 from tinynet.nn import Module
 
 

@@ -10,7 +10,7 @@
 
 import numpy as np
 
-from tinynet.engine import no_grad
+from tinynet.backend import no_grad
 
 
 class TaskBatches:

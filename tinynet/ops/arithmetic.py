@@ -7,13 +7,13 @@ that broadcasting stretched is summed away again on the way back.
 import numpy as np
 
 from tinynet.engine import Op, Tensor
-from tinynet.ops.broadcasting import broadcasts, unbroadcast
+from tinynet.ops.broadcasting import broadcasts, is_number, shape_of, unbroadcast
 
 
 # %% Two arrays
 @broadcasts
 def add_forward(a, b):
-    return a + b, (a.shape, b.shape)
+    return a + b, (shape_of(a), shape_of(b))
 
 
 def add_backward(dy, cache):
@@ -22,7 +22,7 @@ def add_backward(dy, cache):
 
 @broadcasts
 def subtract_forward(a, b):
-    return a - b, (a.shape, b.shape)
+    return a - b, (shape_of(a), shape_of(b))
 
 
 def subtract_backward(dy, cache):
@@ -36,19 +36,21 @@ def multiply_forward(a, b):
 
 def multiply_backward(dy, cache):
     a, b = cache
-    return unbroadcast(dy * b, a.shape), unbroadcast(dy * a, b.shape)
+    da = None if is_number(a) else unbroadcast(dy * b, a.shape)
+    db = None if is_number(b) else unbroadcast(dy * a, b.shape)
+    return da, db
 
 
 @broadcasts
 def divide_forward(a, b):
     y = a / b
-    return y, (a.shape, b, y)
+    return y, (shape_of(a), b, y)
 
 
 def divide_backward(dy, cache):
     a_shape, b, y = cache
     da = dy / b
-    return unbroadcast(da, a_shape), unbroadcast(-da * y, b.shape)
+    return unbroadcast(da, a_shape), None if is_number(b) else unbroadcast(-da * y, b.shape)
 
 
 @broadcasts
@@ -60,7 +62,7 @@ def maximum_backward(dy, cache):
     """At a tie each side gets half, the middle of its one-sided derivatives."""
     a, b = cache
     to_a = (a > b) + (a == b) * dy.dtype.type(0.5)
-    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+    return unbroadcast(dy * to_a, shape_of(a)), unbroadcast(dy * (1 - to_a), shape_of(b))
 
 
 @broadcasts
@@ -72,13 +74,13 @@ def minimum_backward(dy, cache):
     """At a tie each side gets half, the middle of its one-sided derivatives."""
     a, b = cache
     to_a = (a < b) + (a == b) * dy.dtype.type(0.5)
-    return unbroadcast(dy * to_a, a.shape), unbroadcast(dy * (1 - to_a), b.shape)
+    return unbroadcast(dy * to_a, shape_of(a)), unbroadcast(dy * (1 - to_a), shape_of(b))
 
 
 @broadcasts
 def where_forward(condition, a, b):
-    condition = condition.astype(bool, copy=False)
-    return np.where(condition, a, b), (condition, a.shape, b.shape)
+    condition = np.asarray(condition, bool)
+    return np.where(condition, a, b), (condition, shape_of(a), shape_of(b))
 
 
 def where_backward(dy, cache):
@@ -145,26 +147,37 @@ def absolute_backward(dy, x):
 # %% The ops: NumPy already runs these at the speed of memory, so none has a fast twin
 class Arithmetic(Op):
     """An op in which numbers (and lists of them) take the dtype of the floating array beside
-    them, so that float32 stays float32."""
+    them, so that float32 stays float32.  A number wants no gradient, so none is computed."""
 
     def __call__(self, *inputs):
         for x in inputs:
-            if _is_number(x):
+            if type(x) is not float and not (isinstance(x, Tensor) and x.step) and _is_constant(x):
                 inputs = _alike(inputs)
                 break
         return Op.__call__(self, *inputs)
+
+    @staticmethod
+    def _array(x):
+        return x if type(x) is float else np.asarray(x)
 
 
 _ARRAYS = (Tensor, np.ndarray)
 
 
 def _alike(inputs):
-    dtypes = [x.dtype for x in inputs if not _is_number(x) and x.dtype.kind == "f"]
-    dtype = dtypes[0] if dtypes else None
-    return [np.asarray(x, dtype) if _is_number(x) else x for x in inputs]
+    dtypes = [x.dtype for x in inputs if not _is_constant(x) and x.dtype.kind == "f"]
+    if not dtypes:
+        return [np.asarray(x) if _is_constant(x) else x for x in inputs]
+    return [_beside(x, dtypes[0]) if _is_constant(x) else x for x in inputs]
 
 
-def _is_number(x):
+def _beside(x, dtype):
+    """A number as a Python number, which takes any array's dtype; a list as an array."""
+    array = np.asarray(x, dtype)
+    return array if array.ndim else array.item()
+
+
+def _is_constant(x):
     """Python's and NumPy's numbers, lists of them, and arrays and constant tensors without axes."""
     return not isinstance(x, _ARRAYS) or (x.ndim == 0 and not (isinstance(x, Tensor) and x.requires_grad))
 

@@ -8,14 +8,24 @@ import numpy as np
 from tinynet.shapes import ShapeError
 
 
+def is_number(x):
+    """Is it Python's own number?  It wants no gradient."""
+    return type(x) is float
+
+
+def shape_of(x):
+    """The shape of an array; None of a number."""
+    return None if is_number(x) else x.shape
+
+
 def unbroadcast(d, shape):
-    """Sum `d` over the axes along which an array of `shape` was stretched to d's shape.
+    """Sum `d` over the axes along which an array of `shape` was stretched to d's shape; None where that is a number.
 
     >>> unbroadcast(np.ones((3, 2)), (2,))
     array([3., 3.])
     """
-    if d.shape == shape:
-        return d
+    if shape is None or d.shape == shape:
+        return None if shape is None else d
     new = d.ndim - len(shape)
     stretched = (*range(new), *(new + i for i, n in enumerate(shape) if n == 1))
     return summed(d, stretched).reshape(shape)

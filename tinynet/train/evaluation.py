@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinynet.engine import Tensor, no_grad
+from tinynet.backend import no_grad
+from tinynet.engine import Tensor
 from tinynet.train import batches
 
 

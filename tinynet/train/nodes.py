@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinynet.backend import no_grad
 from tinynet.blocks.losses.cross_entropy import cross_entropy
-from tinynet.engine import Tensor, no_grad
+from tinynet.engine import Tensor
 from tinynet.graph import Graph, must_fit
 from tinynet.neighbourhoods import receptive_field
 from tinynet.shapes import ShapeError

@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 import numpy as np
 
 from tinynet import optim
+from tinynet.backend import no_grad
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.losses.skip_gram import skip_gram, skip_gram_descent
 from tinynet.data.citation import citation
-from tinynet.engine import no_grad
 from tinynet.models.graphs.deep_walk import deep_walk, noise_of, pairs_of, random_walks, rows_of_length_1
 from tinynet.models.graphs.iterative_classification import iterative_classification
 from tinynet.models.graphs.label_propagation import label_propagation, unreached
@@ -29,6 +29,8 @@ from tinynet.models.graphs.monet import MoNet
 from tinynet.models.graphs.planetoid import PlanetoidI, PlanetoidT, label_pairs
 from tinynet.models.graphs.semi_emb import SemiEmb, drawn_pairs, semi_emb_loss
 from tinynet.sparse import SparseRows
+from tinynet.train.batches import Whole
+from tinynet.train.loop import fit
 from tinynet.train.nodes import fit_nodes, measure
 from tinynet.train.rules import Patience
 
@@ -65,28 +67,36 @@ def best(found):
     return max(found, key=lambda pair: pair[0])[1]
 
 
-def descend(net, optimizer, loss, logits, data, steps, every=10, looks=30):
-    """Step after step of `loss()`; each `every` steps a look at val.  Leaves the net with the weights of the best look,
-    by accuracy and then by cross-entropy, once `looks` in a row were no better.  Returns the steps done.
-
-    logits   logits(nodes) of the net, in evaluation
+class Best:
+    """A rule: keep the weights of the best accuracy on val, of equal ones those with the lowest loss; stop when `looks`
+    looks in a row were no better.
     """
-    top, waited, kept = (-1.0, -np.inf), 0, net.state_dict()
-    for step in range(1, steps + 1):
-        net.train().zero_grad()
-        loss().backward()
-        optimizer.step()
-        if step % every:
-            continue
-        said, right = _evaluated(net, logits, data.val), data.labels[data.val]
-        score = (said.argmax(axis=1) == right).mean(), -cross_entropy(said, right).item()
-        waited = 0 if score > top else waited + 1
-        if score > top:
-            top, kept = score, net.state_dict()
-        if waited >= looks:
-            break
-    net.eval().load_state_dict(kept)
-    return step
+
+    def __init__(self, looks):
+        self.looks, self.top, self.waited = looks, (-1.0, -np.inf), 0
+
+    def __call__(self, row):
+        score = row["val_accuracy"], -row["val_loss"]
+        better = score > self.top
+        self.top, self.waited = max(score, self.top), 0 if better else self.waited + 1
+        return better, self.waited >= self.looks
+
+
+def descend(net, optimizer, loss, logits, data, steps, looks=30):
+    """Train on `loss()`, which draws its own batches; each tenth step looks at val.  The net ends with the weights of
+    the best look.  Returns the steps done.
+
+    logits   logits(nodes) of the net
+    """
+    def loss_or_val(net, nodes=None):
+        return loss() if nodes is None else cross_entropy(logits(nodes), data.labels[nodes])
+
+    def accuracy(net, nodes):
+        return (logits(nodes).data.argmax(axis=1) == data.labels[nodes]).mean()
+
+    history = fit(net, loss_or_val, Whole((), 1), optimizer, steps=steps, every=10, val=Whole((data.val,), 1),
+                  metrics={"accuracy": accuracy}, rule=Best(looks), progress=False)
+    return history["step"][-1]
 
 
 def _evaluated(net, logits, nodes):

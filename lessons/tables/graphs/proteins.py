@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from tinynet import optim, train
+from tinynet.backend import no_grad
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.data.ppi import ppi
-from tinynet.engine import no_grad
 from tinynet.graph import Graph
 from tinynet.metrics import micro_f1
 from tinynet.models.graphs.gat import InductiveGAT

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import optim
+from tinynet.backend import no_grad
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.data.omniglot import ten_alphabets
 from tinynet.data.task_batches import TaskBatches, outputs_of
 from tinynet.data.youtube8m import youtube8m
-from tinynet.engine import no_grad
 from tinynet.metrics import map_at_k
 from tinynet.models.tasks.dmtrl import DMTRL
 from tinynet.models.tasks.mrn import MRN

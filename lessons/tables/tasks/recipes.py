@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinynet import optim, train
+from tinynet.backend import no_grad
 from tinynet.balancing.aligned_mtl import AlignedMTL
 from tinynet.balancing.cagrad import CAGrad
 from tinynet.balancing.dynamic_weight_average import DynamicWeightAverage
@@ -35,7 +36,6 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.data.multitask import multi_mnist, sarcos, school
 from tinynet.data.task_toys import starved_digits
-from tinynet.engine import no_grad
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
 from tinynet.models.tasks.mixture_net import CGC, MMoE
 from tinynet.models.tasks.nddr_net import NDDRNet

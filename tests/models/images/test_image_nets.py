@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from tinynet.backend import no_grad
 from tinynet.bridges import safetensors
 from tinynet.bridges.torchvision import load_torchvision
 from tinynet.check import gradcheck
-from tinynet.engine import no_grad
 from tinynet.models.images.alex_net import AlexNet
 from tinynet.models.images.cifar_net import CifarNet
 from tinynet.models.images.le_net import LeNet

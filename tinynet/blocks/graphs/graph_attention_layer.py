@@ -15,12 +15,12 @@ Velickovic et al. 2018, arXiv:1710.10903.   Lesson: graph_attention
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import no_grad
 from tinynet.blocks.graphs.dropout_matmul import dropout_matmul
 from tinynet.blocks.graphs.graph_attention import graph_attention
 from tinynet.blocks.graphs.half_scores import half_scores
 from tinynet.blocks.graphs.sparse_matmul import sparse_matmul
 from tinynet.blocks.units.dropout import dropout
-from tinynet.engine import no_grad
 from tinynet.graph import must_be_unweighted, must_fit
 from tinynet.masks import checked_chance, module_mask
 from tinynet.ops import concatenate

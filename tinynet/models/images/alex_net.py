@@ -1,5 +1,8 @@
 """AlexNet, in the one-column form that torchvision publishes weights for.  Krizhevsky 2014, arXiv:1404.5997.
 
+    (1)  maps = pool(relu(conv ... relu(conv(X))))               csc321 alexnet
+    (2)  logits = W3 relu(W2 relu(W1 maps + b1) + b2) + b3       csc321 alexnet
+
 Five convolutions, three poolings, three layers of units: 61,100,840 parameters, 58.6 million of them in the last three
 layers.  Weights: tinynet.bridges.torchvision.
 """
@@ -32,8 +35,8 @@ class AlexNet(nn.Module):
 
     def forward(self, X):
         must_be_images("AlexNet", X, (224, 224))
-        maps = self.features(X)
-        return self.classifier(maps.reshape(len(maps), -1))
+        maps = self.features(X)                                     # (1)
+        return self.classifier(maps.reshape(len(maps), -1))         # (2)
 
     @staticmethod
     def published_name(name):

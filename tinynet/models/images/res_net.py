@@ -4,6 +4,10 @@
     >>> DEPTHS[152]
     (3, 8, 36, 3)
 
+    (1)  x0 = pool(relu(norm(conv(X))))                          csc321 imagenet
+    (2)  x_{l+1} = relu(h(x_l) + F(x_l)), a conv_residual        csc321 imagenet
+    (3)  logits = W mean(x_L) + b                                csc321 imagenet
+
 18 and 34 layers are built from blocks of two convolutions, the others from bottlenecks of three.  As in torchvision
 (from where weights can be had, tinynet.bridges.torchvision) a bottleneck takes its stride at its 3 x 3 convolution.
 """
@@ -48,10 +52,10 @@ class ResNet(nn.Module):
 
     def forward(self, X):
         must_be_images(f"ResNet-{self.depth}", X)
-        X = self.pool(self.norm(self.first(X)))
+        X = self.pool(self.norm(self.first(X)))         # (1)
         for block in self.blocks:
-            X = block(X)
-        return self.last(self.average(X))
+            X = block(X)                                # (2)
+        return self.last(self.average(X))               # (3)
 
     def published_name(self, name):
         """Our name of one of torchvision's arrays, None for the count of batches, which we don't keep."""

@@ -1,5 +1,8 @@
 """VGG-16: thirteen convolutions of 3 x 3, because two of them see as much as one of 5 x 5 with fewer weights.
 
+    (1)  maps = five times pool(relu(conv ... relu(conv(X))))    csc321 vgg
+    (2)  logits = W3 relu(W2 relu(W1 maps + b1) + b2) + b3       csc321 vgg
+
 Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D: 138,357,544 parameters.
 Weights: tinynet.bridges.torchvision.
 """
@@ -35,8 +38,8 @@ class VGG16(nn.Module):
 
     def forward(self, X):
         must_be_images("VGG16", X, (224, 224))
-        maps = self.features(X)
-        return self.classifier(maps.reshape(len(maps), -1))
+        maps = self.features(X)                                     # (1)
+        return self.classifier(maps.reshape(len(maps), -1))         # (2)
 
     @staticmethod
     def published_name(name):

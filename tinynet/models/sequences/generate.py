@@ -12,9 +12,9 @@ search only has to choose rows of it.
 
 import numpy as np
 
+from tinynet.backend import no_grad
 from tinynet.blocks.sequences.masking import BEGIN, END
 from tinynet.blocks.sequences.state import chosen
-from tinynet.engine import no_grad
 
 
 # %% Rules that pick a token of each row of scores (B, V)

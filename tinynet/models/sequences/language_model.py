@@ -6,6 +6,7 @@
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import no_grad
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
@@ -15,7 +16,6 @@ from tinynet.blocks.sequences.stacked import Stacked
 from tinynet.blocks.sequences.state import detached, mapped
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
-from tinynet.engine import no_grad
 
 CELLS = dict(rnn=RNN, gru=GRU, lstm=LSTM)
 
