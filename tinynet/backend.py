@@ -10,6 +10,8 @@ import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
+
 watch = None            # tinynet.debug() puts its observer here
 _tape = ContextVar("tape", default=True)
 BACKENDS = ("auto", "plain", "fast")
@@ -52,8 +54,12 @@ writes_tape = _tape.get
 
 
 def runs_fast(rule, arrays):
-    """Should the fast twin run on these arrays?  rule(*arrays) -> was it measured to be faster?"""
-    return _backend == "fast" or (_backend == "auto" and rule(*arrays))
+    """Should the fast twin run on these arrays?  rule(*arrays) -> was it measured to be faster?
+
+    Never on float16: the kernels are compiled for float32 and float64.
+    """
+    chosen = _backend == "fast" or (_backend == "auto" and rule(*arrays))
+    return chosen and not any(getattr(array, "dtype", None) == np.float16 for array in arrays)
 
 
 def at_least(entries):

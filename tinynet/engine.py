@@ -22,13 +22,14 @@ from operator import attrgetter
 import numpy as np
 
 from tinynet import backend, changes
+from tinynet.like_an_array import LikeAnArray
 
 _numbers = count()      # of the steps, in the order in which they are made
 SMALL = 4               # so many entries of a result are kept for drawings
 
 
 # %% Tensor
-class Tensor:
+class Tensor(LikeAnArray):
     """An array that remembers how it was computed.
 
     data           anything np.asarray takes; float arrays keep their dtype, a list gives float64
@@ -38,7 +39,6 @@ class Tensor:
     """
 
     __slots__ = ("_data", "_name", "grad", "requires_grad", "step")
-    __array_priority__ = 1000       # array + tensor asks the tensor
     __hash__ = object.__hash__
 
     def __init__(self, data, requires_grad=False, name=None):
@@ -74,18 +74,6 @@ class Tensor:
     data = property(attrgetter("_data"), _replace, doc="The array itself.")
     name = property(lambda self: (self if self.step is None else self.step)._name, _rename,
                     doc="What drawings and messages call it.")
-    shape = property(attrgetter("_data.shape"))
-    ndim = property(attrgetter("_data.ndim"))
-    size = property(attrgetter("_data.size"))
-    dtype = property(attrgetter("_data.dtype"))
-
-    def numpy(self):
-        """The array itself (not a copy)."""
-        return self.data
-
-    def item(self):
-        """The value of a tensor with one entry, as a Python number."""
-        return self.data.item()
 
     def detach(self):
         """A tensor on the same array that gradients don't flow through."""
@@ -94,37 +82,6 @@ class Tensor:
     def zero_grad(self):
         """Forget the gradient; the next backward pass starts from nothing."""
         self.grad = None
-
-    def __array__(self, dtype=None, copy=None):
-        if self.requires_grad:
-            raise TypeError("NumPy would take the array out of a tensor and lose its gradient; use the op of "
-                            "tinynet.ops, or take t.data for the array itself")
-        if copy is False and dtype is not None and dtype != self.dtype:
-            raise ValueError(f"a {self.dtype} tensor can't be seen as {np.dtype(dtype)} without a copy")
-        return np.array(self.data, dtype=dtype, copy=copy)
-
-    def __len__(self):
-        if not self.shape:
-            raise TypeError("a tensor without axes has no length")
-        return self.shape[0]
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self):
-        return bool(self.data)
-
-    def __float__(self):
-        if self.requires_grad:
-            raise TypeError("float() and Python's math would lose the gradient; use t.item() for the number, or ops "
-                            "such as t.exp()")
-        return float(self.data)
-
-    def __repr__(self):
-        origin = f", from={self.step.op.name}" if self.step else ", requires_grad" if self.requires_grad else ""
-        name = f", name={self.name!r}" if self.name else ""
-        values = np.array2string(self.data, precision=4, threshold=20, separator=", ", prefix="Tensor(")
-        return f"Tensor({values}, shape={self.shape}, {self.dtype}{name}{origin})"
 
     def backward(self, dy=None):
         """Add dL/dleaf to `.grad` of every leaf that asked for it.
@@ -276,7 +233,7 @@ class Op:
 
     def pair(self, *arrays):
         """The (forward, backward) that the backend in force chooses for these arrays."""
-        if self.fast and backend.runs_fast(self.fast_when, arrays) and not any(map(_is_half, arrays)):
+        if self.fast and backend.runs_fast(self.fast_when, arrays):
             return self.fast
         return self.forward, self.backward
 
@@ -308,11 +265,6 @@ class Op:
         return out
 
     _array = staticmethod(np.asarray)       # what forward gets for an input that is no tensor
-
-
-def _is_half(array):
-    """float16 has no fast twins: the kernels are compiled for float32 and float64."""
-    return isinstance(array, np.ndarray) and array.dtype == np.float16
 
 
 def _most_arrays(forward):

@@ -177,11 +177,11 @@ for name, a in tried.items():
 net = NDDRNet(**SIZES, start=separate, rng=lesson.seed)
 before = net.fusions[0].W.data[0].copy()
 train(net, data, net.faster(10))
-fig, axes = plot.subplots(1, 2)
+fig, axes = plot.subplots(2, 1, height=8, sharex=True)
 for ax, values, title in zip(axes, (before, net.fusions[0].W.data[0]), ("at the start", "after training"), strict=True):
     plot.image(ax, values, "weight", signed=True, vmin=-0.9, vmax=0.9)
-    ax.set(xlabel="channel in: 0-31 own (digit), 32-63 other (attributes)", ylabel="channel out",
-           title=f"$W_A$ of layer 1 {title}")
+    ax.set(ylabel="channel out", title=f"$W_A$ of layer 1 {title}")
+axes[1].set_xlabel("channel in: 0-31 own (digit), 32-63 other (attributes)")
 lesson.save(fig, "tomaszewska_fig12_near-identity")
 
 # %%

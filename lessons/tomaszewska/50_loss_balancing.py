@@ -68,7 +68,7 @@ for name, factor in (("paper, a regression", 0.5), ("slide", 1.0)):
 
 # %%
 x = np.sort(rng.uniform(0, 4, 200))
-draws = {"homoscedastic: one $\\sigma$": 0.8 + 0 * x, "heteroscedastic: $\\sigma(x) = 0.1 + 0.4 x$": 0.1 + 0.4 * x}
+draws = {"homoscedastic:\none $\\sigma$": 0.8 + 0 * x, "heteroscedastic:\n$\\sigma(x) = 0.1 + 0.4 x$": 0.1 + 0.4 * x}
 fig, axes = plot.subplots(1, 3, sharey=True)
 for ax, (name, sd) in zip(axes, draws.items(), strict=False):
     y = 1 + x + sd * rng.normal(size=x.size)
@@ -82,7 +82,7 @@ for few, look in ((8, dict(color=plot.COLOURS[1], linestyle="--")), (200, dict(c
         at = rng.uniform(0, 4, few)
         fitted = np.polyfit(at, 1 + at + 0.8 * rng.normal(size=few), 1)
         axes[2].plot(x, np.polyval(fitted, x), linewidth=1, **look)
-axes[2].set(xlabel="x", title="epistemic: fits to 8 points (dashed), to 200 (solid)")
+axes[2].set(xlabel="x", title="epistemic: fits to 8\n(dashed), 200 points")
 lesson.save(fig, "tomaszewska_uncertainty_two-kinds")
 
 # %% [markdown]

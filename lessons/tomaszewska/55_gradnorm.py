@@ -162,7 +162,7 @@ for ax, name in zip(axes, ("equal", "GradNorm"), strict=False):
            title=f"{name}: loss ratios")
 weights = runs["GradNorm"][0][1].weights
 plot.curves(axes[2], range(steps), {rf"$w_{i + 1}$": weights[:, i] for i in range(2)}, legend="center right")
-axes[2].set(xlabel="training step t", ylabel="weight", title="GradNorm: the weights, whose sum is 2")
+axes[2].set(xlabel="training step t", ylabel="weight", title="its weights (sum: 2)")
 lesson.save(fig, "tomaszewska_fig16_weights-and-losses")
 
 # %% [markdown]
