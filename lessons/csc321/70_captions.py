@@ -177,8 +177,8 @@ def short(words):
 
 
 fig, axes = plot.subplots(4, 3, height=12)
-for six, found in zip((axes[:2].flat, axes[2:].flat), (right, wrong), strict=True):
-    for ax in [*six][len(found):]:
+for six, found in zip((axes[:2].ravel(), axes[2:].ravel()), (right, wrong), strict=True):
+    for ax in six[len(found):]:
         ax.set_axis_off()
     for ax, i in zip(six, found, strict=False):
         show(ax, test.images[i])
