@@ -157,7 +157,8 @@ def balanced(make, T):
             m.grad = None
         h = tx
         for l in range(4):
-            h = torch.relu(torch.nn.functional.linear(h, named[f"layers.{l}.weights.W"], named[f"layers.{l}.weights.b"]))
+            W, b = (named[f"layers.{l}.weights.{letter}"] for letter in "Wb")
+            h = torch.relu(torch.nn.functional.linear(h, W, b))
         losses = [torch.nn.functional.mse_loss(y, t) for y, t in zip(heads(h, named, T), tt, strict=True)]
         w = given["w"]
         if not rule.asks_gradients:

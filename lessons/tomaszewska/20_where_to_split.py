@@ -14,7 +14,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.blocks.tasks.soft_sharing import squared_distance_forward
 from tinynet.blocks.tasks.trace_norm import trace_norm_forward
@@ -22,6 +21,8 @@ from tinynet.data.task_toys import shared_features
 from tinynet.lesson import lesson
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 TASKS, LAYERS = 6, 3
 steps = 30 if lesson.quick else 400
@@ -40,13 +41,13 @@ for split in range(LAYERS + 1):
 
 
 # %%
-def fit(net, data, penalty=None):
+def train(net, data, penalty=None):
     """Train on all examples at once; returns the test error of each task, of which 1 is that of the mean."""
-    def losses():
-        pairs = zip(net(data.X_train), data.Y_train, strict=True)
-        total = sum((mean_squared_error(y, t) for y, t in pairs), 0.0)
-        return [total if penalty is None else total + penalty * net.penalty()]
-    descend(losses, optim.Adam(net.parameters(), 5e-3), steps)
+    def loss(net, x, *targets):
+        total = sum((mean_squared_error(y, t) for y, t in zip(net(x), targets, strict=True)), 0.0)
+        return total if penalty is None else total + penalty * net.penalty()
+    batch = Whole((data.X_train, *data.Y_train), data.Y_train.size)
+    fit(net, loss, batch, optim.Adam(net.parameters(), 5e-3), steps=steps, progress=False)
     with tn.no_grad():
         return [((y.data - t) ** 2).mean() for y, t in zip(net(data.X_test), data.Y_test, strict=True)]
 
@@ -54,7 +55,7 @@ def fit(net, data, penalty=None):
 def sweep(seed, width):
     """Test errors (levels, tasks) of nets of this width."""
     data = shared_features(seed, TASKS)
-    return [fit(SharedTrunk(20, (width,) * LAYERS, (1,) * TASKS, split=s, rng=seed), data) for s in range(LAYERS + 1)]
+    return [train(SharedTrunk(20, (width,) * LAYERS, (1,) * TASKS, split=s, rng=seed), data) for s in range(LAYERS + 1)]
 
 
 # %% [markdown]
@@ -109,7 +110,7 @@ soft, few = {}, seeds[6][:2 if lesson.quick else 4]
 for name, values in strengths.items():
     for strength in values:
         nets = ((SoftSharingNet(20, (6,) * LAYERS, (1,) * TASKS, name, rng=s), shared_features(s, TASKS)) for s in few)
-        soft[name, strength] = np.array([np.mean(fit(net, data, strength)) for net, data in nets])
+        soft[name, strength] = np.array([np.mean(train(net, data, strength)) for net, data in nets])
         gain = soft["squared", 0] - soft[name, strength]
         lesson.number(f"{name}, strength {strength}: error; less than separate",
                       f"{soft[name, strength].mean():.3f};  {gain.mean():+.3f};  {(gain > 0).sum()}/{len(gain)}")

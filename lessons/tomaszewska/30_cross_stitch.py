@@ -20,7 +20,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import diagrams, optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_backward, cross_stitch_forward
@@ -31,6 +30,7 @@ from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 rng = np.random.default_rng(lesson.seed)
 images = digits(lesson.seed)
@@ -277,11 +277,11 @@ def starved_accuracy(seed, per_channel, factor):
     net = CrossStitchNet(64, (32, 32), (10, 4), per_channel=per_channel, rng=seed)
     before, known = [stitch.A.data.copy() for stitch in net.stitches], few.digit >= 0
 
-    def losses():
-        digit, attributes = net(few.X)
-        return [cross_entropy(digit[known], few.digit[known]), binary_cross_entropy(attributes, few.attributes)]
-
-    descend(losses, optim.Adam(net.faster(factor), 3e-3), 30 if lesson.quick else 200)
+    def losses(net, x, labels, told):
+        digit, attributes = net(x)
+        return [cross_entropy(digit[known], labels), binary_cross_entropy(attributes, told)]
+    batch = Whole((few.X, few.digit[known], few.attributes), len(few.X))
+    fit(net, losses, batch, optim.Adam(net.faster(factor), 3e-3), steps=30 if lesson.quick else 200, progress=False)
     right = net(few.X_test)[0].data.argmax(axis=1) == few.digit_test
     moved = np.mean([abs(stitch.A.data - old).mean() for stitch, old in zip(net.stitches, before, strict=True)])
     return 100 * right[np.isin(few.digit_test, few.starved)].mean(), moved

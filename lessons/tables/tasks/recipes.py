@@ -43,7 +43,7 @@ from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
 
-LEAST = 1e-6        # added to each loss: the cross-entropy of learnt digits is 0 in float32, and rules take its log
+LEAST = 1e-6    # added to each loss: the cross-entropy of digits learnt by heart is 0, and rules take its logarithm
 
 
 class Problem(NamedTuple):
