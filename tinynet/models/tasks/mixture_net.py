@@ -23,7 +23,7 @@ from tinynet.models.tasks.multi_task_net import DenseLayer, Own, TaskNet
 
 
 class MMoE(TaskNet):
-    """x (N, d_in) -> `experts` nets of `widths` units -> a gated mixture for each task -> (N, classes[t])."""
+    """x (N, d_in) or (T, N, d_in) -> `experts` nets of `widths` units -> a gated mixture a task -> (N, classes[t])."""
 
     def __init__(self, d_in, widths, classes, experts=3, rng=None, dtype=np.float32):
         if experts < 1:
@@ -35,10 +35,18 @@ class MMoE(TaskNet):
         self.make_heads(widths[-1], classes, rng, dtype)
 
     def forward(self, x):
-        X = x
+        P = self.mixture(x)
+        if x.ndim == 2:
+            return self.outputs(expert_mixture(self.features(x), P))
+        T, N, d_in = x.shape        # examples of its own for each task: T N examples, each of which has one gate
+        X = self.features(x.reshape(T * N, d_in))
+        return self.outputs(expert_mixture(X, P.reshape(1, T * N, -1)).reshape(T, N, -1))
+
+    def features(self, x):
+        """What the experts make of x (N, d_in): (E, N, widths[-1])."""
         for layer in self.experts:
-            X = layer(X)
-        return self.outputs(expert_mixture(X, self.mixture(x)))
+            x = layer(x)
+        return x
 
     def mixture(self, x):
         """The gates (T, N, E), each row a softmax over the experts."""
