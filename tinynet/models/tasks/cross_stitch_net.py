@@ -24,6 +24,8 @@ class CrossStitchNet(SeparateNets):
     start        trained SeparateNets of the same sizes to begin with (tomaszewska init)
     """
 
+    same_examples = True
+
     def __init__(self, d_in, widths, classes, channels=(), per_channel=True, same=0.9, start=None, rng=None,
                  dtype=np.float32):
         rng = np.random.default_rng(rng)

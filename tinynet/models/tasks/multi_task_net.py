@@ -163,6 +163,8 @@ class MultiTaskNet(TaskNet):
     Raises ValueError without tasks or layers, ShapeError for x of another form or another number of tasks.
     """
 
+    same_examples = False       # must all tasks see the same examples, because they meet example by example?
+
     def __init__(self, d_in, widths, classes, channels=(), rng=None, dtype=np.float32):
         if not len(widths):
             raise ValueError(f"{type(self).__name__}: widths is (); give the number of units of each dense layer")
@@ -220,6 +222,10 @@ class MultiTaskNet(TaskNet):
             wanted = ", ".join(map(str, self.example))
             raise ShapeError(f"{type(self).__name__}: x has shape {x.shape} and the net T = {self.tasks} tasks; give x "
                              f"(N, {wanted}), the same examples for all, or (T, N, {wanted}), N for each task")
+        if self.same_examples and len(leading) == 2:
+            raise ShapeError(f"{type(self).__name__}: x has shape {x.shape}, so each task has examples of its own, and "
+                             "the tasks' features are mixed example by example; give each task's examples to all, "
+                             "net(x[t])[t]")
 
     def forward(self, x):
         return self.outputs(self.features(x))

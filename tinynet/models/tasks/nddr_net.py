@@ -29,6 +29,8 @@ class NDDRNet(SeparateNets):
     alone      the control: as many extra layers, each of which sees its own task's features only
     """
 
+    same_examples = True
+
     def __init__(self, d_in, widths, classes, channels=(), same=0.9, normalise=False, start=None, alone=False, rng=None,
                  dtype=np.float32):
         super().__init__(d_in, widths, classes, channels, rng, dtype)
