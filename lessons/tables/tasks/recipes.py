@@ -108,22 +108,27 @@ def sarcos_problem(seed, data, steps=1000):
 PULL = 10.0
 
 
-def school_problem(seed, data, steps=150, share=0.15):
+def school_split(task, seed, share=0.15):
+    """(rows to train on, to test on) of pupils whose schools are `task`: this share of each school, 2 or more."""
+    rng = np.random.default_rng(seed)
+    schools = [rng.permutation(np.flatnonzero(task == t)) for t in range(task.max() + 1)]
+    known = np.concatenate([rows[:max(2, round(share * len(rows)))] for rows in schools])
+    return known, np.setdiff1d(np.arange(len(task)), known)
+
+
+def school_problem(seed, data, steps=150, share=0.15, pull=PULL):
     pupils = school(data)
-    rng, T = np.random.default_rng(seed), pupils.task.max() + 1
-    rows = [rng.permutation(np.flatnonzero(pupils.task == t)) for t in range(T)]
-    count = [max(2, round(share * len(r))) for r in rows]
-    known, other = ([r[part] for r, part in zip(rows, parts, strict=True)]
-                    for parts in ([slice(n) for n in count], [slice(n, None) for n in count]))
-    scores = pupils.y[np.concatenate(known)]
+    both = school_split(pupils.task, seed, share)
+    T, (scores, _) = pupils.task.max() + 1, (pupils.y[rows] for rows in both)
     target = (pupils.y - scores.mean()) / scores.std()
-    x = np.zeros((T, max(count), pupils.X.shape[1]), np.float32)        # zeros where a school has no more pupils
-    for t, r in enumerate(known):
-        x[t, :len(r)] = pupils.X[r]
+    known, other = ([rows[pupils.task[rows] == t] for t in range(T)] for rows in both)
+    x = np.zeros((T, max(map(len, known)), pupils.X.shape[1]), np.float32)  # zeros where there are no more pupils
+    for t, rows in enumerate(known):
+        x[t, :len(rows)] = pupils.X[rows]
 
     def loss(net, x, *targets):
-        return [mean_squared_error(y[:len(t)], t) + pull
-                for y, t, pull in zip(net(x), targets, _pulls(net), strict=True)]
+        return [mean_squared_error(y[:len(t)], t) + pull * away
+                for y, t, away in zip(net(x), targets, _from_the_mean(net), strict=True)]
 
     def score(net):
         guesses = outputs_of(net, [pupils.X[r] for r in other])
@@ -131,16 +136,16 @@ def school_problem(seed, data, steps=150, share=0.15):
         return 100 * (1 - ((guess - right) ** 2).sum() / ((right - right.mean()) ** 2).sum())
     sizes = dict(d_in=28, widths=(16,), classes=(1,) * T)
     return Problem((x, *(target[r][:, None] for r in known)), loss, ("regression",) * T, sizes, score, steps, None,
-                   3e-3, decay=1.0, soft=PULL / T, alike=True)
+                   3e-3, decay=1.0, soft=pull / T, alike=True)
 
 
-def _pulls(net):
-    """For each task PULL |v[t] - mean_s v[s]|^2, v its head (and gate) and the mean a constant: a Gaussian prior.
+def _from_the_mean(net):
+    """|v[t] - mean_s v[s]|^2 of each task, v its head (and gate) and the mean a constant: a Gaussian prior.
     Without it 17 numbers a school are fitted to 17 pupils.
     """
     own = [ops.stack(*(head.W for head in net.heads)), ops.stack(*(head.b for head in net.heads)),
            *(net.gates.parameters() if isinstance(net, MMoE) else ())]
-    return PULL * sum(((v - v.data.mean(axis=0)) ** 2).reshape(len(v), -1).sum(axis=1) for v in own)
+    return sum(((v - v.data.mean(axis=0)) ** 2).reshape(len(v), -1).sum(axis=1) for v in own)
 
 
 def starved_problem(seed, data, steps=200):

@@ -67,12 +67,11 @@ def test_a_school_learns_from_its_own_pupils_and_starts_as_the_others(system, sm
     assert [t.shape for t in targets] == [(50, 1)] * 4
     net, _, _ = SYSTEMS[system](problem, 1)
     recipes._start_alike(net)
-    pulls = recipes._pulls(net).data
-    np.testing.assert_array_equal(pulls, 0)
+    np.testing.assert_array_equal(recipes._from_the_mean(net).data, 0)
     first = [y.data for y in net(np.stack([x[0]] * 4))]
     assert all(np.allclose(first[0], y, atol=1e-6) for y in first)
     net.heads[2].b.data = net.heads[2].b.data + 4
-    np.testing.assert_allclose(recipes._pulls(net).data, [10, 10, 90, 10], rtol=1e-6)
+    np.testing.assert_allclose(recipes._from_the_mean(net).data, [1, 1, 9, 1], rtol=1e-6)
     assert 20 < cell(system, "School", 1, tmp_path, share=0.5) <= 100
 
 
