@@ -72,9 +72,9 @@ def a_step(net, of_torch, T, N=100):
 
 def columns(x, p, l):
     """Every task's linear layer with ReLU, in one batched product as ours."""
-    W, b = p[f"layers.{l}.W"], p[f"layers.{l}.b"]
+    W, b = p[f"layers.{l}.weights.W"], p[f"layers.{l}.weights.b"]
     x = x.expand(len(W), *x.shape) if x.ndim == 2 else x
-    return torch.relu(torch.baddbmm(b, x, W.transpose(1, 2)))
+    return torch.relu(torch.baddbmm(b[:, None], x, W.transpose(1, 2)))
 
 
 def heads(x, p, T):
@@ -123,12 +123,12 @@ def tasks_nddr_net_4():
 @benchmark("a step of MMoE (4 tasks, 4 experts of 4 x 100, batch 100)", goal=1.5)
 def tasks_mmoe():
     def forward(x, p):
-        gates = torch.softmax(torch.einsum("nd,ted->tne", x, p["gates.W"]) + p["gates.b"], -1)
+        gates = torch.softmax(torch.einsum("nd,ted->tne", x, p["gates.W"]) + p["gates.b"][:, None], -1)
         h = x
         for l in range(4):
-            W, b = p[f"experts.{l}.W"], p[f"experts.{l}.b"]
+            W, b = p[f"experts.{l}.weights.W"], p[f"experts.{l}.weights.b"]
             h = h.expand(len(W), *h.shape) if h.ndim == 2 else h
-            h = torch.relu(torch.baddbmm(b, h, W.transpose(1, 2)))
+            h = torch.relu(torch.baddbmm(b[:, None], h, W.transpose(1, 2)))
         return heads(torch.einsum("tne,end->tnd", gates, h), p, 4)
     return a_step(MMoE(**SIZES, classes=(10,) * 4, experts=4, rng=0), forward, 4)
 
@@ -157,7 +157,8 @@ def balanced(make, T):
             m.grad = None
         h = tx
         for l in range(4):
-            h = torch.relu(torch.nn.functional.linear(h, named[f"layers.{l}.W"], named[f"layers.{l}.b"]))
+            W, b = (named[f"layers.{l}.weights.{letter}"] for letter in "Wb")
+            h = torch.relu(torch.nn.functional.linear(h, W, b))
         losses = [torch.nn.functional.mse_loss(y, t) for y, t in zip(heads(h, named, T), tt, strict=True)]
         w = given["w"]
         if not rule.asks_gradients:

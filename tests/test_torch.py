@@ -352,6 +352,7 @@ ORACLES |= dict(
     tucker=lambda S, U1, U2, U3: torch.einsum("rpq,ip,oq,tr->tio", S, U1, U2, U3),
     tensor_train=lambda G1, G2, G3: torch.einsum("ip,qpo,tq->tio", G1, G2, G3), task_relationship=task_relationship,
     trace_norm=lambda W: torch.linalg.matrix_norm(W.flatten(1), "nuc"), nddr=nddr,
+    task_linear=lambda X, W, b: torch.stack([F.linear(X if X.ndim == 2 else X[t], W[t], b[t]) for t in range(len(W))]),
     squared_distance=lambda W: F.pdist(W.flatten(1)).square().sum(),
     absolute_distance=lambda W: F.pdist(W.flatten(1), p=1).sum(),
     expert_mixture=lambda X, P: torch.einsum("tne,end->tnd", P, X), stochastic_maxout=stochastic_maxout)

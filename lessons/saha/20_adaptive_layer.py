@@ -30,8 +30,8 @@ from tinynet.blocks.tasks.adaptive_activation import (
 from tinynet.blocks.units.linear import linear
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
-from tinynet.models.tasks.multi_task_net import mean_loss
-from tinynet.models.tasks.stl_and_hard_share import STL, HardShare
+from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
+from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.taan import TAAN
 from tinynet.train import fit
 
@@ -192,7 +192,7 @@ def train(make, seed, slower=1.0, **settings):
 
 
 # %%
-makes = {"STL": (STL, {}), "Hard-Share": (HardShare, {}), "TAAN": (TAAN, dict(hinges=8)),
+makes = {"STL": (SeparateNets, {}), "Hard-Share": (MultiTaskNet, {}), "TAAN": (TAAN, dict(hinges=8)),
          "TAAN, alpha slower": (TAAN, dict(hinges=8, slower=0.1))}
 runs = {name: [train(make, seed, **settings) for seed in seeds] for name, (make, settings) in makes.items()}
 right = {name: np.array([run[2] for run in its]) for name, its in runs.items()}

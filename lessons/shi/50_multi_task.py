@@ -14,7 +14,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import diagrams, engine, optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
@@ -23,6 +22,8 @@ from tinynet.lesson import lesson
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 seeds = range(lesson.seed, lesson.seed + (2 if lesson.quick else 8))
 
@@ -74,15 +75,16 @@ lesson.save(fig, "shi_fig10_parameters-of-two-tasks")
 # %%
 def accuracy(seed, sizes, main, test, aux=None, weight=1.0, steps=300, lr=3e-3):
     """Main task's test accuracy (%) after training on main (x, y) and aux (loss, x, targets), each on all its rows."""
-    net, (x, y) = SharedTrunk(*sizes, rng=seed), main
+    net, aux_loss = SharedTrunk(*sizes, rng=seed), aux and aux[0]
 
-    def losses():
+    def losses(net, x, y, *aux):
         parts = [cross_entropy(net(x)[0], y)]
         if aux:
-            loss, inputs, targets = aux
-            parts.append(weight * loss(net(inputs)[1], targets))
+            inputs, targets = aux
+            parts.append(weight * aux_loss(net(inputs)[1], targets))
         return parts
-    descend(losses, optim.Adam(net.parameters(), lr), 20 if lesson.quick else steps)
+    batch = Whole((*main, *(aux[1:] if aux else ())), len(main[0]))
+    fit(net, losses, batch, optim.Adam(net.parameters(), lr), steps=20 if lesson.quick else steps, progress=False)
     with tn.no_grad():
         return 100 * (net(test[0])[0].data.argmax(axis=1) == test[1]).mean()
 

@@ -14,7 +14,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import engine, optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.data.multitask import multi_mnist
@@ -24,6 +23,8 @@ from tinynet.models.tasks.cascade import Cascade
 from tinynet.models.tasks.multi_label_net import MultiLabelNet
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 data = starved_digits(labels=40, seed=lesson.seed)
 steps = 30 if lesson.quick else 200
@@ -64,7 +65,8 @@ lesson.number("products per example, separate / trunk", (2 * trunk + heads) / (t
 multi = MultiLabelNet(64, (32,), labels=14, rng=lesson.seed)
 known = data.digit >= 0
 targets = np.concatenate([np.eye(10)[data.digit[known]], data.attributes[known]], axis=1).astype(np.float32)
-descend(lambda: [binary_cross_entropy(multi(data.X[known]), targets)], optim.Adam(multi.parameters(), 5e-3), steps)
+fit(multi, lambda net, x, t: binary_cross_entropy(net(x), t), Whole((data.X[known], targets), len(targets)),
+    optim.Adam(multi.parameters(), 5e-3), steps=steps, progress=False)
 with tn.no_grad():
     z = multi(data.X_test).data
 named = z[:, :10].argmax(axis=1)
@@ -174,10 +176,11 @@ def digit_accuracy(seed, second):
     answers = few.attributes if second == "related" else rng.integers(0, 2, (600, 4)).astype(np.float32)
     labelled = few.digit >= 0
 
-    def losses():
-        main = cross_entropy(net(few.X[labelled])[0], few.digit[labelled])
-        return [main] if second == "none" else [main, binary_cross_entropy(net(few.X)[1], answers)]
-    descend(losses, optim.Adam(net.parameters(), 3e-3), steps)
+    def losses(net, x, digit, all_x, answers):
+        main = cross_entropy(net(x)[0], digit)
+        return [main] if second == "none" else [main, binary_cross_entropy(net(all_x)[1], answers)]
+    batch = Whole((few.X[labelled], few.digit[labelled], few.X, answers), len(few.X))
+    fit(net, losses, batch, optim.Adam(net.parameters(), 3e-3), steps=steps, progress=False)
     with tn.no_grad():
         return 100 * (net(few.X_test)[0].data.argmax(axis=1) == few.digit_test).mean()
 
@@ -199,12 +202,12 @@ if lesson.data:
 
 
 def multi_mnist_accuracy(seed, split, steps):
-    rng, net = np.random.default_rng(seed), SharedTrunk(784, (100, 50), (10, 10), split=split, rng=seed)
+    net = SharedTrunk(784, (100, 50), (10, 10), split=split, rng=seed)
 
-    def losses():
-        rows = rng.integers(len(pairs.X_train), size=100)
-        return [cross_entropy(z, t[rows]) for z, t in zip(net(pairs.X_train[rows]), pairs.y_train, strict=True)]
-    descend(losses, optim.Adam(net.parameters(), 1e-3), steps)
+    def losses(net, x, *digits):
+        return [cross_entropy(z, t) for z, t in zip(net(x), digits, strict=True)]
+    fit(net, losses, (pairs.X_train, *pairs.y_train), optim.Adam(net.parameters(), 1e-3), steps=steps, batch_size=100,
+        rng=seed, progress=False)
     with tn.no_grad():
         return [100 * (z.data.argmax(axis=1) == t).mean() for z, t in zip(net(pairs.X_test), pairs.y_test, strict=True)]
 

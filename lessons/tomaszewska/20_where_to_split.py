@@ -1,8 +1,8 @@
 """After which layer should the tasks part?  A sweep over all split levels, and soft sharing as the way between.
 
 Slides: tomaszewska fig4, fig5, shared-trunk; shi fig10, fig11, fig12
-Blocks: soft_sharing, trace_norm, mean_squared_error
-Run time: 25 s, --quick 2 s (one core)
+Blocks: soft_sharing, task_linear, trace_norm, mean_squared_error
+Run time: 25 s, --quick 2 s (one core); on School, with --data, 25 s more
 Figures: tomaszewska_fig5_split-levels.png, shi_fig12_soft-sharing.png
 
 Six regressions share three features of twenty inputs, and nothing behind them.  How many layers of a
@@ -10,18 +10,25 @@ net should they share?  And what becomes of the answer when the net is wider?
 """
 
 # %%
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 import tinynet as tn
+from lessons.tables.tasks.recipes import cell, school_split
 from tinynet import optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.blocks.tasks.soft_sharing import squared_distance_forward
+from tinynet.blocks.tasks.task_linear import task_linear_forward
 from tinynet.blocks.tasks.trace_norm import trace_norm_forward
+from tinynet.data.multitask import school
 from tinynet.data.task_toys import shared_features
 from tinynet.lesson import lesson
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 TASKS, LAYERS = 6, 3
 steps = 30 if lesson.quick else 400
@@ -31,22 +38,27 @@ steps = 30 if lesson.quick else 400
 # With split level $s$ the first $s$ layers are shared, the others are each task's own:
 # $$y_t = f_t^{(L)} \circ \dots \circ f_t^{(s+1)} \circ f^{(s)} \circ \dots \circ f^{(1)}(x)$$
 # Each task's target is $y_t = g_t(\tanh(2 x W)) + 0.1\,\varepsilon$ with $W \in R^{20 \times 3}$ shared and $g_t$ a net
-# of its own, so level 1 or so should be right.
+# of its own, so level 1 or so should be right. Layers of the tasks' own lie side by side in one array (T, C, D):
+# $$Y_t = X_t W_t^\top + b_t$$
 
 # %%
+rng = np.random.default_rng(lesson.seed)
+x, W, b = (rng.normal(size=shape) for shape in ((TASKS, 5, 3), (TASKS, 2, 3), (TASKS, 2)))
+each = np.stack([x[t] @ W[t].T + b[t] for t in range(TASKS)])
+lesson.number("layers side by side - one by one", abs(task_linear_forward(x, W, b)[0] - each).max(), 0, "exact")
 for split in range(LAYERS + 1):
     net = SharedTrunk(20, (6,) * LAYERS, (1,) * TASKS, split=split, rng=0)
     lesson.number(f"fig4: parameters with {split} shared layers", sum(p.size for p in net.parameters()))
 
 
 # %%
-def fit(net, data, penalty=None):
+def train(net, data, penalty=None):
     """Train on all examples at once; returns the test error of each task, of which 1 is that of the mean."""
-    def losses():
-        pairs = zip(net(data.X_train), data.Y_train, strict=True)
-        total = sum((mean_squared_error(y, t) for y, t in pairs), 0.0)
-        return [total if penalty is None else total + penalty * net.penalty()]
-    descend(losses, optim.Adam(net.parameters(), 5e-3), steps)
+    def loss(net, x, *targets):
+        total = sum((mean_squared_error(y, t) for y, t in zip(net(x), targets, strict=True)), 0.0)
+        return total if penalty is None else total + penalty * net.penalty()
+    batch = Whole((data.X_train, *data.Y_train), data.Y_train.size)
+    fit(net, loss, batch, optim.Adam(net.parameters(), 5e-3), steps=steps, progress=False)
     with tn.no_grad():
         return [((y.data - t) ** 2).mean() for y, t in zip(net(data.X_test), data.Y_test, strict=True)]
 
@@ -54,7 +66,7 @@ def fit(net, data, penalty=None):
 def sweep(seed, width):
     """Test errors (levels, tasks) of nets of this width."""
     data = shared_features(seed, TASKS)
-    return [fit(SharedTrunk(20, (width,) * LAYERS, (1,) * TASKS, split=s, rng=seed), data) for s in range(LAYERS + 1)]
+    return [train(SharedTrunk(20, (width,) * LAYERS, (1,) * TASKS, split=s, rng=seed), data) for s in range(LAYERS + 1)]
 
 
 # %% [markdown]
@@ -110,7 +122,7 @@ soft, few = {}, seeds[6][:2 if lesson.quick else 4]
 for name, values in strengths.items():
     for strength in values:
         nets = ((SoftSharingNet(20, (6,) * LAYERS, (1,) * TASKS, name, rng=s), shared_features(s, TASKS)) for s in few)
-        soft[name, strength] = np.array([np.mean(fit(net, data, strength)) for net, data in nets])
+        soft[name, strength] = np.array([np.mean(train(net, data, strength)) for net, data in nets])
         gain = soft["squared", 0] - soft[name, strength]
         lesson.number(f"{name}, strength {strength}: error; less than separate",
                       f"{soft[name, strength].mean():.3f};  {gain.mean():+.3f};  {(gain > 0).sum()}/{len(gain)}")
@@ -128,6 +140,45 @@ for ax, (name, values) in zip(axes, strengths.items(), strict=True):
            ylabel="test error" if ax is axes[0] else "", ylim=(0, 1.4), title=f"{name} penalty")
     ax.legend(loc="upper right")
 lesson.save(fig, "shi_fig12_soft-sharing")
+
+# %% [markdown]
+# ## With --data: 139 schools, a task each, 15 % of the pupils to learn from
+# About 17 pupils a school and 28 columns. A ridge a school is hopeless, one for all is good, and one for all with a
+# number for each school is better. A head of 17 numbers a school spoils what the shared trunk has learned, unless it is
+# pulled to the mean head: $L_t + \lambda |v_t - \bar v|^2$. Settings were chosen on training pupils held out (seed 0).
+
+
+# %%
+def school_ridges(seed, penalty=10.0):
+    """Explained variance (%) of a ridge a school, one for all, and one for all with a number a school."""
+    pupils = school(lesson.data)
+    known, other = school_split(pupils.task, seed)
+    X, y = pupils.X.astype(float), (pupils.y - pupils.y[known].mean()) / pupils.y[known].std()
+    number = np.eye(pupils.task.max() + 1)[pupils.task]
+
+    def guess(columns, rows, at):
+        A = columns[rows]
+        return columns[at] @ np.linalg.solve(A.T @ A + penalty * np.eye(A.shape[1]), A.T @ y[rows])
+
+    def explained(guesses, at):
+        return 100 * (1 - ((guesses - y[at]) ** 2).sum() / ((y[at] - y[at].mean()) ** 2).sum())
+    own = [(known[pupils.task[known] == t], other[pupils.task[other] == t]) for t in range(number.shape[1])]
+    order = np.concatenate([at for _, at in own])
+    return [explained(np.concatenate([guess(X, rows, at) for rows, at in own]), order),
+            explained(guess(X, known, other), other), explained(guess(np.hstack([X, number]), known, other), other)]
+
+
+if lesson.data:
+    few = range(1, 2 if lesson.quick else 4)
+    names = ("a ridge a school", "one ridge for all", "one for all, with a number a school")
+    found = dict(zip(names, np.array([school_ridges(seed) for seed in few]).T, strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, system, settings in (("separate nets", "separate nets", {}), ("soft sharing", "soft sharing", {}),
+                                       ("shared trunk", "shared trunk", {}),
+                                       ("shared trunk, heads not pulled", "shared trunk", {"pull": 0.0})):
+            found[name] = [cell(system, "School", seed, Path(folder, name), lesson.data, **settings) for seed in few]
+    for name, values in found.items():
+        lesson.number(f"School: {name}, explained variance (%)", f"{np.mean(values):.1f} ({len(values)} splits)")
 
 # %%
 narrow, wide = (errors[w].mean(axis=2) for w in (6, 16))

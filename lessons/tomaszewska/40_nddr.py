@@ -14,7 +14,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_forward
@@ -27,6 +26,8 @@ from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.nddr_net import NDDRNet
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 rng = np.random.default_rng(lesson.seed)
 
@@ -92,10 +93,11 @@ def train(net, data, params=None):
     """Accuracies (%) of (digits of starved classes, attributes) on the test pictures."""
     labelled = data.digit >= 0
 
-    def losses():
-        digit, attributes = net(data.X)
-        return [cross_entropy(digit[labelled], data.digit[labelled]), binary_cross_entropy(attributes, data.attributes)]
-    descend(losses, optim.Adam(params or net.parameters(), 3e-3), steps)
+    def losses(net, x, labels, told):
+        digit, attributes = net(x)
+        return [cross_entropy(digit[labelled], labels), binary_cross_entropy(attributes, told)]
+    batch = Whole((data.X, data.digit[labelled], data.attributes), len(data.X))
+    fit(net, losses, batch, optim.Adam(params or net.parameters(), 3e-3), steps=steps, progress=False)
     with tn.no_grad():
         digit, attributes = (y.data for y in net(data.X_test))
     starved = np.isin(data.digit_test, data.starved)

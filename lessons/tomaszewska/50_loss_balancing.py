@@ -16,7 +16,6 @@ import tinynet as tn
 from tinynet import optim, plot
 from tinynet.balancing.aligned_mtl import AlignedMTL
 from tinynet.balancing.cagrad import CAGrad
-from tinynet.balancing.descend import descend
 from tinynet.balancing.dynamic_weight_average import DynamicWeightAverage
 from tinynet.balancing.famo import FAMO
 from tinynet.balancing.geometric_mean import GeometricMean
@@ -33,6 +32,8 @@ from tinynet.data.multitask import sarcos
 from tinynet.data.task_toys import noisy_lines, scaled_regressions
 from tinynet.lesson import lesson
 from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.train import fit
+from tinynet.train.batches import Generated, Whole
 
 rng = np.random.default_rng(lesson.seed)
 seeds = range(lesson.seed, lesson.seed + (2 if lesson.quick else 5))
@@ -93,16 +94,20 @@ lesson.save(fig, "tomaszewska_uncertainty_two-kinds")
 
 
 # %%
+def squared_errors(net, x, *targets):
+    return [mean_squared_error(y, t) for y, t in zip(net(x), targets, strict=True)]
+
+
 def toy(rate, epochs):
     """(sigma, root of the mean squared residual) of both tasks."""
     x, y = noisy_lines(seed=0)
-    rng, net = np.random.default_rng(lesson.seed), SharedTrunk(1, (1024,), (1, 1), rng=lesson.seed, dtype=float)
-    rule = Uncertainty(["regression"] * 2, lr=rate)
+    net, rule = SharedTrunk(1, (1024,), (1, 1), rng=lesson.seed, dtype=float), Uncertainty(["regression"] * 2, lr=rate)
 
-    def losses():
+    def draw(rng):
         rows = rng.integers(100, size=20)
-        return [mean_squared_error(f, t[rows]) for f, t in zip(net(x[rows]), y, strict=True)]
-    descend(losses, optim.Adam(net.parameters(), 1e-3), 5 * epochs, rule)
+        return x[rows], *y[:, rows]
+    fit(net, squared_errors, Generated(draw, 5), optim.Adam(net.parameters(), 1e-3), epochs=epochs, rng=lesson.seed,
+        balance=rule, progress=False)
     with tn.no_grad():
         left = [np.sqrt(((f.data - t) ** 2).mean()) for f, t in zip(net(x), y, strict=True)]
     return rule.sigma, np.array(left)
@@ -126,11 +131,8 @@ steps = 40 if lesson.quick else 600
 def train(rule, seed, data=None):
     """Mean over the tasks of test error / variance."""
     data = data or scaled_regressions(seed)
-    net = SharedTrunk(15, (8,), (1, 1), rng=seed)
-
-    def losses():
-        return [mean_squared_error(y, t) for y, t in zip(net(data.X_train), data.Y_train, strict=True)]
-    descend(losses, optim.Adam(net.parameters(), 5e-3), steps, rule)
+    net, batch = SharedTrunk(15, (8,), (1, 1), rng=seed), Whole((data.X_train, *data.Y_train), len(data.X_train))
+    fit(net, squared_errors, batch, optim.Adam(net.parameters(), 5e-3), steps=steps, balance=rule, progress=False)
     with tn.no_grad():
         pairs = list(zip(net(data.X_test), data.Y_test, strict=True))
     return np.mean([((y.data - t) ** 2).mean() / t.var() for y, t in pairs])
@@ -201,10 +203,8 @@ def sarcos_error(make, seed, steps):
     mean, deviation = X[rows[:1000]].mean(axis=0), X[rows[:1000]].std(axis=0)
     X, net = (X - mean) / deviation, SharedTrunk(21, (32, 32), (1,) * 7, rng=seed)
     train, test = rows[:1000], rows[1000:]
-
-    def losses():
-        return [mean_squared_error(y, Y[train, k:k + 1]) for k, y in enumerate(net(X[train]))]
-    descend(losses, optim.Adam(net.parameters(), 3e-3), steps, make())
+    batch = Whole((X[train], *Y[train].T[..., None]), 1000)
+    fit(net, squared_errors, batch, optim.Adam(net.parameters(), 3e-3), steps=steps, balance=make(), progress=False)
     with tn.no_grad():
         return 100 * np.mean([((y.data[:, 0] - Y[test, k]) ** 2).mean() / Y[test, k].var()
                               for k, y in enumerate(net(X[test]))])

@@ -14,7 +14,6 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import engine, optim, plot
-from tinynet.balancing.descend import descend
 from tinynet.balancing.gradnorm import GradNorm, gradnorm_loss, gradnorm_target
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
@@ -22,6 +21,8 @@ from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.data.task_toys import ScaledTanh
 from tinynet.lesson import lesson
 from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.train import fit
+from tinynet.train.batches import Generated
 
 SIGMA = (1.0, 100.0)
 ALPHA, RATE = 0.12, 0.02
@@ -124,7 +125,7 @@ METHODS = {
 
 # %%
 def train(make, seed, steps):
-    """Test loss ratios (2,), and the path of losses and weights."""
+    """Test loss ratios (2,), and the history: losses before each step and, of GradNorm, the weights after it."""
     toy, rng = ScaledTanh(SIGMA, seed=seed), np.random.default_rng(seed)
     net = SharedTrunk(20, (40,) * 4, (10, 10), rng=seed)
     x, y = toy.draw(rng, 1000)
@@ -133,12 +134,18 @@ def train(make, seed, steps):
         with tn.no_grad():
             return np.array([mean_squared_error(f, t).item() for f, t in zip(net(x), y, strict=True)])
 
-    def losses():
+    def draw(rng):
         x, y = toy.draw(rng, 100)
-        return [mean_squared_error(f, t) for f, t in zip(net(x), y, strict=True)]
-    before = test()
-    path = descend(losses, optim.Adam(net.parameters(), 1e-3), steps, make(), [net.layers[-1].W])
-    return test() / before, path
+        return x, *y
+
+    def losses(net, x, *targets):
+        return [mean_squared_error(f, t) for f, t in zip(net(x), targets, strict=True)]
+    before, rule = test(), make()
+    weights = {f"w_{i}": lambda net, *batch, i=i: rule.w.data[i] for i in range(2)}
+    history = fit(net, losses, Generated(draw, 1), optim.Adam(net.parameters(), 1e-3), steps=steps, every=1, rng=rng,
+                  metrics=weights if isinstance(rule, GradNorm) else None, balance=rule, shared=[net.layers[-1].W],
+                  progress=False)
+    return test() / before, history
 
 
 steps, seeds = (30, range(2)) if lesson.quick else (1000, range(lesson.seed, lesson.seed + 3))
@@ -155,13 +162,14 @@ for name, r in ratios.items():
 fig, axes = plot.subplots(1, 3)
 smooth = np.ones(min(25, steps)) / min(25, steps)
 for ax, name in zip(axes, ("equal", "GradNorm"), strict=False):
-    path = runs[name][0][1].losses / runs[name][0][1].losses[0]
+    path = np.array([runs[name][0][1][f"loss_{i}"] for i in range(2)]).T
+    path = path / path[0]
     lines = {rf"task {i + 1}, $\sigma$ = {SIGMA[i]:g}": np.convolve(path[:, i], smooth, "valid") for i in range(2)}
     plot.curves(ax, np.arange(len(path) - len(smooth) + 1), lines, legend=None if name == "equal" else "upper right")
     ax.set(xlabel="training step t", ylabel=r"$L_i(t) / L_i(0)$", ylim=(0, None if name == "equal" else 1.5),
            title=f"{name}: loss ratios")
-weights = runs["GradNorm"][0][1].weights
-plot.curves(axes[2], range(steps), {rf"$w_{i + 1}$": weights[:, i] for i in range(2)}, legend="center right")
+weights = runs["GradNorm"][0][1]
+plot.curves(axes[2], range(steps), {rf"$w_{i + 1}$": weights[f"w_{i}"] for i in range(2)}, legend="center right")
 axes[2].set(xlabel="training step t", ylabel="weight", title="its weights (sum: 2)")
 lesson.save(fig, "tomaszewska_fig16_weights-and-losses")
 

@@ -15,13 +15,14 @@ import numpy as np
 import tinynet as tn
 from tinynet import optim, plot
 from tinynet.balancing.cagrad import CAGrad
-from tinynet.balancing.descend import descend
 from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.lesson import lesson
 from tinynet.models.tasks.shared_trunk import SharedTrunk
+from tinynet.train import fit
+from tinynet.train.batches import Whole
 
 D, NOISE = 20, 0.5
 
@@ -90,10 +91,10 @@ def error(seed, width, split, steps, rule=None):
     x, y, x_test, y_test = one_plane(seed)
     net = SharedTrunk(D, (width,), (1,) * len(x), split=split, rng=seed)
 
-    def losses():
-        each = [mean_squared_error(f, t) for f, t in zip(net(x), y, strict=True)]
-        return [sum(each, 0.0)] if rule is None else each
-    descend(losses, optim.Adam(net.parameters(), 1e-2), steps, None if rule is None else rule())
+    def losses(net, x, *targets):
+        return [mean_squared_error(f, t) for f, t in zip(net(x), targets, strict=True)]
+    fit(net, losses, Whole((x, *y), y.size), optim.Adam(net.parameters(), 1e-2), steps=steps,
+        balance=rule and rule(), progress=False)
     with tn.no_grad():
         return np.mean([((f.data - t) ** 2).mean() for f, t in zip(net(x_test), y_test, strict=True)])
 

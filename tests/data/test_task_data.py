@@ -9,7 +9,7 @@ from tinynet.data.multi_domain import multi_domain
 from tinynet.data.omniglot import HASHES, omniglot, ten_alphabets
 from tinynet.data.task_batches import TaskBatches, outputs_of
 from tinynet.metrics import map_at_k
-from tinynet.models.tasks.stl_and_hard_share import HardShare
+from tinynet.models.tasks.multi_task_net import MultiTaskNet
 
 HERE = pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with omniglot/")
 rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_tasks_that_give_no_batch_are_refused():
 
 
 def test_outputs_of_sets_of_unequal_size():
-    net = HardShare(3, (4,), (2, 5), rng=0)
+    net = MultiTaskNet(3, (4,), (2, 5), rng=0)
     inputs = [rng.normal(size=(n, 3)).astype(np.float32) for n in (7, 20)]
     together = outputs_of(net, inputs, size=6)
     assert [y.shape for y in together] == [(7, 2), (20, 5)]

@@ -8,6 +8,7 @@ from tinynet.blocks.tasks import functional_regularization as _functional_regula
 from tinynet.blocks.tasks import nddr as _nddr
 from tinynet.blocks.tasks import soft_order as _soft_order
 from tinynet.blocks.tasks import soft_sharing as _soft_sharing
+from tinynet.blocks.tasks import task_linear as _task_linear
 from tinynet.blocks.tasks import task_relationship as _task_relationship
 from tinynet.blocks.tasks import tensor_factors as _tensor_factors
 from tinynet.blocks.tasks import trace_norm as _trace_norm
@@ -73,6 +74,9 @@ def nddr(rng, T, N, C, D):
 def nddr_images_without_bias(rng, T, N, C, D, H, W):
     return rng.normal(size=(T, N, C, H, W)), rng.normal(size=(T, D, T * C))
 
+
+plain("task_linear", _task_linear.task_linear, "T N D, T C D, T C")
+plain("task_linear_same_examples", _task_linear.task_linear, "N D, T C D, T C")
 
 plain("squared_distance", _soft_sharing.squared_distance, "T D")
 plain("squared_distance_of_layers", _soft_sharing.squared_distance, "T C D")

@@ -23,14 +23,14 @@ from tinynet.data.youtube8m import youtube8m
 from tinynet.metrics import map_at_k
 from tinynet.models.tasks.dmtrl import DMTRL
 from tinynet.models.tasks.mrn import MRN
-from tinynet.models.tasks.multi_task_net import mean_loss
+from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
+from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
-from tinynet.models.tasks.stl_and_hard_share import STL, HardShare
 from tinynet.models.tasks.taan import TAAN
 from tinynet.train import fit
 
 TWELVE = {
-    "STL": STL, "Hard-Share": HardShare, "Soft-Order": SoftOrderNet,
+    "STL": SeparateNets, "Hard-Share": MultiTaskNet, "Soft-Order": SoftOrderNet,
     "MRN_t": MRN, "MRN_full": partial(MRN, full=True),
     "DMTRL-Tucker": partial(DMTRL, form="Tucker"), "DMTRL-LAF": partial(DMTRL, form="LAF"),
     "DMTRL-TT": partial(DMTRL, form="TT"),

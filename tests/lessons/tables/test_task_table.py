@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from lessons.tables.table import Run
+from lessons.tables.tasks import recipes
 from lessons.tables.tasks.recipes import LEFT_OUT, PROBLEMS, SYSTEMS, cell, run
 from lessons.tables.tasks.tables import TABLES
 from tinynet import optim
+from tinynet.data.multitask import School
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -45,6 +47,32 @@ def test_every_system_stands_in_the_tables_beside_single_task_nets(tmp_path):
     found = recipe(Run("starved digits", 0, None, tmp_path))
     assert list(found) == ["score"]
     assert 30 < found["score"] < 100
+
+
+@pytest.fixture
+def small_school(monkeypatch):
+    """Four schools of 100 pupils, whose scores are one line in x plus a number a school."""
+    rng = np.random.default_rng(0)
+    X, task = rng.normal(size=(400, 28)).astype(np.float32), np.repeat(np.arange(4), 100)
+    y = (X[:, 0] + np.array([0.0, 1.0, 2.0, 3.0])[task]).astype(np.float32)
+    monkeypatch.setattr(recipes, "school", lambda data: School(X, y, task))
+    return X, y, task
+
+
+@pytest.mark.parametrize("system", ["separate nets", "shared trunk", "soft sharing", "MMoE", "GradNorm"])
+def test_a_school_learns_from_its_own_pupils_and_starts_as_the_others(system, small_school, tmp_path):
+    problem = recipes.school_problem(1, None, share=0.5)
+    x, *targets = problem.arrays
+    assert x.shape == (4, 50, 28)
+    assert [t.shape for t in targets] == [(50, 1)] * 4
+    net, _, _ = SYSTEMS[system](problem, 1)
+    recipes._start_alike(net)
+    np.testing.assert_array_equal(recipes._from_the_mean(net).data, 0)
+    first = [y.data for y in net(np.stack([x[0]] * 4))]
+    assert all(np.allclose(first[0], y, atol=1e-6) for y in first)
+    net.heads[2].b.data = net.heads[2].b.data + 4
+    np.testing.assert_allclose(recipes._from_the_mean(net).data, [1, 1, 9, 1], rtol=1e-6)
+    assert 20 < cell(system, "School", 1, tmp_path, share=0.5) <= 100
 
 
 real = pytest.mark.skipif(not os.environ.get("TINYNET_DATA"), reason="needs the real files: set TINYNET_DATA")

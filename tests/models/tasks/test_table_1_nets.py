@@ -11,15 +11,16 @@ from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.dmtrl import DMTRL
 from tinynet.models.tasks.mrn import MRN
-from tinynet.models.tasks.multi_task_net import mean_loss
+from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
+from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
-from tinynet.models.tasks.stl_and_hard_share import STL, HardShare
 from tinynet.models.tasks.taan import TAAN
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)
 TWELVE = {
-    "STL": STL, "Hard-Share": HardShare, "Soft-Order": SoftOrderNet, "MRN_t": MRN, "MRN_full": partial(MRN, full=True),
+    "STL": SeparateNets, "Hard-Share": MultiTaskNet, "Soft-Order": SoftOrderNet, "MRN_t": MRN,
+    "MRN_full": partial(MRN, full=True),
     "DMTRL-Tucker": partial(DMTRL, form="Tucker"), "DMTRL-LAF": partial(DMTRL, form="LAF", K=2),
     "DMTRL-TT": partial(DMTRL, form="TT"), "TAAN": TAAN,
     **{f"TAAN + {name}": partial(TAAN, regularizer=name) for name in ("trace", "cosine", "distance")}}
@@ -95,7 +96,8 @@ def test_images_go_through_convolutions_first(make):
 
 
 def test_a_convolution_of_each_task_is_the_shared_one_where_weights_are_equal():
-    shared, own = (make((1, 9, 9), (6,), (2, 2, 2), channels=(3, 4), rng=0, dtype=float) for make in (HardShare, STL))
+    shared, own = (make((1, 9, 9), (6,), (2, 2, 2), channels=(3, 4), rng=0, dtype=float)
+                   for make in (MultiTaskNet, SeparateNets))
     images = rng.normal(size=(3, 5, 1, 9, 9))
     for ours, theirs in zip(own.layers, shared.layers, strict=True):
         ours.weights.W.data = np.stack([theirs.weights.W.data] * 3)
@@ -104,7 +106,7 @@ def test_a_convolution_of_each_task_is_the_shared_one_where_weights_are_equal():
 
 # %% Who shares what
 def test_a_tasks_loss_reaches_the_others_weights_only_where_something_is_shared():
-    for make, shared in ((STL, False), (HardShare, True), (TAAN, True)):
+    for make, shared in ((SeparateNets, False), (MultiTaskNet, True), (TAAN, True)):
         net = small(make)
         net(x)[0].sum().backward()
         W = net.layers[0].weights.W.grad
@@ -113,7 +115,7 @@ def test_a_tasks_loss_reaches_the_others_weights_only_where_something_is_shared(
 
 
 def test_taan_without_slopes_is_hard_sharing():
-    hard, taan = small(HardShare), small(TAAN, hinges=3)
+    hard, taan = small(MultiTaskNet), small(TAAN, hinges=3)
     state = taan.state_dict() | hard.state_dict()
     taan.load_state_dict({name: 0 * a if name.endswith("alpha") else a for name, a in state.items()})
     for a, b in zip(hard(x), taan(x), strict=True):
@@ -123,7 +125,7 @@ def test_taan_without_slopes_is_hard_sharing():
 @pytest.mark.parametrize(("form", "ranks"), [
     ("LAF", None), ("Tucker", [(7, 6, 3), (6, 6, 3)]), ("TT", [(7, 3), (6, 3)])])
 def test_dmtrl_at_full_rank_starts_as_the_stl_that_it_takes_over(form, ranks):
-    stl = STL(7, (6, 6), (2, 4, 3), rng=0, dtype=float)
+    stl = SeparateNets(7, (6, 6), (2, 4, 3), rng=0, dtype=float)
     net = DMTRL(7, (6, 6), (2, 4, 3), form=form, K=3, ranks=ranks, rng=1, dtype=float)
     net.take_over(stl)
     for a, b in zip(stl(x), net(x), strict=True):
@@ -181,10 +183,10 @@ def test_the_updated_prior_makes_like_tasks_expensive_to_part():
 
 # %% What is refused
 def test_bad_sizes_and_names():
-    with pytest.raises(ValueError, match=r"STL: classes is \(\) and widths \(6,\); give"):
-        STL(7, (6,), ())
-    with pytest.raises(ShapeError, match=r"HardShare: x has shape \(2, 5, 7\) and the net T = 3 tasks"):
-        small(HardShare)(x[:2])
+    with pytest.raises(ValueError, match="SeparateNets: there is no task; give the number of outputs"):
+        SeparateNets(7, (6,), ())
+    with pytest.raises(ShapeError, match=r"MultiTaskNet: x has shape \(2, 5, 7\) and the net T = 3 tasks"):
+        small(MultiTaskNet)(x[:2])
     with pytest.raises(ValueError, match=r"SoftOrderNet: widths is \(6, 5\); give two or more equal ones"):
         SoftOrderNet(7, (6, 5), (2, 2))
     with pytest.raises(ValueError, match="there is no form 'CP'; choose one of LAF, Tucker, TT"):
@@ -198,7 +200,7 @@ def test_bad_sizes_and_names():
 
 
 def test_labels_of_another_number_of_classes_are_refused_by_task():
-    net = small(HardShare)
+    net = small(MultiTaskNet)
     with pytest.raises(ValueError, match="mean_loss: task 1 has 5 classes in its labels and 4 in the net's head"):
         loss_of(net, x, [LABELS[0], np.zeros((5, 5)), LABELS[2]])
     with pytest.raises(ValueError, match="mean_loss: task 2 has 9 classes in its labels and 3"):
@@ -217,8 +219,8 @@ def count(net):
 
 
 @pytest.mark.parametrize(("make", "ours", "printed"), [
-    (HardShare, 6_925_797, "6.93"), (SoftOrderNet, 6_925_861, "6.93"), (TAAN, 6_929_061, "6.93"),
-    (STL, 56_123_877, "56.1"), (partial(DMTRL, form="LAF"), 20_079_317, "20.1")])
+    (MultiTaskNet, 6_925_797, "6.93"), (SoftOrderNet, 6_925_861, "6.93"), (TAAN, 6_929_061, "6.93"),
+    (SeparateNets, 56_123_877, "56.1"), (partial(DMTRL, form="LAF"), 20_079_317, "20.1")])
 def test_parameters_at_the_decks_size(make, ours, printed):
     assert count(make(*DECK, rng=0)) == ours
     assert f"{ours / 1e6:.3g}" == printed

@@ -5,9 +5,12 @@ import pytest
 
 from tinynet import optim
 from tinynet.balancing.task_losses import task_losses
+from tinynet.blocks.images.conv import conv
+from tinynet.blocks.images.pool import max_pool
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.tasks.cross_stitch import CrossStitch
 from tinynet.blocks.tasks.nddr import NDDR
+from tinynet.blocks.units.activations import relu
 from tinynet.engine import Tensor
 from tinynet.models.tasks.cascade import Cascade
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
@@ -60,13 +63,21 @@ def test_float32_nets_compute_in_float32(name):
     assert {y.dtype for y in net_of(name, dtype=np.float32)(X.astype(np.float32))} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("name", [name for name in NETS if name not in ("mmoe", "cgc", "cascade")])
+MEET = {"cross-stitch", "one alpha a layer", "nddr", "nddr, normalised", "nddr, alone"}     # example by example
+APART_INPUTS = [name for name in NETS if name not in MEET and name != "cascade"]
+
+
+@pytest.mark.parametrize("name", APART_INPUTS)
 def test_each_task_may_have_examples_of_its_own(name):
     net, own = net_of(name), rng.normal(size=(3, 5, 6))
-    same = net(np.stack([X] * 3))
-    for ours, theirs in zip(same, net(X), strict=True):
-        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-12)
-    assert [y.shape for y in net(own)] == [(5, 3), (5, 2), (5, 4)]
+    for t, ours in enumerate(net(own)):
+        np.testing.assert_allclose(ours.data, net(own[t])[t].data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(MEET))
+def test_where_tasks_meet_example_by_example_all_must_see_the_same_ones(name):
+    with pytest.raises(ShapeError, match=r"x has shape \(3, 5, 6\), so each task has .*net\(x\[t\]\)\[t\]"):
+        net_of(name)(rng.normal(size=(3, 5, 6)))
 
 
 @every_net
@@ -170,6 +181,118 @@ def test_unequal_widths_where_tasks_meet_are_told(meet):
     assert meet([Tensor(np.ones((5, 4))), Tensor(np.ones((5, 4)))]).shape == (2, 5, 4)
 
 
+# %% The same nets on images
+PICTURES = rng.normal(size=(4, 2, 6, 6))
+IMAGE_NETS = [name for name in NETS if name not in ("mmoe", "cgc", "cascade")]
+on_images = pytest.mark.parametrize("name", IMAGE_NETS)
+
+
+def image_net(name, classes=(3, 2), seed=0, **settings):
+    return NETS[name]((2, 6, 6), (5,), classes, channels=(3, 4), rng=seed, dtype=float, **settings)
+
+
+@on_images
+def test_on_images_the_whole_gradient_is_the_losss_slope(name):
+    net = image_net(name)
+    for p in net.parameters():
+        p.data = p.data + 0.05 * rng.normal(size=p.shape)
+
+    def loss():
+        return sum(((y ** 2).sum() for y in net(PICTURES)), 0.0)
+    loss().backward()
+    for p in net.parameters():
+        direction, at, h, values = rng.normal(size=p.shape), p.data, 1e-6, []
+        for side in (h, -h):
+            p.data = at + side * direction
+            values.append(loss().item())
+        p.data = at
+        assert (p.grad * direction).sum() == pytest.approx((values[0] - values[1]) / (2 * h), rel=2e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGE_NETS if name not in MEET])
+def test_on_images_each_task_may_have_examples_of_its_own(name):
+    net, own = image_net(name), rng.normal(size=(2, 4, 2, 6, 6))
+    for t, ours in enumerate(net(own)):
+        np.testing.assert_allclose(ours.data, net(own[t])[t].data, rtol=1e-11, atol=1e-12)
+
+
+@on_images
+def test_on_images_a_tasks_loss_reaches_the_others_filters_only_where_something_is_shared(name):
+    net = image_net(name)
+    net(PICTURES)[1].sum().backward()
+    W = net.layers[0].W.grad
+    assert (W.ndim == 3 and not W[0].any()) == (name in APART)
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3])
+@pytest.mark.parametrize("make", [CrossStitchNet, NDDRNet])
+def test_on_images_the_identity_is_the_trained_nets_it_started_from(make, tasks):
+    """tomaszewska init."""
+    sizes = dict(d_in=(2, 6, 6), channels=(3, 4), widths=(5,), classes=(3, 2, 4)[:tasks], dtype=float)
+    separate = SeparateNets(**sizes, rng=3)
+    net = make(**sizes, same=1, start=separate, rng=4)
+    for ours, theirs in zip(net(PICTURES), separate(PICTURES), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-12, atol=1e-13)
+
+
+def test_on_images_a_column_of_separate_nets_is_the_convolutional_net_that_it_says():
+    net = image_net("separate")
+    for t, ours in enumerate(net(PICTURES)):
+        W, b = net.layers[0].W.data[t], net.layers[0].b.data[t]
+        x = max_pool(relu(conv(PICTURES, W.reshape(3, 2, 3, 3), b, padding=1)))
+        W, b = net.layers[1].W.data[t], net.layers[1].b.data[t]
+        x = relu(conv(x, W.reshape(4, 3, 3, 3), b, padding=1)).reshape(4, -1)
+        x = relu(x @ net.layers[2].W.data[t].T + net.layers[2].b.data[t])
+        np.testing.assert_allclose(ours.data, net.heads[t](x).data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", ["(C, T, T)", "(T, T)"])
+def test_there_is_an_alpha_for_each_channel_and_unit_or_one_for_each_layer(shape):
+    net = image_net("cross-stitch", per_channel=shape == "(C, T, T)")
+    shapes = [stitch.A.shape for stitch in net.stitches]
+    assert shapes == ([(3, 2, 2), (4, 2, 2), (5, 2, 2)] if shape == "(C, T, T)" else [(2, 2)] * 3)
+    (slow, _), (fast, factor) = net.faster(10)
+    assert (len(slow), len(fast), factor) == (10, 3, 10)
+
+
+@pytest.mark.parametrize("name", ["cross-stitch", "nddr", "nddr, normalised"])
+def test_a_unit_that_is_passed_by_changes_what_the_other_task_learns(name):
+    """Planted: the net without its units at one layer; its outputs must differ, or the unit did nothing there."""
+    net = image_net(name)
+    right = [y.data for y in net(PICTURES)]
+    meet = net.meet
+    for layer in range(3):
+        net.meet = lambda place, x, layer=layer: x if place == layer else meet(place, x)
+        assert not any(np.allclose(ours.data, theirs) for ours, theirs in zip(net(PICTURES), right, strict=True))
+
+
+def test_behind_a_convolution_each_tasks_channels_are_normalised_apart():
+    net = image_net("nddr, normalised")
+    x = rng.normal(size=(2, 50, 3, 3, 3)) * np.array([1.0, 20.0]).reshape(2, 1, 1, 1, 1)
+    y = net.norms[0](x).data
+    np.testing.assert_allclose(y.mean(axis=(1, 3, 4)), 0, atol=1e-12)
+    np.testing.assert_allclose(y.std(axis=(1, 3, 4)), 1, rtol=1e-4)
+    assert not np.array_equal(net.eval()(PICTURES)[0].data, net.train()(PICTURES)[0].data)
+
+
+@pytest.mark.parametrize(("x", "told"), [
+    (np.zeros((4, 2, 6, 5)), r"SeparateNets: x has shape \(4, 2, 6, 5\) .*give x \(N, 2, 6, 6\), the same"),
+    (np.zeros((3, 4, 2, 6, 6)), r"x has shape \(3, 4, 2, 6, 6\) and the net T = 2 tasks"),
+    (np.zeros((4, 72)), r"give x \(N, 2, 6, 6\)"), (np.zeros((2, 6, 6)), r"give x \(N, 2, 6, 6\)")])
+def test_images_of_another_form_are_told(x, told):
+    with pytest.raises(ShapeError, match=told):
+        image_net("separate")(x)
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    (dict(d_in=(1, 8, 8), widths=(4,)), r"d_in is \(1, 8, 8\) and channels \(\); images need"),
+    (dict(d_in=64, widths=(4,), channels=(2,)), r"d_in is 64 and channels \(2,\)"),
+    (dict(d_in=64, widths=()), r"widths is \(\); give the number of units")])
+def test_sizes_that_make_no_net_are_told(settings, told):
+    with pytest.raises(ValueError, match=told):
+        SeparateNets(**settings, classes=(3, 2))
+
+
 # %% Mixtures
 def test_gates_sum_to_1_and_stay_shut_to_other_tasks_experts():
     p = CGC(6, (8, 4), (3, 2), own=2, shared=1, rng=0, dtype=float).mixture(X).data
@@ -183,7 +306,7 @@ def test_one_expert_is_a_shared_trunk():
     net = MMoE(6, (8, 4), (3, 2), experts=1, rng=0, dtype=float)
     trunk = SharedTrunk(6, (8, 4), (3, 2), dtype=float)
     for ours, theirs in zip(trunk.layers, net.experts, strict=True):
-        ours.W.data, ours.b.data = theirs.W.data[0], theirs.b.data[0, 0]
+        ours.W.data, ours.b.data = theirs.W.data[0], theirs.b.data[0]
     for ours, theirs in zip(trunk.heads, net.heads, strict=True):
         ours.W.data, ours.b.data = theirs.W.data, theirs.b.data
     for ours, theirs in zip(trunk(X), net(X), strict=True):

@@ -1,10 +1,11 @@
-"""Wrong backwards of NDDR, of the soft-sharing penalties and of the mixture of experts."""
+"""Wrong backwards of NDDR, task_linear, the soft-sharing penalties and the mixture of experts."""
 
 import numpy as np
 
 from tinynet.blocks.tasks.expert_mixture import expert_mixture_backward
 from tinynet.blocks.tasks.nddr import nddr_backward
 from tinynet.blocks.tasks.soft_sharing import absolute_distance_backward, squared_distance_backward
+from tinynet.blocks.tasks.task_linear import task_linear_backward
 
 from ..registry import mutant
 
@@ -40,6 +41,32 @@ def bias_averaged_over_examples(dY, cache):
 def layers_sign(dY, cache):
     dX, dW, db = nddr_backward(dY, cache)
     return dX, -dW, db
+
+
+# %% Linear layers side by side
+@mutant("task_linear", None)
+def every_task_back_through_the_first_ones_weights(dY, cache):
+    X, W, _ = cache
+    dX = dY @ W[:1]
+    return dX if X.ndim == 3 else dX.sum(axis=0), *task_linear_backward(dY, cache)[1:]
+
+
+@mutant("task_linear", "zero")
+def weights_not_learned(dY, cache):
+    dX, dW, db = task_linear_backward(dY, cache)
+    return dX, np.zeros_like(dW), db
+
+
+@mutant("task_linear", "swapped")
+def weights_of_the_tasks_in_reverse_order(dY, cache):
+    dX, dW, db = task_linear_backward(dY, cache)
+    return dX, dW[::-1], db
+
+
+@mutant("task_linear", "sign")
+def bias_sign(dY, cache):
+    dX, dW, db = task_linear_backward(dY, cache)
+    return dX, dW, -db
 
 
 # %% Soft sharing

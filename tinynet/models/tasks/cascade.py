@@ -17,7 +17,7 @@ import numpy as np
 
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear
-from tinynet.models.tasks.separate_nets import TaskNet
+from tinynet.models.tasks.multi_task_net import TaskNet
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.ops import concatenate
 
@@ -35,7 +35,7 @@ class Cascade(TaskNet):
     def forward(self, x):
         h = x
         for layer in self.trunk:
-            h = relu(layer(h))
+            h = layer(h)
         outputs = []
         for stage, head in zip(self.stages, self.heads, strict=True):
             seen = concatenate(h, outputs[-1], axis=-1) if outputs else h

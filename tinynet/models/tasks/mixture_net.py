@@ -16,32 +16,41 @@ from itertools import pairwise
 import numpy as np
 
 from tinynet.blocks.tasks.expert_mixture import expert_mixture
+from tinynet.blocks.tasks.task_linear import task_linear
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.softmax import softmax
-from tinynet.models.tasks.separate_nets import TaskLinear, TaskNet
+from tinynet.models.tasks.multi_task_net import DenseLayer, Own, TaskNet
 
 
 class MMoE(TaskNet):
-    """x (N, d_in) -> `experts` nets of `widths` units -> a gated mixture for each task -> (N, classes[t])."""
+    """x (N, d_in) or (T, N, d_in) -> `experts` nets of `widths` units -> a gated mixture a task -> (N, classes[t])."""
 
     def __init__(self, d_in, widths, classes, experts=3, rng=None, dtype=np.float32):
         if experts < 1:
             raise ValueError(f"{type(self).__name__}: there are {experts} experts; give at least 1")
         rng = np.random.default_rng(rng)
-        self.experts = [TaskLinear(experts, *pair, rng=rng, dtype=dtype) for pair in pairwise((d_in, *widths))]
-        self.gates = TaskLinear(len(classes), d_in, experts, rng=rng, dtype=dtype)
+        self.experts = [DenseLayer(Own(experts, *pair, rng, dtype), relu) for pair in pairwise((d_in, *widths))]
+        self.gates = Own(len(classes), d_in, experts, rng, dtype)
         self.gates.W.data *= dtype(0.1)             # at first all experts count about alike
         self.make_heads(widths[-1], classes, rng, dtype)
 
     def forward(self, x):
-        X = x
+        P = self.mixture(x)
+        if x.ndim == 2:
+            return self.outputs(expert_mixture(self.features(x), P))
+        T, N, d_in = x.shape        # examples of its own for each task: T N examples, each of which has one gate
+        X = self.features(x.reshape(T * N, d_in))
+        return self.outputs(expert_mixture(X, P.reshape(1, T * N, -1)).reshape(T, N, -1))
+
+    def features(self, x):
+        """What the experts make of x (N, d_in): (E, N, widths[-1])."""
         for layer in self.experts:
-            X = relu(layer(X))
-        return self.outputs(expert_mixture(X, self.mixture(x)))
+            x = layer(x)
+        return x
 
     def mixture(self, x):
         """The gates (T, N, E), each row a softmax over the experts."""
-        return softmax(self.gates(x))
+        return softmax(task_linear(x, *self.gates()))
 
 
 class CGC(MMoE):
@@ -56,4 +65,4 @@ class CGC(MMoE):
 
     def mixture(self, x):
         """The gates (T, N, E), 0 for other tasks' experts."""
-        return softmax(self.gates(x) + self.closed[0])
+        return softmax(task_linear(x, *self.gates()) + self.closed[0])

@@ -1,4 +1,4 @@
-"""Multilinear relationship network (saha table1): STL whose weights share a learned prior.
+"""Multilinear relationship network (saha table1): separate nets whose weights share a learned prior.
 
     >>> from tinynet.models.tasks.mrn import MRN
     >>> net = MRN(8, (6,), classes=(2, 4, 3), full=True, rng=0)
@@ -14,12 +14,12 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.tasks.task_relationship import inverse_covariance, task_relationship
-from tinynet.models.tasks.stl_and_hard_share import STL
+from tinynet.models.tasks.separate_nets import SeparateNets
 
 AXES = {"P": 0, "Q": 1, "V": 2}         # of W (T, O, I), by the letter of its inverse covariance
 
 
-class MRN(STL):
+class MRN(SeparateNets):
     """full     False: the tasks' covariance alone (MRN_t); True: those of outputs and inputs, too (MRN_full)
     c        the weight of the penalty; the published code has 1e-3
     every    how many steps lie between two updates of the covariances; None: they are never updated
@@ -33,7 +33,7 @@ class MRN(STL):
         super().__init__(*sizes, **settings)
         self.c, self.every, self.letters = c, every, "PQV" if full else "P"
         self.steps = nn.Buffer(np.array(0))
-        self.inverses = [{letter: nn.Buffer(np.eye(layer.weights.W.shape[AXES[letter]], dtype=self.dtype))
+        self.inverses = [{letter: nn.Buffer(np.eye(layer.W.shape[AXES[letter]], dtype=self.dtype))
                           for letter in self.letters} for layer in self.layers]
 
     def penalty(self):
@@ -41,7 +41,7 @@ class MRN(STL):
             if self.every and self.steps.data and self.steps.data % self.every == 0:
                 self.update_covariances()
             self.steps.data = self.steps.data + 1
-        terms = [task_relationship(layer.weights.W, **{letter: A.data for letter, A in its.items()})
+        terms = [task_relationship(layer.W, **{letter: A.data for letter, A in its.items()})
                  for layer, its in zip(self.layers, self.inverses, strict=True)]
         return self.c * sum(terms[1:], terms[0])
 
@@ -51,7 +51,7 @@ class MRN(STL):
         Without the scale a prior that explains the weights well would pull ever harder, as they shrink with it.
         """
         for layer, its in zip(self.layers, self.inverses, strict=True):
-            W = layer.weights.W.data
+            W = layer.W.data
             for letter, buffer in its.items():
                 others = [its[other].data if other in its else None for other in AXES if other != letter]
                 inverse = inverse_covariance(W, AXES[letter], others, eps * float((W * W).mean()))

@@ -1,13 +1,21 @@
-"""What the twelve methods of saha table1 have in common: layers that T tasks go through together, and a head a task.
+"""Nets for several tasks: layers that all tasks go through, and a head a task.
 
-A net takes x (T, N, d_in), N examples of its own for each task, or images (T, N, C, side, side), and returns one
-(N, classes[t]) for each task t.  Its layers are
+    >>> import numpy as np
+    >>> from tinynet.models.tasks.separate_nets import SeparateNets
+    >>> net = SeparateNets(d_in=(1, 8, 8), channels=(4, 6), widths=(16,), classes=(10, 2), rng=0)
+    >>> [logits.shape for logits in net(np.ones((5, 1, 8, 8), np.float32))]
+    [(5, 10), (5, 2)]
+
+A net takes x (N, d_in), the same examples for every task, or (T, N, d_in), examples of its own for each task; or images
+(N, C, side, side) or (T, N, C, side, side).  It returns one (N, classes[t]) for each task t: logits, or numbers for a
+regression.  Its layers are
 
     3 x 3 convolutions of `channels` channels, each but the last with 2 x 2 max pooling behind it (none for vectors)
     dense layers of `widths` units
     a linear head a task
 
-What a method shares it decides in `weights`, how a layer bends in `bend`, and what it adds to the loss in `penalty`.
+What a net shares it decides in `weights`, how a layer bends in `bend`, what the tasks tell each other behind a layer in
+`meet`, and what it adds to the loss in `penalty`.  The tasks' columns lie side by side in arrays (T, N, ...).
 """
 
 from itertools import pairwise
@@ -18,8 +26,10 @@ from tinynet import nn, ops
 from tinynet.blocks.images.conv import conv
 from tinynet.blocks.images.pool import max_pool
 from tinynet.blocks.tasks.functional_regularization import total_loss
+from tinynet.blocks.tasks.task_linear import task_linear
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear, linear
+from tinynet.engine import Tensor
 from tinynet.shapes import ShapeError
 
 
@@ -43,6 +53,7 @@ def mean_loss(net, x, *labels, loss):
     return total_loss(losses, [] if penalty is None else [penalty], c=1)
 
 
+# %% Weights of a layer
 class Shared(nn.Module):
     """One W (O, I) and one b (O) for all tasks; He-normal and zero."""
 
@@ -65,49 +76,83 @@ class Own(nn.Module):
         return self.W, self.b
 
 
+# %% Layers
 class DenseLayer(nn.Module):
-    """x (T, N, ...) -> bend(x W' + b) (T, N, O), all axes behind N taken as one."""
+    """x (N, ...) or (T, N, ...) -> bend(x W' + b) (T, N, O); (N, O) where neither x nor W has tasks.
+
+    Images are taken as vectors.
+    """
 
     def __init__(self, weights, bend):
         self.weights, self.bend = weights, bend
 
+    W = property(lambda self: self.weights.W)
+    b = property(lambda self: self.weights.b)
+
     def forward(self, x):
         W, b = self.weights()
-        x = x.reshape(*x.shape[:2], -1)
+        if x.ndim > 3:
+            x = x.reshape(*x.shape[:-3], -1)
         if W.ndim == 2:
             return self.bend(linear(x, W, b))
-        return self.bend(x @ W.swapaxes(1, 2) + b.reshape(len(b), 1, -1))
+        return self.bend(task_linear(x, W, b, need_dX=isinstance(x, Tensor) and x.requires_grad))
 
 
 class ConvLayer(nn.Module):
-    """x (T, N, C, H, W) -> bend(3 x 3 convolution of x, padded by 1, + b), then 2 x 2 max pooling if asked for."""
+    """x (N, C, H, W) or (T, N, C, H, W) -> bend(3 x 3 convolution of x, padded by 1, + b), then 2 x 2 max pooling if
+    asked for: (T, N, O, ...), or (N, O, ...) where neither x nor W has tasks.
+    """
 
     def __init__(self, weights, bend, pooled):
         self.weights, self.bend, self.pooled = weights, bend, pooled
 
+    W = property(lambda self: self.weights.W)
+    b = property(lambda self: self.weights.b)
+
     def forward(self, x):
         W, b = self.weights()
-        T, N, C, *side = x.shape
         if W.ndim == 2:
-            z = _convolve(x.reshape(T * N, C, *side), W, b).reshape(T, N, -1, *side)
+            z = _on_images(x, lambda images: _convolve(images, W, b))
         else:
-            z = ops.stack(*(_convolve(x[t], W[t], b[t]) for t in range(T)))
+            z = ops.stack(*(_convolve(x[t] if x.ndim == 5 else x, W[t], b[t]) for t in range(len(W))))
         h = self.bend(z)
-        return _pool(h) if self.pooled else h
+        return _on_images(h, max_pool) if self.pooled else h
 
 
-def _convolve(x, W, b):
-    return conv(x, W.reshape(len(W), -1, 3, 3), b, padding=1)
+def _convolve(images, W, b):
+    return conv(images, W.reshape(len(W), -1, 3, 3), b, padding=1)
 
 
-def _pool(x):
-    T, N, *image = x.shape
-    x = max_pool(x.reshape(T * N, *image), size=2)
-    return x.reshape(T, N, *x.shape[1:])
+def _on_images(x, function):
+    """function on images (N, C, H, W), for x with or without an axis of tasks."""
+    if x.ndim == 4:
+        return function(x)
+    y = function(x.reshape(-1, *x.shape[2:]))
+    return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
-class MultiTaskNet(nn.Module):
-    """The base of the twelve; a subclass says what it shares.
+# %% Nets
+class TaskNet(nn.Module):
+    """What all nets for several tasks have: a head a task."""
+
+    def make_heads(self, d_in, classes, rng, dtype):
+        if not len(classes):
+            raise ValueError(f"{type(self).__name__}: there is no task; give the number of outputs of each one")
+        self.heads = [Linear(d_in, c, rng=rng, dtype=dtype) for c in classes]
+
+    def outputs(self, x):
+        """What the heads make of features (T, N, D), or of features (N, D) that all share."""
+        return [head(x if x.ndim == 2 else x[t]) for t, head in enumerate(self.heads)]
+
+    def rates(self, modules, factor):
+        """[(parameters, factor)] for an optimiser: these modules learn `factor` times as fast as the rest."""
+        chosen = [p for module in modules for p in module.parameters()]
+        known = {id(p) for p in chosen}
+        return [([p for p in self.parameters() if id(p) not in known], 1.0), (chosen, factor)]
+
+
+class MultiTaskNet(TaskNet):
+    """One trunk, a head a task: Hard-Share in saha table1, and the base of the nets that share in another way.
 
     d_in      entries of a vector, or (C, side, side) of an image
     widths    of the dense layers
@@ -115,20 +160,24 @@ class MultiTaskNet(nn.Module):
     channels  of the convolutions, for images
     rng       seed or np.random.Generator of the first weights
 
-    Raises ValueError without tasks or layers, ShapeError for x of other numbers of tasks.
+    Raises ValueError without tasks or layers, ShapeError for x of another form or another number of tasks.
     """
 
+    same_examples = False       # must all tasks see the same examples, because they meet example by example?
+
     def __init__(self, d_in, widths, classes, channels=(), rng=None, dtype=np.float32):
-        if not len(classes) or not len(widths):
-            raise ValueError(f"{type(self).__name__}: classes is {tuple(classes)} and widths {tuple(widths)}; give the "
-                             "number of outputs of each task, and of units of each dense layer")
-        self.tasks, self.dtype = len(classes), dtype
+        if not len(widths):
+            raise ValueError(f"{type(self).__name__}: widths is (); give the number of units of each dense layer")
+        if bool(channels) != (np.ndim(d_in) == 1):
+            raise ValueError(f"{type(self).__name__}: d_in is {d_in} and channels {tuple(channels)}; images need d_in ="
+                             " (C, side, side) and channels, vectors a number and no channels")
+        self.tasks, self.dtype, self.example = len(classes), dtype, (*np.atleast_1d(d_in).tolist(),)
         rng = np.random.default_rng(rng)
         self.layers = []
         if channels:
             d_in = self._add_convolutions(d_in, channels, rng)
         self._add_dense([d_in, *widths], rng)
-        self.heads = [Linear(widths[-1], c, rng=rng, dtype=dtype) for c in classes]
+        self.make_heads(widths[-1], classes, rng, dtype)
 
     def _add_convolutions(self, image, channels, rng):
         """Returns the number of entries of what comes out."""
@@ -140,29 +189,43 @@ class MultiTaskNet(nn.Module):
         return channels[-1] * side * side
 
     def _add_dense(self, sizes, rng):
-        self.layers += [DenseLayer(self.weights(*pair, rng), self.bend(rng)) for pair in pairwise(sizes)]
+        for pair in pairwise(sizes):
+            self.layers.append(DenseLayer(self.weights(*pair, rng), self.bend(rng)))
 
-    # what a method decides
+    # what a net decides
     def weights(self, inputs, outputs, rng):
         """A module whose call returns W (O, I), b (O) for all tasks, or W (T, O, I), b (T, O) for each."""
-        raise TypeError(f"{type(self).__name__} has no weights; define weights(self, inputs, outputs, rng)")
+        return Shared(inputs, outputs, rng, self.dtype)
 
     def bend(self, rng):
         """The activation behind a layer, a function or module on z (T, N, ...)."""
         return relu
 
+    def meet(self, layer, x):
+        """What the tasks make of each other's features x (T, N, ...) behind this layer, counted from 0: nothing."""
+        return x
+
     def penalty(self):
         """What is added to the loss, a tensor with one entry; None: nothing."""
 
     def features(self, x):
-        """(T, N, widths[-1]): what the heads see."""
-        if len(x) != self.tasks:
-            raise ShapeError(f"{type(self).__name__}: x has shape {x.shape} and the net T = {self.tasks} tasks; give x "
-                             "(T, N, ...), N examples for each task")
-        for layer in self.layers:
-            x = layer(x)
+        """(T, N, widths[-1]), or (N, widths[-1]) for all tasks alike: what the heads see."""
+        x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+        self._check(x)
+        for place, layer in enumerate(self.layers):
+            x = self.meet(place, layer(x))
         return x
 
+    def _check(self, x):
+        leading, example = x.shape[:-len(self.example)], x.shape[-len(self.example):]
+        if example != self.example or len(leading) not in (1, 2) or (len(leading) == 2 and len(x) != self.tasks):
+            wanted = ", ".join(map(str, self.example))
+            raise ShapeError(f"{type(self).__name__}: x has shape {x.shape} and the net T = {self.tasks} tasks; give x "
+                             f"(N, {wanted}), the same examples for all, or (T, N, {wanted}), N for each task")
+        if self.same_examples and len(leading) == 2:
+            raise ShapeError(f"{type(self).__name__}: x has shape {x.shape}, so each task has examples of its own, and "
+                             "the tasks' features are mixed example by example; give each task's examples to all, "
+                             "net(x[t])[t]")
+
     def forward(self, x):
-        h = self.features(x)
-        return [head(h[t]) for t, head in enumerate(self.heads)]
+        return self.outputs(self.features(x))

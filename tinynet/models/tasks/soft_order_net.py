@@ -10,11 +10,10 @@ sharing, because their sizes differ; the others are the modules, as many as ther
 """
 
 from tinynet.blocks.tasks.soft_order import SoftOrder
-from tinynet.models.tasks.multi_task_net import DenseLayer
-from tinynet.models.tasks.stl_and_hard_share import HardShare
+from tinynet.models.tasks.multi_task_net import DenseLayer, MultiTaskNet
 
 
-class SoftOrderNet(HardShare):
+class SoftOrderNet(MultiTaskNet):
     """Raises ValueError unless there are two dense layers or more, all of one width, so that modules fit everywhere."""
 
     def _add_dense(self, sizes, rng):

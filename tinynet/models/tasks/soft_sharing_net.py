@@ -10,8 +10,6 @@
 The loss is the sum of the tasks' losses and a strength times `net.penalty()`.
 """
 
-import numpy as np
-
 from tinynet.blocks.tasks.soft_sharing import absolute_distance, squared_distance
 from tinynet.blocks.tasks.trace_norm import trace_norm
 from tinynet.models.tasks.separate_nets import SeparateNets
@@ -22,10 +20,10 @@ PENALTIES = dict(squared=squared_distance, absolute=absolute_distance, trace=tra
 class SoftSharingNet(SeparateNets):
     """penalty: "squared", "absolute" or "trace", of the tasks' weights, layer by layer; heads and biases are free."""
 
-    def __init__(self, d_in, widths, classes, penalty="squared", rng=None, dtype=np.float32):
+    def __init__(self, d_in, widths, classes, penalty="squared", **settings):
         if penalty not in PENALTIES:
             raise ValueError(f"SoftSharingNet: there is no penalty {penalty!r}; choose one of {', '.join(PENALTIES)}")
-        super().__init__(d_in, widths, classes, rng, dtype)
+        super().__init__(d_in, widths, classes, **settings)
         self.distance = PENALTIES[penalty]
 
     def penalty(self):

@@ -15,13 +15,13 @@ from tinynet.blocks.tasks.activation_distance import activation_distance_forward
 from tinynet.blocks.tasks.adaptive_activation import AdaptiveActivation
 from tinynet.blocks.tasks.functional_regularization import cosine_regularizer, distance_regularizer
 from tinynet.blocks.tasks.trace_norm import trace_norm
-from tinynet.models.tasks.stl_and_hard_share import HardShare
+from tinynet.models.tasks.multi_task_net import MultiTaskNet
 
 REGULARIZERS = {None: None, "trace": lambda alpha, b: trace_norm(alpha), "cosine": cosine_regularizer,
                 "distance": distance_regularizer}
 
 
-class TAAN(HardShare):
+class TAAN(MultiTaskNet):
     """hinges       M of each layer
     regularizer  None, "trace" (Ltn), "cosine" (Lcos) or "distance" (Ldis)
     c            its weight; the published code has .1
@@ -55,6 +55,4 @@ class TAAN(HardShare):
         """[(parameters, factor)] for an optimiser: alpha and b at `factor` times its learning rate, because the M
         hinges of a unit add up.
         """
-        bending = [p for f in self.activations() for p in f.parameters()]
-        known = {id(p) for p in bending}
-        return [([p for p in self.parameters() if id(p) not in known], 1.0), (bending, factor)]
+        return self.rates(self.activations(), factor)
