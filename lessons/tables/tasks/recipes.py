@@ -17,12 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-<<<<<<< HEAD
-from tinynet import optim, train
-from tinynet.backend import no_grad
-=======
 from tinynet import ops, optim, train
->>>>>>> tasks
+from tinynet.backend import no_grad
 from tinynet.balancing.aligned_mtl import AlignedMTL
 from tinynet.balancing.cagrad import CAGrad
 from tinynet.balancing.dynamic_weight_average import DynamicWeightAverage
