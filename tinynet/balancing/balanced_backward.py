@@ -87,13 +87,16 @@ def _in_several(reached):
 
 def _gradients(losses, reached, together):
     """G (T, P): each task's gradient on the shared leaves, end to end; and [(its own leaves, their gradients)]."""
-    known, rows, own = {id(leaf) for leaf in together}, [], []
-    for loss, leaves in zip(losses, reached, strict=True):
+    known, own = {id(leaf) for leaf in together}, []
+    dtype = np.result_type(*(leaf.dtype for leaf in together)) if together else float
+    G = np.empty((len(losses), sum(leaf.size for leaf in together)), dtype)
+    for row, loss, leaves in zip(G, losses, reached, strict=True):
         alone = [leaf for leaf in leaves if id(leaf) not in known]
         grads = gradients(loss, [*together, *alone])
-        rows.append(np.concatenate([g.reshape(-1) for g in grads[:len(together)]]) if together else np.zeros(0))
+        if together:
+            np.concatenate(grads[:len(together)], axis=None, out=row)
         own.append((alone, grads[len(together):]))
-    return np.stack(rows), own
+    return G, own
 
 
 def _columns(together, chosen):
