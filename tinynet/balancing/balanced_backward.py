@@ -19,8 +19,8 @@ def balanced_backward(losses, rule, shared=None):
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task or no shared parameter, TypeError for losses that aren't single numbers,
-    FloatingPointError for a loss that is NaN or inf.
+    Raises ValueError for no task and for parameters that no two tasks share or no loss depends on, TypeError for losses
+    that aren't single numbers, FloatingPointError for a loss that is NaN or inf.
     """
     losses = _checked(losses)
     values = np.array([loss.item() for loss in losses])
@@ -31,8 +31,9 @@ def balanced_backward(losses, rule, shared=None):
     reached = [_leaves(loss) for loss in losses]
     together = _in_several(reached)
     if shared is not None:
-        together = list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+        together = _with_the_named(rule, reached, together, shared)
     G, own = _gradients(losses, reached, together)
+    _must_meet(rule, together, G)
     weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
     _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
     for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
@@ -83,6 +84,25 @@ def _in_several(reached):
             found[id(leaf)] = leaf
             count[id(leaf)] = count.get(id(leaf), 0) + 1
     return [found[key] for key in found if count[key] > 1]
+
+
+def _with_the_named(rule, reached, together, shared):
+    """The leaves that several tasks reach, and those that are named as shared, each once."""
+    known = {id(leaf) for leaves in reached for leaf in leaves}
+    if shared and not any(id(leaf) in known for leaf in shared):
+        raise ValueError(f"{rule.name}: no loss depends on any of the {len(shared)} parameters that are named as "
+                         "shared; name parameters of the net that is trained")
+    return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+
+
+def _must_meet(rule, together, G):
+    """Nets apart may hold the tasks' weights in one array (T, ...), which is then no parameter that they share."""
+    if any(leaf.ndim == 0 or len(leaf) != len(G) for leaf in together):
+        return
+    touched = G != 0
+    if touched.any(axis=1).sum() > 1 and touched.sum(axis=0).max() <= 1:
+        raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
+                         f"(T = {len(G)}, ...); share a layer, or train the tasks without a rule on gradients")
 
 
 def _gradients(losses, reached, together):
