@@ -105,7 +105,7 @@ def sarcos_problem(seed, data, steps=1000):
                    ("regression",) * 7, sizes, score, steps, 1000, 3e-3)
 
 
-PULL = 10.0
+PULL = 10.0     # of 3, 10, 30, 100: with 10 and 30 held-out pupils are explained best, and alike (31.7 and 31.8 %)
 
 
 def school_split(task, seed, share=0.15):
