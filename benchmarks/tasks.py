@@ -58,7 +58,8 @@ def a_step(net, of_torch, T, N=100):
     tx, tt = torch.from_numpy(x), [torch.from_numpy(t) for t in targets]
 
     def run():
-        net.zero_grad()
+        for p in parameters:
+            p.grad = None
         sum((mean_squared_error(y, t) for y, t in zip(net(x), targets, strict=True)), 0.0).backward()
         return [p.grad for p in parameters]
 
@@ -147,7 +148,8 @@ def balanced(make, T):
     tx, tt, given = torch.from_numpy(x), [torch.from_numpy(t) for t in targets], {}
 
     def run():
-        net.zero_grad()
+        for p in parameters:
+            p.grad = None
         losses = [mean_squared_error(y, t) for y, t in zip(net(Tensor(x)), targets, strict=True)]
         given["w"] = [float(w) for w in balanced_backward(losses, rule)]
         return [p.grad for p in parameters]

@@ -6,7 +6,7 @@ Run time: 25 s, --quick 2 s (one core)
 Figures: tomaszewska_fig14_target-norm.png, tomaszewska_fig16_weights-and-losses.png
 
 The definitions by hand, Algorithm 1 line by line, the toy in a size that can be learnt, what public code
-does instead, and the static weights that beat both.
+does instead, and static weights that know the scales.
 """
 
 # %%

@@ -18,6 +18,8 @@ from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 
 RULES = {
@@ -214,6 +216,20 @@ def test_tasks_that_share_nothing_are_told():
     nets = [SharedTrunk(3, (4,), (1,), rng=t) for t in range(2)]
     with pytest.raises(ValueError, match="no parameter is shared"):
         balanced_backward([(net(X)[0] ** 2).mean() for net in nets], MGDA())
+
+
+def test_separate_nets_in_one_array_share_nothing_either():
+    separate, stitched = (make(3, (4,), (1, 2), rng=0, dtype=float) for make in (SeparateNets, CrossStitchNet))
+    with pytest.raises(ValueError, match=r"MGDA: no parameter is shared, because each task has weights of its own"):
+        balanced_backward(two_losses(separate, X), MGDA())
+    assert len(balanced_backward(two_losses(stitched, X), MGDA())) == 2
+    assert len(balanced_backward(two_losses(separate, X), WeightedSum())) == 2
+
+
+def test_shared_parameters_of_another_net_are_told():
+    net, other = (SharedTrunk(3, (4,), (1, 2), rng=seed) for seed in (0, 1))
+    with pytest.raises(ValueError, match="MGDA: no loss depends on any of the 2 parameters that are named as shared"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=other.shared())
 
 
 def test_losses_that_are_no_numbers_are_refused():

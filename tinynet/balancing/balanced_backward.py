@@ -19,8 +19,8 @@ def balanced_backward(losses, rule, shared=None):
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task or no shared parameter, TypeError for losses that aren't single numbers,
-    FloatingPointError for a loss that is NaN or inf.
+    Raises ValueError for no task and for parameters that no two tasks share or no loss depends on, TypeError for losses
+    that aren't single numbers, FloatingPointError for a loss that is NaN or inf.
     """
     losses = _checked(losses)
     values = np.array([loss.item() for loss in losses])
@@ -31,8 +31,9 @@ def balanced_backward(losses, rule, shared=None):
     reached = [_leaves(loss) for loss in losses]
     together = _in_several(reached)
     if shared is not None:
-        together = list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+        together = _with_the_named(rule, reached, together, shared)
     G, own = _gradients(losses, reached, together)
+    _must_meet(rule, together, G)
     weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
     _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
     for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
@@ -86,15 +87,37 @@ def _in_several(reached):
     return [found[key] for key in found if count[key] > 1]
 
 
+def _with_the_named(rule, reached, together, shared):
+    """The leaves that several tasks reach, and those that are named as shared, each once."""
+    known = {id(leaf) for leaves in reached for leaf in leaves}
+    if shared and not any(id(leaf) in known for leaf in shared):
+        raise ValueError(f"{rule.name}: no loss depends on any of the {len(shared)} parameters that are named as "
+                         "shared; name parameters of the net that is trained")
+    return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+
+
+def _must_meet(rule, together, G):
+    """Nets apart may hold the tasks' weights in one array (T, ...), which is then no parameter that they share."""
+    if any(leaf.ndim == 0 or len(leaf) != len(G) for leaf in together):
+        return
+    touched = G != 0
+    if touched.any(axis=1).sum() > 1 and touched.sum(axis=0).max() <= 1:
+        raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
+                         f"(T = {len(G)}, ...); share a layer, or train the tasks without a rule on gradients")
+
+
 def _gradients(losses, reached, together):
     """G (T, P): each task's gradient on the shared leaves, end to end; and [(its own leaves, their gradients)]."""
-    known, rows, own = {id(leaf) for leaf in together}, [], []
-    for loss, leaves in zip(losses, reached, strict=True):
+    known, own = {id(leaf) for leaf in together}, []
+    dtype = np.result_type(*(leaf.dtype for leaf in together)) if together else float
+    G = np.empty((len(losses), sum(leaf.size for leaf in together)), dtype)
+    for row, loss, leaves in zip(G, losses, reached, strict=True):
         alone = [leaf for leaf in leaves if id(leaf) not in known]
         grads = gradients(loss, [*together, *alone])
-        rows.append(np.concatenate([g.reshape(-1) for g in grads[:len(together)]]) if together else np.zeros(0))
+        if together:
+            np.concatenate(grads[:len(together)], axis=None, out=row)
         own.append((alone, grads[len(together):]))
-    return np.stack(rows), own
+    return G, own
 
 
 def _columns(together, chosen):

@@ -60,5 +60,6 @@ def _solve_corral(K, c, corral):
 def _nearest_of_plane(K):
     """Weights that sum to 1, of either sign, of the point nearest to the origin in the plane of the points."""
     n = len(K)
-    system = np.block([[K, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
-    return np.linalg.lstsq(system, np.append(np.zeros(n), 1.0), rcond=None)[0][:n]
+    system, aim = np.ones((n + 1, n + 1)), np.zeros(n + 1)
+    system[:n, :n], system[n, n], aim[n] = K, 0, 1
+    return np.linalg.lstsq(system, aim, rcond=None)[0][:n]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet import ops, optim, train
+from tinynet import optim, train
 from tinynet.backend import no_grad
 from tinynet.balancing.aligned_mtl import AlignedMTL
 from tinynet.balancing.cagrad import CAGrad
@@ -105,7 +105,7 @@ def sarcos_problem(seed, data, steps=1000):
                    ("regression",) * 7, sizes, score, steps, 1000, 3e-3)
 
 
-PULL = 10.0
+PULL = 10.0     # of 3, 10, 30, 100: with 10 and 30 held-out pupils are explained best, and alike (31.7 and 31.8 %)
 
 
 def school_split(task, seed, share=0.15):
@@ -143,9 +143,12 @@ def _from_the_mean(net):
     """|v[t] - mean_s v[s]|^2 of each task, v its head (and gate) and the mean a constant: a Gaussian prior.
     Without it 17 numbers a school are fitted to 17 pupils.
     """
-    own = [ops.stack(*(head.W for head in net.heads)), ops.stack(*(head.b for head in net.heads)),
-           *(net.gates.parameters() if isinstance(net, MMoE) else ())]
-    return sum(((v - v.data.mean(axis=0)) ** 2).reshape(len(v), -1).sum(axis=1) for v in own)
+    own = [[head.W, head.b] for head in net.heads]
+    if isinstance(net, MMoE):
+        own = [[*parts, net.gates.W[t], net.gates.b[t]] for t, parts in enumerate(own)]
+    means = [np.mean([part.data for part in parts], axis=0) for parts in zip(*own, strict=True)]
+    return [sum(mean_squared_error(part, mean) * float(mean.size) for part, mean in zip(parts, means, strict=True))
+            for parts in own]
 
 
 def starved_problem(seed, data, steps=200):

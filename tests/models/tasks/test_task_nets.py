@@ -158,6 +158,16 @@ def test_a_start_from_trained_nets_with_same_1_is_those_nets(make):
         np.testing.assert_array_equal(ours.data, theirs.data)
 
 
+@pytest.mark.parametrize(("sizes", "told"), [
+    (((9, 4), (3, 2)), r"layers.0.weights.W has shape \(2, 8, 6\) here and \(2, 9, 6\)"),
+    (((8,), (3, 2)), r"start has no layers.1.weights.W, layers.1.weights.b; give trained SeparateNets"),
+    (((8, 4), (3,)), r"layers.0.weights.W has shape|start has no heads.1.W"),
+    (((8, 4, 4), (3, 2)), r"unknown \['layers.2.weights.W', 'layers.2.weights.b'\]")])
+def test_a_start_from_nets_of_other_sizes_is_told(sizes, told):
+    with pytest.raises((ValueError, KeyError), match=told):
+        CrossStitchNet(6, (8, 4), (3, 2), start=SeparateNets(6, *sizes))
+
+
 @pytest.mark.parametrize("make", [CrossStitchNet, NDDRNet])
 def test_where_the_tasks_meet_a_faster_rate_may_hold(make):
     net = make(6, (8, 4), (3, 2), rng=0, dtype=float)

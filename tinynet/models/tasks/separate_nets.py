@@ -19,6 +19,13 @@ class SeparateNets(MultiTaskNet):
         return Own(self.tasks, inputs, outputs, rng, self.dtype)
 
     def take_over(self, start):
-        """Begin with the layers and heads of trained SeparateNets of the same sizes (tomaszewska init)."""
-        own = self.state_dict()
-        self.load_state_dict(own | start.state_dict())
+        """Begin with the layers and heads of trained SeparateNets of the same sizes (tomaszewska init).
+
+        Raises ValueError and KeyError for nets of other sizes.
+        """
+        own, theirs = self.state_dict(), start.state_dict()
+        missing = [name for name in own if name.startswith(("layers.", "heads.")) and name not in theirs]
+        if missing:
+            raise ValueError(f"{type(self).__name__}: start has no {', '.join(missing)}; give trained SeparateNets "
+                             "with as many layers and tasks")
+        self.load_state_dict(own | theirs)
