@@ -108,20 +108,39 @@ def cross_stitch_unit():
 
 
 # %% Attention
-@benchmark("attention, causal (batch 8, 8 heads, T 256, d 64)", goal=0.9)
-def dot_product_attention():
-    *arrays, dy = (normal(8, 8, 256, 64 + i)[..., :64].copy() for i in range(4))
-    causal = np.tril(np.ones((256, 256), bool))
+def attending(heads, T, causal, *others, d=64):
+    """Contenders on Q, K, V (1, heads, T, d)."""
+    *arrays, dy = (normal(1, heads, T, d + i)[..., :d].copy() for i in range(4))
 
     def plain(q, k, v):
-        scores = anp.matmul(q, anp.swapaxes(k, -1, -2)) / np.float32(8)
-        p = anp.exp(scores - scores.max(axis=-1, keepdims=True)) * causal
+        scores = anp.matmul(q, anp.swapaxes(k, -1, -2)) / np.float32(d**0.5)
+        p = anp.exp(scores - scores.max(axis=-1, keepdims=True)) * np.tril(np.ones((T, T), bool), 0 if causal else T)
         return anp.matmul(p / p.sum(axis=-1, keepdims=True), v)
 
     return same_work({
-        "tinynet": ours(lambda q, k, v: attention(q, k, v, causal=True), arrays, dy),
-        "PyTorch": pytorch(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), arrays, dy),
-        "autograd": hips(plain, arrays, dy)})
+        "tinynet": ours(lambda q, k, v: attention(q, k, v, causal=causal), arrays, dy),
+        "PyTorch": pytorch(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal), arrays, dy),
+        **({"autograd": hips(plain, arrays, dy)} if "autograd" in others else {})})
+
+
+@benchmark("attention, causal (64 heads, T 256, d 64)", goal=1.7)
+def dot_product_attention():
+    return attending(64, 256, True, "autograd")
+
+
+@benchmark("attention, full (64 heads, T 256, d 64)", goal=1.2)
+def attention_full():
+    return attending(64, 256, False, "autograd")
+
+
+@benchmark("attention, causal (256 heads, T 64, d 64)", goal=1.5)
+def attention_of_short_sequences():
+    return attending(256, 64, True)
+
+
+@benchmark("attention, full (2 heads, T 4096, d 64)", goal=1)
+def attention_of_long_sequences():
+    return attending(2, 4096, False)
 
 
 @benchmark("additive attention (batch 16, 32 queries, 64 keys, all 128 wide)")

@@ -35,7 +35,7 @@ def _classes_last(x, axis):
 # %% 1. The mathematics
 def sum_exp(x):
     """(m, s) of each row of x (..., C), both (...)."""
-    m = x.real.max(axis=-1)                                             # (1)
+    m = x.real.max(axis=-1, initial=-np.inf)                            # (1)
     m = np.where(m == -np.inf, m.dtype.type(0), m)
     return m, np.exp(below(x, m)).sum(axis=-1)                          # (2)
 
