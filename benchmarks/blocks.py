@@ -19,6 +19,7 @@ from tinynet.blocks.sequences.attention import attention
 from tinynet.blocks.tasks.cross_stitch import cross_stitch
 from tinynet.blocks.units.apl import apl
 from tinynet.blocks.units.layer_norm import layer_norm
+from tinynet.blocks.units.softmax import softmax
 
 
 def normal(*shape):
@@ -179,17 +180,39 @@ def normalisation():
         "autograd": hips(plain, arrays, dy)})
 
 
-@benchmark("softmax cross-entropy (4096 x 8000)", goal=1)
-def softmax_cross_entropy():
-    X, targets = normal(4096, 8000), np.random.default_rng(0).integers(0, 8000, 4096)
+def choosing(N, C, *others):
+    """Contenders on the cross-entropy of N rows of C classes."""
+    X, targets = normal(N, C), np.random.default_rng(0).integers(0, C, N)
     classes, one = torch.from_numpy(targets), np.float32(1)
 
     def plain(x):
         z = x - x.max(axis=1, keepdims=True)
-        return anp.mean(anp.log(anp.sum(anp.exp(z), axis=1)) - z[np.arange(4096), targets])
+        return anp.mean(anp.log(anp.sum(anp.exp(z), axis=1)) - z[np.arange(N), targets])
 
     return same_work({
         "tinynet": ours(lambda x: cross_entropy(x, targets), [X], one),
         "PyTorch": pytorch(lambda x: F.cross_entropy(x, classes), [X], one),
-        "autograd": hips(plain, [X], one),
-        "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)})
+        **({"autograd": hips(plain, [X], one),
+            "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)} if others else {})})
+
+
+@benchmark("softmax cross-entropy (4096 x 8000)", goal=1.5)
+def softmax_cross_entropy():
+    return choosing(4096, 8000, "autograd", "MyGrad")
+
+
+@benchmark("softmax cross-entropy (960 x 8000)", goal=1.5)
+def cross_entropy_of_a_batch():
+    return choosing(960, 8000)
+
+
+@benchmark("softmax cross-entropy (768 x 65)", goal=1)
+def cross_entropy_of_characters():
+    return choosing(768, 65)
+
+
+@benchmark("softmax (4096 x 8000)")
+def softmax_of_rows():
+    arrays, dy = [normal(4096, 8000)], normal(4096, 8001)[:, :8000].copy()
+    return same_work({"tinynet": ours(softmax, arrays, dy),
+                      "PyTorch": pytorch(lambda x: torch.softmax(x, -1), arrays, dy)})

@@ -69,7 +69,8 @@ def _scores(Q, K, mask, causal, scale):
 
 def _weights(S):
     """P and L; where all is forbidden L is inf, so that P is 0."""
-    L = log_sum(*sum_exp(S))                                        # (2)
+    nothing = np.zeros((2, *S.shape[:-1]), S.dtype)                 # without keys
+    L = log_sum(*(sum_exp(S) if S.shape[-1] else nothing))          # (2)
     L = np.where(np.isneginf(L.real), L.dtype.type(np.inf), L)
     return np.exp(S - L[..., None]), L                              # (3)
 
