@@ -19,6 +19,7 @@ from tinynet.blocks.sequences.attention import attention
 from tinynet.blocks.tasks.cross_stitch import cross_stitch
 from tinynet.blocks.units.apl import apl
 from tinynet.blocks.units.layer_norm import layer_norm
+from tinynet.blocks.units.softmax import softmax
 
 
 def normal(*shape):
@@ -108,20 +109,39 @@ def cross_stitch_unit():
 
 
 # %% Attention
-@benchmark("attention, causal (batch 8, 8 heads, T 256, d 64)", goal=0.9)
-def dot_product_attention():
-    *arrays, dy = (normal(8, 8, 256, 64 + i)[..., :64].copy() for i in range(4))
-    causal = np.tril(np.ones((256, 256), bool))
+def attending(heads, T, causal, *others, d=64):
+    """Contenders on Q, K, V (1, heads, T, d)."""
+    *arrays, dy = (normal(1, heads, T, d + i)[..., :d].copy() for i in range(4))
 
     def plain(q, k, v):
-        scores = anp.matmul(q, anp.swapaxes(k, -1, -2)) / np.float32(8)
-        p = anp.exp(scores - scores.max(axis=-1, keepdims=True)) * causal
+        scores = anp.matmul(q, anp.swapaxes(k, -1, -2)) / np.float32(d**0.5)
+        p = anp.exp(scores - scores.max(axis=-1, keepdims=True)) * np.tril(np.ones((T, T), bool), 0 if causal else T)
         return anp.matmul(p / p.sum(axis=-1, keepdims=True), v)
 
     return same_work({
-        "tinynet": ours(lambda q, k, v: attention(q, k, v, causal=True), arrays, dy),
-        "PyTorch": pytorch(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), arrays, dy),
-        "autograd": hips(plain, arrays, dy)})
+        "tinynet": ours(lambda q, k, v: attention(q, k, v, causal=causal), arrays, dy),
+        "PyTorch": pytorch(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal), arrays, dy),
+        **({"autograd": hips(plain, arrays, dy)} if "autograd" in others else {})})
+
+
+@benchmark("attention, causal (64 heads, T 256, d 64)", goal=1.7)
+def dot_product_attention():
+    return attending(64, 256, True, "autograd")
+
+
+@benchmark("attention, full (64 heads, T 256, d 64)", goal=1.2)
+def attention_full():
+    return attending(64, 256, False, "autograd")
+
+
+@benchmark("attention, causal (256 heads, T 64, d 64)", goal=1.5)
+def attention_of_short_sequences():
+    return attending(256, 64, True)
+
+
+@benchmark("attention, full (2 heads, T 4096, d 64)", goal=1)
+def attention_of_long_sequences():
+    return attending(2, 4096, False)
 
 
 @benchmark("additive attention (batch 16, 32 queries, 64 keys, all 128 wide)")
@@ -160,17 +180,39 @@ def normalisation():
         "autograd": hips(plain, arrays, dy)})
 
 
-@benchmark("softmax cross-entropy (4096 x 8000)", goal=1)
-def softmax_cross_entropy():
-    X, targets = normal(4096, 8000), np.random.default_rng(0).integers(0, 8000, 4096)
+def choosing(N, C, *others):
+    """Contenders on the cross-entropy of N rows of C classes."""
+    X, targets = normal(N, C), np.random.default_rng(0).integers(0, C, N)
     classes, one = torch.from_numpy(targets), np.float32(1)
 
     def plain(x):
         z = x - x.max(axis=1, keepdims=True)
-        return anp.mean(anp.log(anp.sum(anp.exp(z), axis=1)) - z[np.arange(4096), targets])
+        return anp.mean(anp.log(anp.sum(anp.exp(z), axis=1)) - z[np.arange(N), targets])
 
     return same_work({
         "tinynet": ours(lambda x: cross_entropy(x, targets), [X], one),
         "PyTorch": pytorch(lambda x: F.cross_entropy(x, classes), [X], one),
-        "autograd": hips(plain, [X], one),
-        "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)})
+        **({"autograd": hips(plain, [X], one),
+            "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)} if others else {})})
+
+
+@benchmark("softmax cross-entropy (4096 x 8000)", goal=1.5)
+def softmax_cross_entropy():
+    return choosing(4096, 8000, "autograd", "MyGrad")
+
+
+@benchmark("softmax cross-entropy (960 x 8000)", goal=1.5)
+def cross_entropy_of_a_batch():
+    return choosing(960, 8000)
+
+
+@benchmark("softmax cross-entropy (768 x 65)", goal=1)
+def cross_entropy_of_characters():
+    return choosing(768, 65)
+
+
+@benchmark("softmax (4096 x 8000)")
+def softmax_of_rows():
+    arrays, dy = [normal(4096, 8000)], normal(4096, 8001)[:, :8000].copy()
+    return same_work({"tinynet": ours(softmax, arrays, dy),
+                      "PyTorch": pytorch(lambda x: torch.softmax(x, -1), arrays, dy)})

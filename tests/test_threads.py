@@ -54,8 +54,10 @@ def test_a_product_too_small_for_two_threads_takes_one(blas, a, b, told):
 
 
 def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
+    """Where NumPy has another BLAS: in blocks of queries."""
     from tinynet.blocks.sequences import attention as block
 
+    monkeypatch.setattr(block.attention_tiles, "fit", lambda *arrays: False)
     Q, K, V = np.random.default_rng(0).normal(size=(3, 2, 4, 70, 8)).astype(np.float32)
     y, cache = block.attention_forward_fast(Q, K, V, causal=True)
     grads = block.attention_backward_fast(np.cos(y), cache)
@@ -65,6 +67,30 @@ def test_attention_has_the_same_bits_over_two_threads(blas, monkeypatch):
     np.testing.assert_array_equal(alone, y)
     for a, b in zip(block.attention_backward_fast(np.cos(y), cache)[:3], grads[:3], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_kernels_get_blas_by_its_address_and_on_one_thread(blas, monkeypatch):
+    from tinynet.blocks.sequences import attention_tiles as tiles
+
+    Q, K, V = np.random.default_rng(0).normal(size=(3, 1, 20, 4))
+    if tiles.fit(Q, K, V):              # NumPy has OpenBLAS
+        tiles.forward(Q, K, V, None, None, False, 0.0, 1.0)
+        assert blas == [2, 1, 2]
+    assert not tiles.fit(Q[:0], K, V)
+    assert not tiles.fit(Q.astype(int), K.astype(int), V.astype(int))
+    monkeypatch.setattr(threads, "_openblas", lambda: None)
+    assert not tiles.fit(Q, K, V)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_address_is_that_of_the_matrix_product(dtype):
+    gemm = threads.gemm(dtype)
+    if gemm is None:
+        pytest.skip("NumPy has another BLAS than OpenBLAS")
+    A, B, C = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(dtype)
+    expected = 2 * A[:3] @ B[:, :2] + 3 * C[:3, :2]
+    gemm(101, 111, 111, 3, 2, 4, 2.0, A.ctypes.data, 4, B.ctypes.data, 4, 3.0, C.ctypes.data, 4)
+    np.testing.assert_allclose(C[:3, :2], expected, rtol=1e-5)
 
 
 def test_blas_gets_its_threads_back_from_callers_that_overlap(blas):

@@ -2,6 +2,7 @@
 
 A product of 128 x 64 numbers is over before a second thread has woken up.  NumPy's own OpenBLAS can be told to
 use one thread; where NumPy has another BLAS the parts run one after the other, as they would without this file.
+`gemm` is OpenBLAS for compiled loops.
 """
 
 import ctypes
@@ -20,6 +21,45 @@ def _openblas():
         return library.scipy_openblas_get_num_threads64_, library.scipy_openblas_set_num_threads64_
     except (AttributeError, OSError):
         return None
+
+
+def gemm(dtype):
+    """The matrix product cblas_sgemm or cblas_dgemm of NumPy's OpenBLAS, as an argument for compiled loops.
+
+    None where NumPy has another BLAS.  A kernel calls it inside `with_one`, on as many threads as it has itself.
+    """
+    return _gemm(np.dtype(dtype).char) if _openblas() else None
+
+
+@functools.cache
+def _gemm(char):
+    try:
+        import numba.experimental.function_type  # by it numba knows functions that are arguments
+
+        library = ctypes.CDLL(np._core._multiarray_umath.__file__)
+        call = {"f": library.scipy_cblas_sgemm64_, "d": library.scipy_cblas_dgemm64_}[char]
+    except (AttributeError, ImportError, OSError):
+        return None
+    real = {"f": "float32", "d": "float64"}[char]
+    # order, transposed A, transposed B, M, N, K, alpha, A, its row length, B, its row length, beta, C, its row length
+    arguments = 3 * ["int32"] + 3 * ["int64"] + [real, *(2 * ["uint64", "int64"]), real, "uint64", "int64"]
+    call.restype, call.argtypes = None, [getattr(ctypes, _C_TYPES[name]) for name in arguments]
+
+    class Gemm(numba.types.WrapperAddressProtocol):
+        """An address alone would be a constant of the machine code, which then couldn't be kept in a cache."""
+
+        __call__ = staticmethod(call)                   # for loops that aren't compiled
+
+        def __wrapper_address__(self):
+            return ctypes.cast(call, ctypes.c_void_p).value
+
+        def signature(self):
+            return numba.types.void(*(getattr(numba.types, name) for name in arguments))
+
+    return Gemm()
+
+
+_C_TYPES = {"int32": "c_int32", "int64": "c_int64", "uint64": "c_uint64", "float32": "c_float", "float64": "c_double"}
 
 
 SMALL = range(2**18, 2**27)     # multiplications in a product; below it OpenBLAS takes one thread by itself

@@ -178,13 +178,87 @@ def test_a_mask_of_numbers_is_refused(rng):
         additive.additive_attention_forward(*shWUv(rng), np.ones((5, 6), int))
 
 
-@pytest.mark.parametrize(("M", "twin"), [(127, 0), (128, 1)])
+@pytest.mark.parametrize(("M", "twin"), [(15, 0), (127, 0), (128, 1)])
 def test_small_heads_go_through_numpy(M, twin):
-    scores, units = np.ones((M, 64)), [np.ones((64, 64)), np.ones((M // 4, 5)), np.ones((2, 64)), np.ones((2, 5)),
-                                       np.ones(2)]        # M x 128 scores, 64 x M / 4 x 2 hidden units
+    N = 128 if M > 15 else 4096
+    units = [np.ones((64, 64)), np.ones((M // 4, 5)), np.ones((2, 64)), np.ones((2, 5)), np.ones(2)]    # 64 x M/4 x 2
     with use_backend("auto"):
-        assert dot.attention.pair(scores, np.ones((128, 64)), np.ones((128, 4))) == DOT[twin]
+        assert dot.attention.pair(np.ones((M, 64)), np.ones((N, 64)), np.ones((N, 4))) == DOT[twin]
         assert additive.additive_attention.pair(*units) == ADDITIVE[twin]
+
+
+# %% Tiles and blocks
+MASKS = {"full": lambda rng, M, N: {}, "causal": lambda rng, M, N: dict(causal=True),
+         "boolean": lambda rng, M, N: dict(mask=rng.random((M, N)) < 0.6),
+         "a query with nothing": lambda rng, M, N: dict(mask=np.arange(M)[:, None] % 7 > 0, causal=True),
+         "padding": lambda rng, M, N: dict(mask=rng.random((2, 1, 1, N)) < 0.6, causal=True),
+         "added to heads": lambda rng, M, N: dict(mask=rng.normal(size=(3, M, N)).astype(np.float32)),
+         "forbidden by -inf": lambda rng, M, N: dict(mask=np.where(rng.random(N) < 0.6, 1.0, -np.inf)),
+         "dropout": lambda rng, M, N: dict(keep=rng.random((2, 3, M, N)) < 0.7, p=0.3, causal=True)}
+
+
+@pytest.mark.parametrize("tiles", [True, False], ids=["tiles", "blocks"])
+@pytest.mark.parametrize("settings", MASKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("M", "N"), [(70, 150), (130, 66)])
+def test_tiles_and_blocks_agree_with_numpy_under_every_mask(tiles, settings, dtype, M, N, rng, monkeypatch):
+    if not tiles:
+        monkeypatch.setattr(dot.attention_tiles, "fit", lambda *arrays: False)
+    arrays, settings = qkv(rng, 2, 3, M=M, N=N, d=4, e=3), MASKS[settings](rng, M, N)
+    y, cache = dot.attention_forward(*arrays, **settings)
+    dy = rng.normal(size=y.shape)
+    expected = [y, *dot.attention_backward(dy, cache)[:3]]
+    ours, cache = dot.attention_forward_fast(*(a.astype(dtype) for a in arrays), **settings)
+    found = [ours, *dot.attention_backward_fast(dy.astype(dtype), cache)[:3]]
+    rtol = 1e-12 if dtype == np.float64 else 3e-6
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
+
+
+def test_no_array_of_all_scores_is_made_or_kept(rng):
+    import tracemalloc
+
+    Q, K, V = qkv(rng, 1, M=400, N=400)
+    for forward, backward in DOT[1:]:
+        backward(*forward(Q, K, V))             # compiled, or imported
+        tracemalloc.start()
+        y, cache = forward(Q, K, V)
+        backward(y, cache)
+        assert tracemalloc.get_traced_memory()[1] < 400 * 400 * 8
+        tracemalloc.stop()
+        assert sum(a.size for a in cache if isinstance(a, np.ndarray)) == Q.size + K.size + V.size + y.size + 400
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_nan_comes_out(dtype, rng):
+    Q, K, V = qkv(rng, 1, M=70, N=140, dtype=dtype)
+    K[0, 3] = np.nan
+    y, cache = dot.attention_forward_fast(Q, K, V, causal=True)
+    assert np.isnan(y).any(axis=-1).tolist() == [[False] * 3 + [True] * 67]
+    assert np.isnan(dot.attention_backward_fast(np.ones_like(y), cache)[1]).any()
+
+
+def test_one_and_two_threads_give_the_same_bits():
+    """Of one head in several parts, and of more heads than threads."""
+    import os
+    import subprocess
+    import sys
+
+    code = """if True:
+        import zlib
+        import numpy as np
+        from tinynet.blocks.sequences.attention import attention
+        for heads in (1, 5):
+            for causal in (True, False):
+                Q, K, V = np.random.default_rng(0).normal(size=(3, heads, 150, 4)).astype(np.float32)
+                y, cache = attention.fast[0](Q, K, V, causal=causal)
+                print([zlib.crc32(a) for a in (y, *attention.fast[1](np.cos(y), cache)[:3])])
+        """
+    one, two = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                               env=os.environ | dict(NUMBA_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n)).stdout for n in "12")
+    assert one.count("[") == 4
+    assert one == two
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_each_head_sees_its_own_features():
 
 
 def test_both_twins_agree_on_long_sequences():
-    x = normal(2, 150, 24)
+    x = normal(2, 150, 96)
     with use_backend("auto"):
         forward, backward = multi_head.pair(x)
     assert (forward, backward) == multi_head.fast

@@ -4,14 +4,15 @@
 import numpy as np
 
 from tinynet.blocks.sequences.additive_attention import additive_attention_backward
-from tinynet.blocks.sequences.attention import attention_backward
+from tinynet.blocks.sequences.attention import attention_backward, attention_weights
 
 from ..registry import mutant
 
 
 def scores(dY, cache):
     """P, dP, and what brings a dS to dQ and dK."""
-    Q, K, V, P, _, _, scale = cache
+    Q, K, V, _, _, mask, _, causal, _, scale = cache
+    P = attention_weights(Q, K, mask, causal, scale)
     return P, dY @ V.swapaxes(-1, -2), lambda dS: (dS @ K * scale, dS.swapaxes(-1, -2) @ Q * scale)
 
 
@@ -67,7 +68,7 @@ def queries_get_nothing(dY, cache):
 @mutant("attention_padding_causal", "transposed")
 def weights_not_transposed(dY, cache):
     dQ, dK, _, *none = attention_backward(dY, cache)
-    return dQ, dK, cache[3] @ dY, *none
+    return dQ, dK, scores(dY, cache)[0] @ dY, *none
 
 
 @mutant("attention_padding_causal", "swapped")
@@ -85,7 +86,7 @@ def keys_pushed_away(dY, cache):
 @mutant("attention_batch_heads", "not summed")
 def values_of_the_first_query(dY, cache):
     dQ, dK, _, *none = attention_backward(dY, cache)
-    return dQ, dK, cache[3][..., :1, :].swapaxes(-1, -2) @ dY[..., :1, :], *none
+    return dQ, dK, scores(dY, cache)[0][..., :1, :].swapaxes(-1, -2) @ dY[..., :1, :], *none
 
 
 @mutant("attention", "upstream ignored")
@@ -113,15 +114,24 @@ def mask_has_no_place(dY, cache):
 
 @mutant("attention", None)
 def uniform_weights(dY, cache):
-    Q, K, V, P, R, causal, scale = cache
-    uniform = (Q, K, V, np.full_like(P, 1 / P.shape[-1]), R, causal, scale)
-    return *attention_backward(dY, uniform)[:2], *attention_backward(dY, cache)[2:]
+    P, dP, through = scores(dY, cache)
+    dS = (dP - dP.mean(axis=-1, keepdims=True)) / P.shape[-1]
+    return *through(dS), *attention_backward(dY, cache)[2:]
 
 
 @mutant("attention_dropout", None)
 def dropped_weights_get_their_gradient(dY, cache):
-    Q, K, V, P, R, causal, scale = cache
-    return *attention_backward(dY, (Q, K, V, P, None, causal, scale))[:2], *attention_backward(dY, cache)[2:]
+    P, dP, through = scores(dY, cache)
+    dS = P * (dP - (P * dP).sum(axis=-1, keepdims=True))
+    return *through(dS), *attention_backward(dY, cache)[2:]
+
+
+@mutant("attention_causal", None)
+def weights_of_another_sum(dY, cache):
+    """A log-sum-exp of all keys, also of those that the query may not see."""
+    Q, K, V, Y, L, *settings, scale = cache
+    whole = np.log(np.exp(Q @ K.swapaxes(-1, -2) * scale).sum(axis=-1))
+    return attention_backward(dY, (Q, K, V, Y, whole, *settings, scale))
 
 
 @mutant("attention_added_mask", "sign")

@@ -167,7 +167,7 @@ def cross_entropy_backward_fast(dloss, cache):
 
 # %% 3. The op
 cross_entropy = Op(cross_entropy_forward, cross_entropy_backward,
-                   fast=(cross_entropy_forward_fast, cross_entropy_backward_fast), fast_when=at_least(65536),
+                   fast=(cross_entropy_forward_fast, cross_entropy_backward_fast), fast_when=at_least(8192),
                    counts=lambda cache: float(cache[7]))           # M
 
 # %% 4. The module: none, a loss has nothing to learn

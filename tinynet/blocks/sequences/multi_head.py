@@ -17,7 +17,13 @@ Vaswani et al. 2017, arXiv:1706.03762.
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.sequences.attention import attention, attention_backward, attention_forward, attention_weights
+from tinynet.blocks.sequences.attention import (
+    attention,
+    attention_backward,
+    attention_forward,
+    attention_weights,
+    worth_tiles,
+)
 from tinynet.blocks.units.linear import Linear, linear
 from tinynet.engine import Op, Tensor
 from tinynet.jit import floating
@@ -84,13 +90,15 @@ def multi_head_backward_fast(dY, cache):
 
 
 # %% 3. The op
-def _worth_blocks(x, z=None, *_):
-    """As in attention: heads with few scores go through NumPy all at once."""
-    return x.ndim == 3 and x.shape[1] * (x if z is None else z).shape[1] >= 128 * 128
+def _worth_tiles(x, z=None, *_):
+    if x.ndim != 3 or (z is not None and z.ndim != 3):
+        return False
+    B, M, C = x.shape
+    return worth_tiles(M, B * M * (C // 3) * M if z is None else x.size * z.shape[1])
 
 
 multi_head = Op(multi_head_forward, multi_head_backward, fast=(multi_head_forward_fast, multi_head_backward_fast),
-                fast_when=_worth_blocks)
+                fast_when=_worth_tiles)
 
 
 # %% 4. The module

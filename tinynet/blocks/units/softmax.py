@@ -17,10 +17,8 @@ import numpy as np
 
 from tinynet.backend import at_least
 from tinynet.engine import Op
-from tinynet.jit import contiguous, parallel_jit, prange, reordering_jit
+from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit, reordering_jit
 from tinynet.shapes import ShapeError, block_name
-
-_LANES = 64         # sums run side by side in so many lanes, which the compiler turns into vectors
 
 
 def _classes_last(x, axis):
@@ -102,7 +100,8 @@ def log_sum_exp_backward(dL, cache):
     return np.moveaxis(dx, -1, axis)
 
 
-# %% 2. The fast twin
+# %% 2. The fast twin: some rows at once, so few that they stay in the processor's nearest caches from one loop to the
+# next.  A loop does one thing, because only then the compiler makes vectors of it.
 # exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where 1 + r + r^2 P(r) is exact to
 # float32 when P meets (exp(r) - 1 - r) / r^2 at six Chebyshev nodes.  Adding 1.5 * 2^23 rounds to a whole
 # number and leaves it in the lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to
@@ -111,44 +110,27 @@ _LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1 / np.log(2), 1.5
 _LOG2, _LOG2_REST = map(np.float32, (355 / 512, np.log(2) - 355 / 512))     # k * 355 / 512 is exact
 _P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
     0.500000001, 0.166666667, 0.0416664649, 0.00833331093, 0.001393365, 0.00019890991))
+CHUNK = 8192        # numbers of the rows at once
 
 
-@parallel_jit
-def _sum_exp(X, m, s, lanes):
-    """m and s of each row, read a second time while it is still in the processor's cache."""
-    N, C = X.shape
-    W = lanes.shape[1]
-    for n in prange(N):
-        for i in range(W):
-            lanes[n, i] = -np.inf
-        for c in range(0, C, W):
-            for i in range(min(W, C - c)):
-                lanes[n, i] = X[n, c + i] if X[n, c + i] > lanes[n, i] else lanes[n, i]     # (1)
-        top = lanes[n, 0]
-        for i in range(W):
-            top = lanes[n, i] if lanes[n, i] > top else top                 # (1)
-        m[n] = top if top > -np.inf else 0
-        for i in range(W):
-            lanes[n, i] = 0
-        for c in range(0, C, W):
-            for i in range(min(W, C - c)):
-                z = X[n, c + i] - m[n]
-                y = _LOWEST if z < _LOWEST else z
-                t = np.float32(y * _PER_LOG2 + _ROUND)
-                r = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
-                p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
-                e = (p * r * r + r + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
-                lanes[n, i] += np.float32(0) if z < _LOWEST else e           # (2)
-        s[n] = 0
-        for i in range(W):
-            s[n] += lanes[n, i]                                             # (2)
+@inner_jit
+def _top(X, first, last, m):
+    """Floats are ordered as the whole numbers of their bits are, with those below 0 turned round: these the compiler
+    compares in vectors.  It makes no difference that NaN may be passed over, because it is met again in the sum."""
+    bits, C = X.view(np.int32), X.shape[1]
+    for n in range(first, last):
+        top = np.int32(-2**31)
+        for c in range(C):
+            top = max(top, bits[n, c] ^ ((bits[n, c] >> np.int32(31)) & np.int32(2**31 - 1)))
+        largest = np.int32(top ^ ((top >> np.int32(31)) & np.int32(2**31 - 1))).view(np.float32)
+        m[n] = largest if largest > -np.inf else np.float32(0)              # (1)
 
 
-@parallel_jit
-def _exp_rows(X, m, scale, Y):
-    """Y[n,c] = exp(X[n,c] - m[n]) scale[n]"""
-    N, C = X.shape
-    for n in prange(N):
+@inner_jit
+def _exp(X, first, last, m, scale, Y, shift):
+    """Y[n - shift] = exp(X[n] - m[n]) scale[n]"""
+    C = X.shape[1]
+    for n in range(first, last):
         for c in range(C):
             z = X[n, c] - m[n]
             y = _LOWEST if z < _LOWEST else z
@@ -156,7 +138,55 @@ def _exp_rows(X, m, scale, Y):
             r = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
             p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
             e = (p * r * r + r + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
-            Y[n, c] = scale[n] * (np.float32(0) if z < _LOWEST else e)      # (3) (6)
+            Y[n - shift, c] = scale[n] * (np.float32(0) if z < _LOWEST else e)      # (6)
+
+
+@reordering_inner_jit
+def _sums(Y, first, last, s, shift):
+    C = Y.shape[1]
+    for n in range(first, last):
+        total = np.float32(0)
+        for c in range(C):
+            total += Y[n - shift, c]
+        s[n] = total                                                        # (2)
+
+
+@inner_jit
+def _shares(Y, first, last, s):
+    C = Y.shape[1]
+    for n in range(first, last):
+        share = _ONE / s[n] if s[n] != 0 else np.float32(0)
+        for c in range(C):
+            Y[n, c] *= share                                                # (3)
+
+
+@parallel_jit
+def _sum_exp(X, rows, m, s):
+    N, C = X.shape
+    for chunk in prange((N + rows - 1) // rows):
+        first, last = chunk * rows, min(N, (chunk + 1) * rows)
+        Y = np.empty((rows, C), X.dtype)
+        _top(X, first, last, m)                                             # (1)
+        _exp(X, first, last, m, s, Y, first)
+        _sums(Y, first, last, s, first)                                     # (2)
+
+
+@parallel_jit
+def _softmax(X, rows, m, s, Y):
+    N = X.shape[0]
+    for chunk in prange((N + rows - 1) // rows):
+        first, last = chunk * rows, min(N, (chunk + 1) * rows)
+        _top(X, first, last, m)                                             # (1)
+        _exp(X, first, last, m, s, Y, 0)
+        _sums(Y, first, last, s, 0)                                         # (2)
+        _shares(Y, first, last, s)                                          # (3)
+
+
+@parallel_jit
+def _exp_rows(X, rows, m, scale, Y):
+    N = X.shape[0]
+    for chunk in prange((N + rows - 1) // rows):
+        _exp(X, chunk * rows, min(N, (chunk + 1) * rows), m, scale, Y, 0)   # (6)
 
 
 @reordering_jit
@@ -170,32 +200,43 @@ def _through_softmax(dY, Y, dX):
             dX[n, c] = Y[n, c] * (dY[n, c] - total)                     # (4)
 
 
+def _in_rows(x):
+    """x (..., C) as (N, C), how many rows to take at once, and room for m and s, which begins with 1."""
+    x = contiguous(x)
+    X = x.reshape(x[..., 0].size, x.shape[-1])
+    return X, max(1, CHUNK // x.shape[-1]), np.empty(len(X), x.dtype), np.ones(len(X), x.dtype)
+
+
 def sum_exp_fast(x):
     """(m, s) of each row of x (..., C), both (...)."""
     if x.dtype != np.float32:
         return sum_exp(x)
-    m, s = np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
-    X = contiguous(x).reshape(m.size, x.shape[-1])
-    with np.errstate(invalid="ignore"):         # inf - inf: loops that aren't compiled would warn
-        _sum_exp(X, m.reshape(-1), s.reshape(-1), np.empty((m.size, _LANES), x.dtype))
-    return sum_exp(x) if np.isposinf(m).any() else (m, s)
+    X, rows, m, s = _in_rows(x)
+    with np.errstate(invalid="ignore", over="ignore"):         # inf - inf: loops that aren't compiled would warn
+        _sum_exp(X, rows, m, s)
+    return sum_exp(x) if np.isposinf(m).any() else (m.reshape(x.shape[:-1]), s.reshape(x.shape[:-1]))
 
 
 def exp_rows_fast(x, m, scale):
     """exp(x - m) * scale for x (..., C), m and scale (...)."""
     if x.dtype != np.float32 or np.isposinf(m).any():
-        return np.exp(below(x, m)) * scale[..., None]                   # (3) (6)
+        return np.exp(below(x, m)) * scale[..., None]                   # (6)
     x, m, scale = contiguous(x, m, scale)
     y = np.empty_like(x)
     N, C = m.size, x.shape[-1]
-    _exp_rows(x.reshape(N, C), m.reshape(N), scale.reshape(N), y.reshape(N, C))
+    _exp_rows(x.reshape(N, C), max(1, CHUNK // C), m.reshape(N), scale.reshape(N), y.reshape(N, C))
     return y
 
 
 def softmax_forward_fast(x, axis=-1):
     x = _classes_last(x, axis)
-    m, s = sum_exp_fast(x)
-    y = exp_rows_fast(x, m, part_of(1, s))
+    if x.dtype != np.float32:
+        return softmax_forward(np.moveaxis(x, -1, axis), axis)
+    X, rows, m, s = _in_rows(x)
+    Y = np.empty_like(X)
+    with np.errstate(invalid="ignore", over="ignore"):         # as in sum_exp_fast
+        _softmax(X, rows, m, s, Y)
+    y = softmax_forward(x)[0] if np.isposinf(m).any() else Y.reshape(x.shape)
     return np.moveaxis(y, -1, axis), (y, axis)
 
 
@@ -221,8 +262,8 @@ def log_sum_exp_backward_fast(dL, cache):
 
 # %% 3. The ops
 softmax = Op(softmax_forward, softmax_backward,
-             fast=(softmax_forward_fast, softmax_backward_fast), fast_when=at_least(65536))
+             fast=(softmax_forward_fast, softmax_backward_fast), fast_when=at_least(8192))
 log_sum_exp = Op(log_sum_exp_forward, log_sum_exp_backward,
-                 fast=(log_sum_exp_forward_fast, log_sum_exp_backward_fast), fast_when=at_least(65536))
+                 fast=(log_sum_exp_forward_fast, log_sum_exp_backward_fast), fast_when=at_least(8192))
 
 # %% 4. The module: none, there is nothing to learn
