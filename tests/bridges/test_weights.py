@@ -240,6 +240,8 @@ def test_one_command_writes_from_a_folder(tmp_path, capsys):
     (tmp_path / "merges.txt").write_text("\n".join(map(" ".join, pairs.rank)), encoding="utf-8")
     assert writer.main([str(tmp_path), "hello", "--tokens", "5"]) == 0
     assert capsys.readouterr().out.startswith("hello")
+    assert writer.main([str(tmp_path), "", "--tokens", "5"]) == 1
+    assert "a prompt has no tokens" in capsys.readouterr().err
     assert writer.main([str(tmp_path), "hello" * 20]) == 1
     assert "a prompt of 20 tokens is longer than the context of 16" in capsys.readouterr().err
 
