@@ -205,6 +205,10 @@ def test_a_damaged_file(tmp_path):
         pytorch.load(archive(tmp_path / "cut.pt", pickle.dumps([1, 2, 3], 2)[:-3]))
     with pytest.raises(FileNotFoundError):
         pytorch.load(tmp_path / "nowhere.pt")
+    with pytest.raises(pytorch.PyTorchError, match="it is a folder"):
+        pytorch.load(tmp_path)
+    with pytest.raises(safetensors.SafetensorsError, match="it is a folder"):
+        safetensors.load(tmp_path)
 
 
 # %% GPT-2's names

@@ -41,7 +41,8 @@ def load(path):
     except (OSError, zipfile.BadZipFile) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise PyTorchError(f"state dict {path}: it is no zip file but damaged; save it again by torch.save") from error
+        what = "a folder" if Path(path).is_dir() else "no zip file but damaged"
+        raise PyTorchError(f"state dict {path}: it is {what}; name a file that torch.save wrote") from error
     except Exception as error:      # what damaged pickles raise is any of a dozen kinds
         why = " ".join(str(error).split()) or type(error).__name__
         raise PyTorchError(f"state dict {path}: it can't be read and was not run: {why}; save the state dict alone, by "

@@ -232,6 +232,8 @@ def test_the_penalty_chooses_between_short_and_long():
     (lambda: generate(NETS["gru"](), [[7]], 3), "embedding: the token at position .* is 7"),
     (lambda: generate(NETS["gpt"](), [[1] * 13], 3), "GPT: a prompt of 13 tokens is longer than the context of 12"),
     (lambda: NETS["gpt"]()(np.zeros((1, 13), int)), "GPT: 13 tokens are more than the context of 12"),
+    (lambda: NETS["gpt"]()(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
+    (lambda: NETS["gpt"]().read(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
     (lambda: Sampled(0), "Sampled: temperature 0"),
     (lambda: Sampled(top_p=0), "Sampled: .*top_p 0"),
     (lambda: beam_search(Table([[1]]), tn.Tensor(np.zeros(1)), 0), "beam_search: size is 0"),

@@ -228,6 +228,9 @@ class LSTM(Recurrent):
         return state[0]
 
     def run(self, x, state=None, mask=None):
+        if state is not None and not (isinstance(state, (tuple, list)) and len(state) == 2):
+            raise TypeError(f"LSTM: its state is a pair (h, c) of the hidden state and the cell, not a "
+                            f"{type(state).__name__}; give both, or None to start from 0")
         y = lstm(x, self.W, self.U, self.b, *(state or (None, None)), mask)
         h, c = y[0], y[1]
         start = state or self.start(len(h), h.dtype)
