@@ -141,6 +141,20 @@ def small_gpt():
     return net, TorchGPT(net)
 
 
+def training_step(optimizer, loss_of, clip, parameters):
+    """One step of training, tinynet's or PyTorch's: a function that takes it and returns the loss."""
+    parameters = list(parameters)
+
+    def step():
+        optimizer.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        clip(parameters, 1)
+        optimizer.step()
+        return loss.item()
+    return step
+
+
 @benchmark("nanoGPT's small model, a step with AdamW and clipping (batch 12 x 64 letters)", goal=1.0)
 def sequences_gpt_step():
     net, theirs = small_gpt()
@@ -150,25 +164,14 @@ def sequences_gpt_step():
     adam = optim.Adam(net.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
     their_adam = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1)
 
-    def tinynet():
-        adam.zero_grad()
-        loss = net.loss(x, y)
-        loss.backward()
-        optim.clip_grad_norm(net.parameters(), 1)
-        adam.step()
-        return loss.item()
-
-    def pytorch():
-        their_adam.zero_grad()
-        loss = F.cross_entropy(theirs(tx).reshape(-1, 65), ty)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1)
-        their_adam.step()
-        return loss.item()
-
+    contenders = {
+        "tinynet": training_step(adam, lambda: net.loss(x, y), optim.clip_grad_norm, net.parameters()),
+        "PyTorch": training_step(their_adam, lambda: F.cross_entropy(theirs(tx).reshape(-1, 65), ty),
+                                 torch.nn.utils.clip_grad_norm_, theirs.parameters())}
     for _ in range(3):      # three steps on, both still agree: weights, gradients and updates are the same
-        assert abs(tinynet() - pytorch()) < 1e-3
-    return {"tinynet": tinynet, "PyTorch": pytorch}
+        ours_now, theirs_now = (step() for step in contenders.values())
+        assert abs(ours_now - theirs_now) < 1e-3
+    return contenders
 
 
 @benchmark("writing 500 letters with nanoGPT's small model (PyTorch: nanoGPT's own way, without a cache)", goal=2)

@@ -25,6 +25,12 @@ def parse(argv):
     parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="of the figures (png)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="real datasets, for the lessons that can use them")
     parser.add_argument("--show", action="store_true", help="open the figures in windows, too; one lesson at a time")
+    writing = parser.add_argument_group("writing", "python -m lessons language_model --prompt TEXT: the net that the "
+                                        "lesson has trained goes on with a text")
+    writing.add_argument("--prompt", metavar="TEXT", help="what to go on with")
+    writing.add_argument("--temperature", type=float, default=0.7, metavar="X", help="below 1 the likely letters gain, "
+                         "above 1 the unlikely ones (0.7)")
+    writing.add_argument("--letters", type=int, default=500, metavar="N", help="how many to write (500)")
     asked = parser.parse_args(argv)
     asked.figures = asked.figures or (FIGURES / "quick" if asked.quick else FIGURES)
     return asked
@@ -38,6 +44,10 @@ def main(argv=None, folder=FOLDER):
             from lessons.tools.slides import about, index
             print(about(asked.item) if asked.item else index(), end="")
             return 0
+        if asked.seed < 0:
+            raise ValueError(f"--seed: {asked.seed} is negative; seeds start at 0")
+        if asked.prompt is not None:
+            return go_on(asked)
         entries = choose(asked.names, catalogue(folder))
         if asked.list:
             for entry in entries:
@@ -45,8 +55,6 @@ def main(argv=None, folder=FOLDER):
             return 0
         if asked.quick and asked.figures.resolve() == FIGURES.resolve():
             raise ValueError("--figures: --quick never writes over the committed figures; choose another folder")
-        if asked.seed < 0:
-            raise ValueError(f"--seed: {asked.seed} is negative; seeds start at 0")
         if asked.data and not asked.data.is_dir():
             raise ValueError(f"--data: there is no folder {asked.data}; leave --data out to use embedded data")
         make_writable(asked.figures)
@@ -56,6 +64,18 @@ def main(argv=None, folder=FOLDER):
     if asked.data and not any("lesson.data" in entry.path.read_text(encoding="utf-8") for entry in entries):
         print("--data: none of these lessons uses real data; they run on embedded data")
     return run_all(entries, asked)
+
+
+def go_on(asked):
+    """Let the trained language model write; raises ValueError where another lesson is named."""
+    from lessons.tools import writer
+
+    if asked.names != [writer.LESSON]:
+        raise ValueError(f"--prompt goes with one lesson alone: python -m lessons {writer.LESSON} --prompt TEXT")
+    if asked.letters < 1 or not asked.prompt:
+        raise ValueError(f"--prompt {asked.prompt!r}, --letters {asked.letters}: a net must read a letter before it "
+                         "can write one; give at least 1 of both")
+    return writer.go_on(asked)
 
 
 def make_writable(folder):

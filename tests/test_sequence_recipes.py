@@ -7,6 +7,7 @@ from lessons.tables.sequences import recipes
 from tinynet.data import toys
 from tinynet.data.flickr8k import Captioned
 from tinynet.data.multi30k import Pairs
+from tinynet.models.images.efficient_net_lite import EfficientNetLite
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def test_outputs_come_in_the_order_of_the_sources(made_up):
     assert together[3] == recipes.translated(net, [sources[3]], german, english)[0]
 
 
-def test_captions_are_learnt_and_measured_beside_one_caption_for_all(monkeypatch, tmp_path):
+@pytest.mark.parametrize("recipe", [recipes.flickr_captions, recipes.flickr_frozen])
+def test_captions_are_learnt_and_measured_beside_one_caption_for_all(monkeypatch, tmp_path, recipe):
     pytest.importorskip("sacrebleu")
 
     def load(part, root=None):
@@ -58,11 +60,13 @@ def test_captions_are_learnt_and_measured_beside_one_caption_for_all(monkeypatch
         captions = [[" ".join(c)] * 5 for c in drawn.captions]
         return Captioned((255 * drawn.images).astype(np.uint8), captions, [""] * 12)
 
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(recipes, "flickr8k", load)
-    found = recipes.flickr_captions(0, tmp_path, None, epochs=1, size=12, least=1)
+    monkeypatch.setattr(recipes, "efficient_net_lite0", lambda: EfficientNetLite(10, rng=0).eval())
+    found = recipe(0, tmp_path, None, epochs=1, size=12, least=1)
     assert found["BLEU-1"] >= found["BLEU-4"]
     assert found["BLEU-1 of one caption"] > 0
-    assert found == recipes.flickr_captions(0, tmp_path, None, epochs=1, size=12, least=1)
+    assert found == recipe(0, tmp_path, None, epochs=1, size=12, least=1)
 
 
 def test_the_transformers_schedule_is_nanogpts():

@@ -133,9 +133,37 @@ def test_a_pickle_that_would_run_something_is_not_run(tmp_path, monkeypatch):
     with pytest.raises(pytorch.PyTorchError, match=r"was not run: it names (posix|nt)\.system"):
         pytorch.load(archive(tmp_path / "evil.pt", pickle.dumps({"w": Evil()}, 2)))
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Evil(), 2))
-    with pytest.raises(pytorch.PyTorchError, match="an old pickle, which is never opened"):
+    with pytest.raises(pytorch.PyTorchError, match=r"was not run: it names (posix|nt)\.system"):
         pytorch.load(tmp_path / "old.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_state_dict_from_before_version_1_6(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    state = net.state_dict() | {"turned": net[0].weight.data.T, "same": net[0].weight.data[1:]}
+    path = tmp_path / "net.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    found = pytorch.load(path)
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy())
+    found["0.weight"][...] = 0
+    assert found["same"].any()                  # each array is its own
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(pytorch.PyTorchError, match="are cut short"):
+        pytorch.load(path)
+    path.write_bytes(pickle.dumps({"w": [1.0]}, 2))
+    with pytest.raises(pytorch.PyTorchError, match=r"a pickle, but none of torch\.save's"):
+        pytorch.load(path)
+    begin = b"".join(pickle.dumps(part, 2) for part in (pytorch.MARK, 1001, {}))
+    for pickled, said in ((pickle.dumps(Evil(), 2), r"was not run: it names (posix|nt)\.system"),
+                          (hostile([2], [1], count=10 ** 9), "claims 1000000000 numbers, more than the file holds"),
+                          (hostile([2], [1], count=2) + pickle.dumps(["1"], 2), "belong to other tensors"),
+                          (hostile([2], [1], count=2) + pickle.dumps(["0"], 2), "the numbers of 0 are cut short")):
+        path.write_bytes(begin + pickled)
+        with pytest.raises(pytorch.PyTorchError, match=said):
+            pytorch.load(path)
 
 
 def hostile(shape, strides, count=4, first=0, kind="FloatStorage"):
@@ -177,6 +205,10 @@ def test_a_damaged_file(tmp_path):
         pytorch.load(archive(tmp_path / "cut.pt", pickle.dumps([1, 2, 3], 2)[:-3]))
     with pytest.raises(FileNotFoundError):
         pytorch.load(tmp_path / "nowhere.pt")
+    with pytest.raises(pytorch.PyTorchError, match="it is a folder"):
+        pytorch.load(tmp_path)
+    with pytest.raises(safetensors.SafetensorsError, match="it is a folder"):
+        safetensors.load(tmp_path)
 
 
 # %% GPT-2's names
@@ -240,6 +272,8 @@ def test_one_command_writes_from_a_folder(tmp_path, capsys):
     (tmp_path / "merges.txt").write_text("\n".join(map(" ".join, pairs.rank)), encoding="utf-8")
     assert writer.main([str(tmp_path), "hello", "--tokens", "5"]) == 0
     assert capsys.readouterr().out.startswith("hello")
+    assert writer.main([str(tmp_path), "", "--tokens", "5"]) == 1
+    assert "a prompt has no tokens" in capsys.readouterr().err
     assert writer.main([str(tmp_path), "hello" * 20]) == 1
     assert "a prompt of 20 tokens is longer than the context of 16" in capsys.readouterr().err
 

@@ -168,3 +168,11 @@ def test_pictures_of_the_readers_own(tmp_path):
         images.photo(tmp_path / "cat" / "one.png")
     with pytest.raises(FileNotFoundError, match="has no pictures in folders of their classes"):
         images.folder(tmp_path / "cat")
+
+
+def test_doubled_images_are_those_of_pytorchs_bilinear_interpolation():
+    torch = pytest.importorskip("torch")
+    X = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
+    theirs = torch.nn.functional.interpolate(torch.from_numpy(X), scale_factor=2, mode="bilinear").numpy()
+    np.testing.assert_allclose(images.doubled(X), theirs, atol=1e-12)
+    assert images.doubled(X.astype(np.float32)).dtype == np.float32

@@ -62,6 +62,9 @@ def test_characters():
     (lambda: Vocabulary(["a", "a"]), ValueError, "Vocabulary: 'a' is there twice"),
     (lambda: Vocabulary(["a"]).encode("a dog"), TypeError, "Vocabulary: encode takes a list of words"),
     (lambda: Vocabulary(["a"]).decode([9]), ValueError, r"Vocabulary: there is no word 9, only 0\.\.4"),
+    (lambda: Characters("ab").decode([0, 2]), ValueError, r"Characters: there is no character 2, only 0\.\.1"),
+    (lambda: Characters("ab").decode([-1]), ValueError, "Characters: there is no character -1"),
+    (lambda: teacher(np.ones((2, 3), int), np.ones((2, 2), bool)), ValueError, "teacher: target .*: T is 3 and 2"),
     (lambda: bleu(["a"], []), ValueError, "bleu: there are 1 outputs and 0 references"),
     (lambda: bleu(["a", "b"], [["a"], ["a", "b"]]), ValueError, "bleu: the outputs have different numbers"),
     (lambda: toys.reversal(np.random.default_rng(0), 1, 5, 3), ValueError, "reversal: lengths from 5 to 3"),
@@ -80,6 +83,9 @@ def test_a_file_in_another_encoding(tmp_path):
     (tmp_path / "latin.txt").write_bytes("läuft".encode("latin1"))
     with pytest.raises(ValueError, match=r"latin.txt isn't UTF-8 \(byte 0xe4 at position 1\); convert it"):
         read_text(tmp_path / "latin.txt")
+    (tmp_path / "wide.txt").write_bytes("läuft".encode("utf-16"))
+    with pytest.raises(ValueError, match="iconv -f utf-16 -t utf-8"):
+        read_text(tmp_path / "wide.txt")
     (tmp_path / "right.txt").write_bytes("läuft".encode())
     assert read_text(tmp_path / "right.txt") == "läuft"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinynet.bridges import pytorch, safetensors
 from tinynet.data.byte_pairs import BytePairs
-from tinynet.models.sequences.generate import Sampled, generate
+from tinynet.models.sequences.generate import Sampled, show, text_after
 from tinynet.models.sequences.gpt2 import gpt2
 
 
@@ -38,13 +38,11 @@ def main(arguments=None):
     try:
         net, pairs = load(options.folder)
         pick = Sampled(options.temperature, top_p=options.top_p, rng=options.seed)
-        written, = generate(net, [pairs.encode(options.prompt)], options.tokens, pick,
-                            stop=(pairs.numbers.get("<|endoftext|>"),))
+        pieces = text_after(net, options.prompt, pairs, options.tokens, pick, (pairs.numbers.get("<|endoftext|>"),))
+        return show(options.prompt, pieces)
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(options.prompt + pairs.decode(written))
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """State dicts that torch.save wrote (.pt, .pth), read without PyTorch and without running what stands in them.
 
-Such a file is a zip: `data.pkl` says which tensors there are, `data/0`, `data/1`, ... hold their numbers.  The pickle
-may name what a state dict needs and nothing else; a tensor is rebuilt here, from bytes that are checked.
+Since version 1.6 such a file is a zip: `data.pkl` says which tensors there are, `data/0`, `data/1`, ... hold their
+numbers.  Before, it was five pickles (a mark, a version, the machine, the state dict, the numbers' keys) and behind
+them, for each key, how many numbers there are and the numbers.  The pickles may name what a state dict needs and
+nothing else; a tensor is rebuilt here, from bytes that are checked.
 """
 
 import io
@@ -15,6 +17,8 @@ import numpy as np
 STORAGES = dict(DoubleStorage="<f8", FloatStorage="<f4", HalfStorage="<f2", BFloat16Storage="<u2", LongStorage="<i8",
                 IntStorage="<i4", ShortStorage="<i2", CharStorage="i1", ByteStorage="u1", BoolStorage="?")
 
+MARK = 0x1950a86a20f9469cfc6c       # with which old files begin
+
 
 class PyTorchError(ValueError):
     """A file that isn't a state dict, or that names what a state dict doesn't need."""
@@ -27,21 +31,18 @@ def load(path):
     claims more than it holds; FileNotFoundError where there is none.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            place = next((name for name in names if name.endswith("data.pkl")), None)
-            if place is None:
-                raise PyTorchError(f"state dict {path}: there is no data.pkl in it; save it by torch.save, version 1.6 "
-                                   "or later")
-            found = _Admitting(archive, place).load()
+        if _is_pickle(path):
+            found = _old(path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                found = _zipped(path, archive)
     except PyTorchError:
         raise
     except (OSError, zipfile.BadZipFile) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        hint = ("an old pickle, which is never opened" if Path(path).read_bytes()[:1] == b"\x80" else "damaged")
-        raise PyTorchError(f"state dict {path}: it is no zip file but {hint}; save it again by torch.save, version 1.6 "
-                           "or later") from error
+        what = "a folder" if Path(path).is_dir() else "no zip file but damaged"
+        raise PyTorchError(f"state dict {path}: it is {what}; name a file that torch.save wrote") from error
     except Exception as error:      # what damaged pickles raise is any of a dozen kinds
         why = " ".join(str(error).split()) or type(error).__name__
         raise PyTorchError(f"state dict {path}: it can't be read and was not run: {why}; save the state dict alone, by "
@@ -49,9 +50,40 @@ def load(path):
     return dict(_flat("", found))
 
 
+def _is_pickle(path):
+    with open(path, "rb") as file:
+        return file.read(1) == b"\x80"
+
+
+def _zipped(path, archive):
+    place = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+    if place is None:
+        raise PyTorchError(f"state dict {path}: there is no data.pkl in it; save it by torch.save")
+    return _InZip(archive, place).load()
+
+
+def _old(path):
+    """The state dict of a file from before version 1.6: its tensors are made first, then filled."""
+    with open(path, "rb") as file:
+        if _Admitting(file).load() != MARK or _Admitting(file).load() != 1001:
+            raise PyTorchError(f"state dict {path}: it is a pickle, but none of torch.save's; save the state dict "
+                               "alone, by torch.save(net.state_dict(), path)")
+        _Admitting(file).load()                             # of the machine that wrote it
+        reader = _Inline(file, Path(path).stat().st_size)
+        found, keys = reader.load(), _Admitting(file).load()
+        if sorted(keys) != sorted(reader.storages):
+            raise pickle.UnpicklingError("its numbers belong to other tensors")
+        for key in keys:
+            numbers = reader.storages[key]
+            count = int.from_bytes(file.read(8), "little")
+            if count != numbers.size or file.readinto(numbers) != numbers.nbytes:
+                raise pickle.UnpicklingError(f"the numbers of {key} are cut short: {numbers.size} were claimed")
+    return found
+
+
 def _flat(prefix, thing):
     if isinstance(thing, np.ndarray):
-        yield prefix, thing
+        yield prefix, thing.copy()
     elif isinstance(thing, dict):
         for name, part in thing.items():
             yield from _flat(f"{prefix}.{name}" if prefix else str(name), part)
@@ -65,9 +97,7 @@ class _Storage:
 
 
 class _Admitting(pickle.Unpickler):
-    def __init__(self, archive, place):
-        super().__init__(io.BytesIO(archive.read(place)))
-        self.archive, self.folder = archive, place.removesuffix("data.pkl")
+    """Refuses every name that a state dict doesn't need."""
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
@@ -79,15 +109,45 @@ class _Admitting(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}, which a state dict doesn't need")
 
     def persistent_load(self, saved):
-        """The numbers of one storage: ("storage", class, key, device, count)."""
-        kind, storage, key, _, count = saved
-        if kind != "storage" or not isinstance(storage, _Storage) or not str(key).isdigit():
+        """The numbers of one storage: ("storage", class, key, device, count), and in old files None."""
+        kind, storage, key, _, count, *part = saved
+        if kind != "storage" or not isinstance(storage, _Storage) or not str(key).isdigit() or part not in ([], [None]):
             raise pickle.UnpicklingError("it refers to something else than numbers")
+        return self.numbers(storage.form, str(key), count)
+
+    def numbers(self, form, key, count):
+        raise pickle.UnpicklingError("it has numbers where there should be none")
+
+
+class _InZip(_Admitting):
+    def __init__(self, archive, place):
+        super().__init__(io.BytesIO(archive.read(place)))
+        self.archive, self.folder = archive, place.removesuffix("data.pkl")
+
+    def numbers(self, form, key, count):
         info = self.archive.getinfo(f"{self.folder}data/{key}")
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * np.dtype(storage.form).itemsize:
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != count * np.dtype(form).itemsize:
             raise pickle.UnpicklingError(f"data/{key} claims {count} numbers in {info.file_size} bytes")
-        numbers = np.frombuffer(self.archive.read(info), storage.form)
-        return (numbers.astype(np.uint32) << 16).view(np.float32) if storage.form == "<u2" else numbers
+        numbers = np.frombuffer(self.archive.read(info), form)
+        return (numbers.astype(np.uint32) << 16).view(np.float32) if form == "<u2" else numbers
+
+
+class _Inline(_Admitting):
+    """Of an old file: `storages` are made for as many numbers as are claimed, and filled when they are reached."""
+
+    def __init__(self, file, size):
+        super().__init__(file)
+        self.left, self.storages = size, {}
+
+    def numbers(self, form, key, count):
+        if form == "<u2":
+            raise pickle.UnpicklingError("it holds bfloat16, which this old form isn't read with")
+        if key not in self.storages:
+            if type(count) is not int or not 0 <= count * np.dtype(form).itemsize <= self.left:
+                raise pickle.UnpicklingError(f"{key} claims {count} numbers, more than the file holds")
+            self.storages[key] = np.zeros(count, form)
+            self.left -= self.storages[key].nbytes
+        return self.storages[key]
 
 
 def _rebuilt(storage, first, shape, strides, *_):
@@ -100,5 +160,4 @@ def _rebuilt(storage, first, shape, strides, *_):
         raise pickle.UnpicklingError(f"a tensor of shape {shape} looks at number {last} of {storage.size}")
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
-    view = np.lib.stride_tricks.as_strided(storage[first:], shape, [s * storage.itemsize for s in strides])
-    return view.copy()
+    return np.lib.stride_tricks.as_strided(storage[first:], shape, [s * storage.itemsize for s in strides])

@@ -32,6 +32,8 @@ def load(path):
     overlap or leave gaps; FileNotFoundError where there is none.
     """
     path = Path(path)
+    if path.is_dir():
+        _fail(path, "it is a folder")
     size = os.path.getsize(path)
     header, start = _header(path, size)
     metadata = header.pop("__metadata__", {})

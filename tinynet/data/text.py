@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinynet.blocks.sequences.masking import BEGIN, END, PAD, UNKNOWN
+from tinynet.shapes import sizes
 from tinynet.train import batches
 
 SPECIAL = ("<pad>", "<unknown>", "<begin>", "<end>")
@@ -45,8 +46,9 @@ def read_text(path):
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
+        likely = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin1"
         raise ValueError(f"read_text: {path} isn't UTF-8 (byte {data[error.start]:#x} at position {error.start}); "
-                         f"convert it, e.g. iconv -f latin1 -t utf-8 {Path(path).name}") from None
+                         f"convert it, e.g. iconv -f {likely} -t utf-8 {Path(path).name}") from None
 
 
 # %% A vocabulary
@@ -122,8 +124,12 @@ class Characters:
         return np.array([self.numbers[c] for c in text], np.int64)
 
     def decode(self, numbers):
-        """The text of these numbers."""
-        return "".join(self.words[i] for i in np.asarray(numbers).tolist())
+        """The text of these numbers; raises ValueError for a number that is none of a character."""
+        numbers = np.asarray(numbers, np.int64).reshape(-1)
+        if len(wrong := numbers[(numbers < 0) | (numbers >= len(self))]):
+            raise ValueError(f"Characters: there is no character {wrong[0]}, only 0..{len(self) - 1}; decode by the "
+                             "characters that the text was encoded by")
+        return "".join(self.words[i] for i in numbers.tolist())
 
     must_equal = Vocabulary.must_equal
 
@@ -153,5 +159,6 @@ def teacher(target, mask):
            [2, 7, 3]]), array([[ 5,  6,  3],
            [ 7,  3, -1]]))
     """
+    sizes("target: B T, mask: B T", target, mask)
     begin = np.full((len(target), 1), BEGIN, target.dtype)
     return np.concatenate([begin, target[:, :-1]], axis=1), np.where(mask, target, -1)

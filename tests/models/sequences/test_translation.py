@@ -156,3 +156,8 @@ def test_bad_settings():
         FORMS["plain"]().encode(np.array([[9]]))
     with pytest.raises(ValueError, match=r"turned|gru: mask has shape"):
         FORMS["plain"]().encode(np.array([[4, 5]]), tokens([1, 1]))
+    net = Transformer(6, 6, 8, 2, 1, 8, rng=0)
+    with pytest.raises(ValueError, match=r"Transformer: mask has shape \(2, 2\), but x has \(B T\) = \(1, 2\)"):
+        net.encode(np.array([[4, 5]]), tokens([1, 2]))
+    with pytest.raises(ValueError, match=r"Transformer: the tokens have shape \(2,\), but must be \(B, T\)"):
+        net.encode(np.array([4, 5]))

@@ -7,7 +7,7 @@ import tinynet as tn
 from tinynet import nn, optim
 from tinynet.blocks.sequences.state import detached
 from tinynet.check import gradcheck
-from tinynet.models.sequences.generate import Sampled, beam_search, best, generate
+from tinynet.models.sequences.generate import Sampled, beam_search, best, generate, show, text_after, token_by_token
 from tinynet.models.sequences.language_model import Carried, LanguageModel, nats
 from tinynet.models.sequences.transformer import GPT
 from tinynet.train.batches import Streams
@@ -167,6 +167,43 @@ def test_a_stop_token_ends_its_own_sequence_only(net):
     np.testing.assert_array_equal(stopped[1], other[:other.index(stop)] if stop in other else other)
 
 
+def test_tokens_come_one_by_one_and_the_tape_stays_on_between_them():
+    net = NETS["gru"]().eval()
+    steps = token_by_token(net, [[1, 2], [5]], 4)
+    seen = [next(steps)]
+    assert net(TEXT)[0].requires_grad           # the reader may train in between
+    seen += steps
+    together = generate(net, [[1, 2], [5]], 4)
+    for row in (0, 1):
+        assert [token for new in seen for r, token in new if r == row] == together[row].tolist()
+    assert all(len(new) <= 2 for new in seen)
+
+
+class Bytes:
+    """Text as its UTF-8 bytes: a letter may need several tokens."""
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, tokens):
+        return bytes(tokens).decode(errors="replace")
+
+
+def test_a_letter_is_handed_out_when_all_its_bytes_are_there():
+    text = "añ€a"                               # each byte of it comes surely after the one before
+    order = list(text.encode())
+    after = np.full((256, 256), 1e-9)
+    after[order[:-1], order[1:]] = 1
+    assert list(text_after(Table(after), "a", Bytes(), len(order) - 1)) == ["ñ", "€", "a"]
+
+
+def test_what_is_written_is_shown_behind_its_prompt(capsys):
+    assert show("a ", iter(["b", " c"])) == 0
+    assert capsys.readouterr().out == "a b c\n"
+    assert show("a", iter([])) == 0
+    assert capsys.readouterr().out == "a\n"
+
+
 class Table:
     """A net whose next scores depend on the last token alone."""
 
@@ -214,6 +251,8 @@ def test_the_penalty_chooses_between_short_and_long():
     (lambda: generate(NETS["gru"](), [[7]], 3), "embedding: the token at position .* is 7"),
     (lambda: generate(NETS["gpt"](), [[1] * 13], 3), "GPT: a prompt of 13 tokens is longer than the context of 12"),
     (lambda: NETS["gpt"]()(np.zeros((1, 13), int)), "GPT: 13 tokens are more than the context of 12"),
+    (lambda: NETS["gpt"]()(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
+    (lambda: NETS["gpt"]().read(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
     (lambda: Sampled(0), "Sampled: temperature 0"),
     (lambda: Sampled(top_p=0), "Sampled: .*top_p 0"),
     (lambda: beam_search(Table([[1]]), tn.Tensor(np.zeros(1)), 0), "beam_search: size is 0"),

@@ -175,15 +175,15 @@ def attention_gru_backward_fast(dy, cache):
     h, k, v, t, s, rz, n, u = contiguous(h, k, v, t, s, rz, n, u)
     ds, dk, dv = np.zeros((B, H), s.dtype), np.zeros_like(k), np.zeros((B, len(v)), s.dtype)
     dg, du, dq = np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, 3 * H), s.dtype), np.empty((T, B, len(A)), s.dtype)
-    dctx = np.empty((T, B, Q), s.dtype)
+    dctx, Wt, Ut = np.empty((T, B, Q), s.dtype), W[D:].T.copy(), U.T.copy()         # BLAS is faster with copies
     for i in reversed(range(T)):
         up_s, up_alpha = contiguous(dy[i, :, :H]), dy[i, :, H + Q:]
         through_step(up_s, ds, rz[i], n[i], u[i], s[i - 1], live, dg[i], du[i])
-        dctx[i] = dy[i, :, H:H + Q] + dg[i] @ W[D:].T               # (5)
+        dctx[i] = dy[i, :, H:H + Q] + dg[i] @ Wt                    # (5)
         dalpha = up_alpha + (h @ dctx[i][..., None])[..., 0]        # (6)
         de = alpha[i] * (dalpha - (alpha[i] * dalpha).sum(axis=1, keepdims=True))       # (7)
         _through_scores(de, t[i], v, dk, dq[i], dv)
-        ds += du[i] @ U.T + dq[i] @ A                               # (9)
+        ds += du[i] @ Ut + dq[i] @ A                                # (9)
     dh = np.matmul(alpha.transpose(1, 2, 0), dctx.transpose(1, 0, 2))       # (13)
     return _gathered(dg, du, dq, dh, dk, dv.sum(axis=0), ds, cache)
 

@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import nn, ops
 from tinynet.blocks.sequences.masking import check_tokens, reversed_steps
 from tinynet.engine import Op
-from tinynet.shapes import sizes
+from tinynet.shapes import ShapeError, sizes
 
 
 # %% 1. The mathematics
@@ -26,6 +26,10 @@ def turned_forward(x, mask=None):
     check_tokens("turned", mask, B, T)
     if mask is None:
         return x[:, ::-1], None
+    if (mask[:, 1:] > mask[:, :-1]).any():
+        row = int(np.flatnonzero((mask[:, 1:] > mask[:, :-1]).any(axis=1))[0])
+        raise ShapeError(f"turned: mask (B T) = ({B}, {T}) has a token behind padding in sequence {row}; put each "
+                         "sequence's tokens first and its padding after them")
     steps = reversed_steps(mask, B, T)
     return x[np.arange(B)[:, None], steps], steps                   # (1)
 

@@ -34,7 +34,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.sequences.masking import check_tokens
-from tinynet.blocks.sequences.rnn import time_first, tokens_first
+from tinynet.blocks.sequences.rnn import sum_outer, time_first, times, tokens_first
 from tinynet.blocks.sequences.state import Recurrent, last
 from tinynet.blocks.units.activations import sigmoid_forward
 from tinynet.engine import Op, Tensor
@@ -67,7 +67,7 @@ def _begun(T, B, H, h0, c0, dtype):
 def lstm_forward(x, W, U, b, h0=None, c0=None, mask=None):
     B, T, H = _checked(x, W, U, b, h0, c0, mask)
     x, m = time_first(x), tokens_first(mask)
-    z = x @ W + b                                                   # (1)
+    z = times(x, W.T) + b                                           # (1)
     zi, zf, zg, zo = np.split(z, 4, axis=2)                         # views
     h, c, i, f, g, o = gates = _begun(T, B, H, h0, c0, np.result_type(z, U))
     for t in range(T):
@@ -85,6 +85,7 @@ def lstm_backward(dy, cache):
     T, B, H = len(h) - 1, *h.shape[1:]
     dh, dc = time_first(dy[0]), time_first(dy[1])
     dz, from_h, from_c = np.zeros((T + 1, B, 4 * H), h.dtype), np.zeros((B, H), h.dtype), np.zeros((B, H), h.dtype)
+    turned = np.ascontiguousarray(U.T)              # BLAS is faster with it in every step
     dzi, dzf, dzg, dzo = np.split(dz, 4, axis=2)                    # views
     for t in reversed(range(T)):
         tanh_c = np.tanh(c[t])
@@ -95,23 +96,23 @@ def lstm_backward(dy, cache):
         dzg[t] = dC * i[t] * (1 - g[t] ** 2)                        # (10)
         dzo[t] = dH * tanh_c * o[t] * (1 - o[t])                    # (11)
         if m is None:
-            from_h, from_c = dz[t] @ U.T, dC * f[t]                 # (6) (7)
+            from_h, from_c = dz[t] @ turned, dC * f[t]              # (6) (7)
         else:
             dz[t] *= m[t]
-            from_h, from_c = np.where(m[t], dz[t] @ U.T, dH), np.where(m[t], dC * f[t], from_c + dc[t])     # (6) (7)
+            from_h, from_c = np.where(m[t], dz[t] @ turned, dH), np.where(m[t], dC * f[t], from_c + dc[t])  # (6) (7)
     return _gathered(dz, from_h, from_c, cache)
 
 
 def _gathered(dz, from_h, from_c, cache):
     """The gradients of all arrays, from those of the sums in every step: one product each."""
     x, W, U, h, *_, no_h0, no_c0 = cache
-    T, steps = len(x), ((0, 1), (0, 1))
-    dx = time_first(dz[:T] @ W.T)                                   # (12)
-    dW = np.tensordot(x, dz[:T], steps)                             # (13)
-    dU = np.tensordot(h[:T - 1], dz[1:T], steps) if T else np.zeros_like(U)         # (14)
+    T = len(x)
+    dx = time_first(times(dz[:T], W))                               # (12)
+    dW = sum_outer(x, dz[:T])                                       # (13)
+    dU = sum_outer(h[:T - 1], dz[1:T]) if T else np.zeros_like(U)   # (14)
     if T and not no_h0:
         dU += h[T].T @ dz[0]                                        # (14)
-    db = summed(dz, (0, 1))                                        # (15)
+    db = summed(dz, (0, 1))                                         # (15)
     return dx, dW, dU, db, None if no_h0 else from_h, None if no_c0 else from_c, None
 
 
@@ -166,8 +167,8 @@ def lstm_forward_fast(x, W, U, b, h0=None, c0=None, mask=None):
     B, T, H = _checked(x, W, U, b, h0, c0, mask)
     no_h0, no_c0, m, live = h0 is None, c0 is None, tokens_first(mask), _live(tokens_first(mask), T, B)
     dtype = contiguous(np.empty(0, x.dtype), W, U, b, h0, c0)[1].dtype
-    x, W, U = (a.astype(dtype, copy=False) for a in (time_first(x), W, U))
-    z = np.ascontiguousarray(x @ W + b)                             # (1)
+    x, W, U = (np.ascontiguousarray(a, dtype) for a in (time_first(x), W, U))
+    z = times(x, W.T) + b                                           # (1)
     h, c, i, f, g, o = _begun(T, B, H, h0, c0, dtype)
     zh, e = np.empty((B, 4 * H), dtype), np.empty((B, 4 * H), dtype)
     with np.errstate(over="ignore"):            # e^-x = inf gives the right 1 / inf = 0
@@ -187,11 +188,11 @@ def lstm_backward_fast(dy, cache):
     _, _, U, h, c, i, f, g, o, m, *_ = cache
     T, B, H = len(h) - 1, *h.shape[1:]
     dh, dc, c, i, f, g, o = contiguous(time_first(dy[0]), time_first(dy[1]), c, i, f, g, o)
-    live, back = _live(m, T, B), np.empty((B, H), h.dtype)
+    live, back, turned = _live(m, T, B), np.empty((B, H), h.dtype), np.ascontiguousarray(U.T)
     dz, from_h, from_c = np.zeros((T + 1, B, 4 * H), h.dtype), np.zeros((B, H), h.dtype), np.zeros((B, H), h.dtype)
     for t in reversed(range(T)):
         _back(dh[t], dc[t], from_h, from_c, np.tanh(c[t]), c[t - 1], live[t], i[t], f[t], g[t], o[t], dz[t])
-        np.matmul(dz[t], U.T, out=back)                             # (6)
+        np.matmul(dz[t], turned, out=back)                          # (6)
         from_h += back                                              # (6)
     return _gathered(dz, from_h, from_c, cache)
 
@@ -227,6 +228,9 @@ class LSTM(Recurrent):
         return state[0]
 
     def run(self, x, state=None, mask=None):
+        if state is not None and not (isinstance(state, (tuple, list)) and len(state) == 2):
+            raise TypeError(f"LSTM: its state is a pair (h, c) of the hidden state and the cell, not a "
+                            f"{type(state).__name__}; give both, or None to start from 0")
         y = lstm(x, self.W, self.U, self.b, *(state or (None, None)), mask)
         h, c = y[0], y[1]
         start = state or self.start(len(h), h.dtype)

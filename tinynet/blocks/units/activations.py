@@ -151,7 +151,7 @@ tanh = Op(tanh_forward, tanh_backward)
 relu = Op(relu_forward, relu_backward)
 leaky_relu = Op(leaky_relu_forward, leaky_relu_backward)
 elu = Op(elu_forward, elu_backward, fast=(elu_forward_fast, elu_backward_fast), fast_when=at_least(4096))
-gelu = Op(gelu_forward, gelu_backward, fast=(gelu_forward_fast, gelu_backward), fast_when=at_least(4096))
+gelu = Op(gelu_forward, gelu_backward, fast=(gelu_forward_fast, gelu_backward), fast_when=at_least(32))
 
 
 # %% 4. The modules

@@ -42,6 +42,9 @@ class WindowEncoder(nn.Module):
         return (height - self.size) // self.stride + 1, (width - self.size) // self.stride + 1
 
     def forward(self, images):
+        if images.ndim != 4 or images.dtype == np.uint8:
+            raise ShapeError(f"WindowEncoder: images are {images.dtype} of shape {images.shape}, but must be floating "
+                             "numbers (B, C, H, W); give one picture as images[None], and bytes as images / 255")
         rows, columns = self.grid(*images.shape[2:])
         windows = np.lib.stride_tricks.sliding_window_view(images, (self.size, self.size), axis=(2, 3))
         windows = windows[:, :, ::self.stride, ::self.stride].transpose(0, 2, 3, 1, 4, 5)

@@ -10,6 +10,9 @@ Keys, values, annotations and masks are part of the state; so a step costs the s
 search only has to choose rows of it.
 """
 
+import os
+import sys
+
 import numpy as np
 
 from tinynet.backend import no_grad
@@ -79,6 +82,15 @@ def generate(net, prompts, longest, pick=best, stop=(), state=None):
     All prompts go on together: while a prompt lasts its own tokens are read, after it those that were picked.
     Raises ValueError for a prompt without tokens.
     """
+    written = [[] for _ in prompts]
+    for new in token_by_token(net, prompts, longest, pick, stop, state):
+        for row, token in new:
+            written[row].append(token)
+    return [np.array(w, np.int64) for w in written]
+
+
+def token_by_token(net, prompts, longest, pick=best, stop=(), state=None):
+    """What `generate` writes, while it writes: after each step a list of (row, token) of the sequences that go on."""
     prompts = [np.asarray(p, np.int64).reshape(-1) for p in prompts]
     lengths = np.array([len(p) for p in prompts])
     if not len(prompts) or lengths.min() == 0:
@@ -86,20 +98,54 @@ def generate(net, prompts, longest, pick=best, stop=(), state=None):
                          "BEGIN, or with a line break where the net was trained on plain text")
     with no_grad():
         state, read = _prefix(net, prompts, int(lengths.min()), state)
-        written, live = [[] for _ in prompts], np.ones(len(prompts), bool)
-        for t in range(read, int(lengths.max()) + longest):
+    counts, live = np.zeros(len(prompts), int), np.ones(len(prompts), bool)
+    for t in range(read, int(lengths.max()) + longest):
+        with no_grad():                     # not around `yield`: the reader's own steps are none of ours
             token = pick(np.asarray(net.scores(state)))
-            for row, prompt in enumerate(prompts):
-                if t < len(prompt):
-                    token[row] = prompt[t]
-                elif live[row] and len(written[row]) < longest and token[row] not in stop:
-                    written[row].append(int(token[row]))
-                else:
-                    live[row] = False
-            if not live.any() or all(len(w) >= longest for w, l in zip(written, live, strict=True) if l):
-                break
+        new = []
+        for row, prompt in enumerate(prompts):
+            if t < len(prompt):
+                token[row] = prompt[t]
+            elif live[row] and counts[row] < longest and token[row] not in stop:
+                new.append((row, int(token[row])))
+                counts[row] += 1
+            else:
+                live[row] = False
+        yield new
+        if not live.any() or (counts[live] >= longest).all():
+            return
+        with no_grad():
             state = net.step(token, state)
-    return [np.array(w, np.int64) for w in written]
+
+
+def text_after(net, prompt, coder, longest, pick=best, stop=()):
+    """What the net writes after a prompt, as pieces of text while they are written; `coder` has encode and decode."""
+    tokens = []
+    for new in token_by_token(net, [coder.encode(prompt)], longest, pick, stop):
+        tokens += [token for _, token in new]
+        text = coder.decode(tokens)
+        if not text.endswith("\ufffd"):     # the bytes of one character may come in several tokens
+            yield text
+            tokens = []
+
+
+def show(prompt, pieces):
+    """Print a prompt and what goes on after it, each piece as it comes.
+
+    Returns the exit code: 0, 130 after Ctrl-C, 1 where the reader has seen enough (`... | head`).
+    """
+    code = 0
+    try:
+        for piece in pieces:            # the prompt waits for the first one: by then it has been found good
+            print(prompt + piece, end="", flush=True)
+            prompt = ""
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what Python flushes at its end
+        return 1
+    print(prompt)
+    return code
 
 
 def _prefix(net, prompts, shortest, state):

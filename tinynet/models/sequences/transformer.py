@@ -10,7 +10,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.embedding import Embedding
-from tinynet.blocks.sequences.masking import PAD
+from tinynet.blocks.sequences.masking import PAD, check_tokens
 from tinynet.blocks.sequences.positions import LearntPositions, Rotary, Sinusoid
 from tinynet.blocks.sequences.transformer_block import TransformerBlock
 from tinynet.blocks.units.dropout import Dropout
@@ -34,6 +34,12 @@ def without_shift(module):
     for _, part in module.named_modules():
         if isinstance(part, LayerNorm):
             part.bias = nn.Buffer(part.bias.data)
+
+
+def _must_be_rows(net, tokens):
+    if np.ndim(tokens) != 2:
+        raise ShapeError(f"{net}: the tokens have shape {np.shape(tokens)}, but must be (B, T), one row a text; give "
+                         "one text as tokens[None]")
 
 
 class GPT(nn.Module):
@@ -72,6 +78,7 @@ class GPT(nn.Module):
 
     def features(self, tokens):
         """What the output matrix is applied to, (B, T, features)."""
+        _must_be_rows("GPT", tokens)
         if tokens.shape[1] > self.context:
             raise ShapeError(f"GPT: {tokens.shape[1]} tokens are more than the context of {self.context}; shorten "
                              "them, or build a net with a longer context")
@@ -93,6 +100,7 @@ class GPT(nn.Module):
     # %% Writing
     def read(self, tokens, state=None):
         """The state after these tokens (B, T), which may be at most `context`."""
+        _must_be_rows("GPT", tokens)
         if tokens.shape[1] > self.context:
             raise ShapeError(f"GPT: a prompt of {tokens.shape[1]} tokens is longer than the context of {self.context}; "
                              "shorten it")
@@ -144,6 +152,8 @@ class Transformer(nn.Module):
         return self.drop(self.positions(table(tokens) * float(np.sqrt(table.E.shape[1])), first))
 
     def memory(self, source, mask=None):
+        _must_be_rows("Transformer", source)
+        check_tokens("Transformer", mask, *source.shape)
         x = self._vectors(self.source, source)
         for block in self.encoder:
             x = block(x, mask)
