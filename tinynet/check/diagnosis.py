@@ -43,7 +43,7 @@ KINDS = {
     "size": "right on these arrays, wrong on empty or size-1 ones",
     "changed": "changes an array that isn't its own",
     "alias": "a returned array is written to later",
-    "unchecked": "nothing could be checked",
+    "unchecked": "no entry of an input could be measured",
 }
 
 

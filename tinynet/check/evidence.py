@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinynet.check.numeric import measure
+from tinynet.check.numeric import OVERFLOW, measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 ORDINARY = 3                    # the first upstreams are normal random numbers
@@ -90,7 +90,7 @@ class Evidence(Place):
         for rounding, floor in ((surely, 2 * np.finfo(float).eps * largest), (0.2 * self.last_digits, 0.0)):
             cancels = (np.abs(self.numeric) <= rounding).all(axis=0)
             if cancels.any() and loud.all():
-                pooled = ((own / loud)[:, cancels].mean() + floor) * loud
+                pooled = ((own / loud)[:, cancels].max() + floor) * loud
                 own, limit = np.where(cancels, np.maximum(own, pooled), own), np.where(cancels, np.inf, limit)
         self.allowed += ROUNDING * np.minimum(own, limit) * self.smooth     # copies may cross a kink
 
@@ -103,8 +103,8 @@ class Evidence(Place):
             slack = RTOL_KINK * np.abs(ends).max(axis=(0, 2)) + self.allowed[:, entry]
             a = self.analytic[:, entry]
             fine[:, entry] = (ends.min(axis=0).sum(axis=1) - slack <= a) & (a <= ends.max(axis=0).sum(axis=1) + slack)
-        unmeasured = [*self.measured[self.i].unmeasured]
-        fine[:, unmeasured] = np.isfinite(self.analytic[:, unmeasured])
+        for entry, why in self.measured[self.i].unmeasured.items():
+            fine[:, entry] = np.isfinite(self.analytic[:, entry]) | (why == OVERFLOW)
         return fine
 
     def both_overflow(self):
@@ -134,7 +134,8 @@ class Evidence(Place):
     def vague(self):
         """The entries that passed only because they can't be measured well."""
         size, floor = np.abs(self.numeric), 1e-6 * np.abs(self.numeric).max(axis=1, initial=0.0, keepdims=True)
-        return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor) & self.smooth).any(axis=0))
+        shown = (size > floor) & self.smooth
+        return np.flatnonzero(shown.any(axis=0) & ~(shown & (self.allowed <= 0.1 * size)).any(axis=0))
 
     def worst(self):
         """The entry that is furthest off, for an upstream of ordinary size where one shows the mistake."""
