@@ -43,7 +43,7 @@ from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
 
-LEAST = 1e-6        # added to each loss: float32's cross-entropy of 600 learnt digits is 0, and rules take its logarithm
+LEAST = 1e-6        # added to each loss: of 600 learnt digits it is 0 in float32, and rules take its logarithm
 
 
 class Problem(NamedTuple):
