@@ -265,7 +265,7 @@ class Check:
             sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
         sizes[sizes == 0] = np.inf
         smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)
-        if not largest > ROWS_DIFFER * smallest:
+        if not largest / ROWS_DIFFER > smallest:
             return
         dy = np.random.default_rng(1).normal(size=self.y.shape) * smallest / sizes.reshape(self.y.shape)
         self._another_upstream(dy, grads)

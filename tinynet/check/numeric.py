@@ -12,6 +12,7 @@ as its neighbours on the ladder agree with it: large steps differ by the curvatu
 rounding, and the best lies between.  Where left and right differ in the end there is a kink.
 """
 
+import functools
 import warnings
 from typing import NamedTuple
 
@@ -51,6 +52,20 @@ class Moves:
     def __init__(self, value, arrays, i, eps=EPS):
         self.value, self.arrays, self.i, self.x, self.eps = value, arrays, i, arrays[i], eps
         self.refused = ""
+
+    @functools.cached_property
+    def noise(self):
+        """How far y moves where no more than the last digits of the inputs change, if that is a good part of y: then
+        its terms cancel, and it is rounding.  0 otherwise, and where y jumps."""
+        try:
+            y = np.asarray(self.value(*self.arrays), float)
+            moves = [np.abs(np.asarray(self.value(*(a * (1 + 4 * k * self.eps) if a is not None and a.dtype.kind == "f"
+                                                    else a for a in self.arrays)), float) - y) for k in (1, 2, 3)]
+        except Exception:       # the copy lies outside forward's domain
+            return 0.0
+        most = np.max(moves, initial=0.0)
+        inside = 64 * self.eps * largest(self.arrays)
+        return float(most) if 1e-3 * np.abs(y).max(initial=0.0) < most <= inside else 0.0
 
     def at(self, entry, number, dtype=float):
         moved = self.x.astype(dtype)
@@ -140,7 +155,8 @@ def _some_first_steps(moves, y, entries):
     wide = (values[3] - values[0]) / (points[3] - points[0])
     close = (values[2] - values[1]) / (points[2] - points[1])
     slope, curved = close + (close - wide) / 3, np.abs(wide - close)
-    rounding = 64 * moves.eps * np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0)) / h
+    size = np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0))
+    rounding = 64 * (moves.eps * size + moves.noise) / h
     scale = np.abs(slope) + np.abs(left) + np.abs(right)
     jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
     doubtful = ~(np.abs(jump) <= 1e-6 * scale + rounding).all(axis=0)       # NaN is doubtful, too
@@ -187,12 +203,12 @@ def _ladder(moves, entry, y):
         return 0.0, np.inf, None, OVERFLOW
     estimates = np.stack([close + (close - wide) / 3, left_half + (left_half - left),
                           right_half + (right_half - right)])       # written so that they overflow last
-    floor = 2 * moves.eps * np.abs(y) / h[:, None]
+    floor = 2 * (moves.eps * np.abs(y) + moves.noise) / h[:, None]
     (across, left, right), errors = _of_its_own_size(_without_stairs(estimates, changes, floor, h), floor, h, abs(x))
     one_sided = np.isnan(left) | np.isnan(right)
     left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
     errors = np.where(np.isfinite(errors), errors, np.where(np.isfinite(errors), errors, 0.0).max(axis=0))
-    loud = 1e-10 * np.abs(y).max() + 4 * moves.eps * largest(moves.arrays)      # y's terms may cancel
+    loud = 1e-10 * np.abs(y).max() + 8 * moves.noise
     why = _no_slope(changes[0], left, errors[1], loud) or _no_slope(changes[3], right, errors[2], loud)
     if why:
         return 0.0, np.inf, None, why
