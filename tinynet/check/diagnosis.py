@@ -63,20 +63,22 @@ def _explained(evidence):
 
 
 def _in_one_slice(e):
-    """A mistake of one hinge, one step, one head alone."""
+    """A mistake of one hinge, one step, one head, one gate alone."""
     wrong = (~e.right()).any(axis=0).reshape(e.x.shape)
     for axis, n in enumerate(e.x.shape):
-        where = np.flatnonzero(wrong.any(axis=tuple(a for a in range(wrong.ndim) if a != axis)))
-        if n < 2 or len(where) != 1:
-            continue
-        here = np.zeros(e.x.shape, bool)
-        here[(slice(None),) * axis + (where[0],)] = True
-        part = e.part(here.ravel())
-        if part.smooth.sum() < 2:
-            continue
-        found = next(filter(None, (test(part) for test in IN_ONE_SLICE)), None)
-        if found:
-            return found[0], f"in the entries {where[0]} along axis {axis} alone: {found[1]}"
+        along = wrong.any(axis=tuple(a for a in range(wrong.ndim) if a != axis))
+        for size in [1, *(n // parts for parts in (4, 3, 2) if n % parts == 0 and n > parts)]:
+            where = np.flatnonzero(along.reshape(-1, size).any(axis=1))
+            if n < 2 or len(where) != 1:
+                continue
+            first = int(where[0]) * size
+            here = np.zeros(e.x.shape, bool)
+            here[(slice(None),) * axis + (slice(first, first + size),)] = True
+            part = e.part(here.ravel())
+            found = part.smooth.sum() > 1 and next(filter(None, (test(part) for test in IN_ONE_SLICE)), None)
+            if found:
+                which = f"{first}" if size == 1 else f"{first} to {first + size - 1}"
+                return found[0], f"in the entries {which} along axis {axis} alone: {found[1]}"
     return None
 
 
@@ -120,9 +122,9 @@ def _mistaken(e):
 
 
 def _turned(arrays):
-    """No matrix, or all matrices from one on."""
+    """No matrix, or some that follow each other."""
     matrices = [j for j, a in enumerate(arrays) if a is not None and a.ndim == 2 and a.dtype.kind == "f"]
-    return [set(), *(set(matrices[k:]) for k in range(1, len(matrices)))]
+    return [set(), *(set(matrices[start:end]) for end in range(len(matrices), 0, -1) for start in range(end))]
 
 
 # %% Wrong shapes

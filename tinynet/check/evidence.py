@@ -44,7 +44,7 @@ class Evidence(Place):
     def __init__(self, check, i, measured, grads, wobble=None):
         self.block, self.settings = check.pair.name, check.pair.settings
         self.names, self.arrays, self.y = check.pair.names, check.pair.arrays, check.y
-        self.value, self.i, self.x = check.pair.value, i, check.pair.arrays[i]
+        self.pair, self.value, self.i, self.x = check.pair, check.pair.value, i, check.pair.arrays[i]
         super().__init__(check.pair.names[i], self.x.shape)
         self.measured, self.grads, self.single = measured, grads, check.single
         self.dys, self.large = np.stack(check.upstreams), check.large
@@ -183,6 +183,23 @@ class Evidence(Place):
             other.smooth = np.isin(np.arange(self.x.size), [*kinks])
             if other.numeric.any():
                 yield other
+
+    def gradient_with(self, other):
+        """(K, I) the measured gradient where some other arrays {j: array} are put in place of theirs; NaN where
+        forward refuses them."""
+        arrays = [other.get(j, a) for j, a in enumerate(self.arrays)]
+        try:
+            return self.flat_dys @ measure(self.value, arrays, self.i, self.pair.analytic).jacobian
+        except Exception:
+            return np.full(self.numeric.shape, np.nan)
+
+    def gradients_for(self, dys):
+        """(K, I) what backward says for other upstreams; None where it fails."""
+        try:
+            return np.stack([np.reshape(self.pair.backward(dy, self.pair.forward(*self.arrays)[1])[self.i], -1)
+                             for dy in dys]).astype(float)
+        except Exception:
+            return None
 
     def slopes_at(self, numbers):
         """dy/dx of a function that is applied entry by entry, at other numbers; None where forward refuses them."""
