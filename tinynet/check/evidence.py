@@ -6,7 +6,8 @@ from tinynet.check.numeric import OVERFLOW, measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 ORDINARY = 3                    # the first upstreams are normal random numbers
-SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these (near overflow: less)
+SMALL, LARGE = 2.0 ** -20, 2.0 ** 20    # the fourth and the fifth upstream are the first times these (near overflow:
+                                # less), powers of 2, so that rounding doesn't differ: a linear backward scales exactly
 BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
@@ -54,8 +55,9 @@ class Evidence(Place):
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
         self._judge(measured[i], check.rtol)
-        self.last_digits = self._below(1e-14 * np.abs(self.y.ravel()))
+        self.last_digits, self.unsteady = self._below(1e-14 * np.abs(self.y.ravel())), 0.0
         if wobble is not None:
+            self.unsteady = wobble.gradient
             self._allow_rounding(wobble, check.largest)
 
     def _below(self, rounding):

@@ -244,7 +244,7 @@ class Check:
         """The first upstream times a million, or times less where the gradient would come near overflow.
         Where the right gradient would overflow for the others already, all are made smaller."""
         dy = max(np.abs(dy).max(initial=0.0) for dy in self.upstreams) * max(self.y.size, 1)
-        room = NEAR_OVERFLOW / max(self.largest, 1.0) / max(dy, 1.0)
+        room = 2.0 ** np.floor(np.log2(NEAR_OVERFLOW / max(self.largest, 1.0) / max(dy, 1.0)))
         if self.largest > np.finfo(float).max / max(dy, 1.0):
             self.upstreams = [np.asarray(room * dy) for dy in self.upstreams]
             grads[:] = [copies(self.gradients(dy)) for dy in self.upstreams]
