@@ -45,8 +45,8 @@ def in_single(e):
         return None
     if (gap <= ROUNDING * (e.unsteady + 0 * e.numeric)[:, e.smooth] + e.allowed[:, e.smooth]).all() and (
             gap <= 1e-2 * size).all() and (gap > 1e-9 * size).any():
-        return None, (f"right to {_digits((gap[size > 0] / size[size > 0]).max())} digits only: backward loses the others "
-                      "on these inputs, because it subtracts numbers that are nearly equal")
+        return None, (f"right to {_digits((gap[size > 0] / size[size > 0]).max())} digits only: backward loses the "
+                      "others on these inputs, because it subtracts numbers that are nearly equal")
     if not (gap <= 1e-5 * size + e.allowed[:, e.smooth]).all():
         return None
     relative = (gap / np.where(size > 0, size, np.inf))[:, (size > 0).any(axis=0)]
@@ -174,6 +174,19 @@ def parts_swapped(e):
     return None
 
 
+def upstream_turned(e):
+    """dy with two of its axes exchanged, or reshaped where it should be transposed."""
+    for a, b in combinations(range(1, e.y.ndim + 1), 2):
+        shape = list(e.dys.shape)
+        shape[a], shape[b] = shape[b], shape[a]
+        turned = e.dys.reshape(shape).swapaxes(a, b)
+        if min(shape[a], shape[b]) > 1 and e.fits(turned.reshape(e.flat_dys.shape) @ e.jacobian):
+            what = "transposed on the way back, or needs to be" if shape[a] == shape[b] else \
+                   "reshaped where it should be transposed"
+            return "transposed", f"the upstream gradient is {what}"
+    return None
+
+
 def taken_elsewhere(e):
     """The right derivative, but of a forward with a matrix transposed or with two other inputs exchanged."""
     others = [j for j in e.measured if j != e.i][:8]
@@ -280,5 +293,5 @@ def term(e):
 BEFORE_RECIPES = (not_finite, all_zero, added, in_single, upstream_ignored, straight_through, softmax, sign, factor,
                   swapped, transposed, not_summed, identity, input_for_output)
 IN_ONE_SLICE = (all_zero, in_single, sign, factor, input_for_output)
-AFTER_RECIPES = (nonlinear, parts_swapped, taken_elsewhere, mask_of_slopes, mask, mask_of_outputs, factor_of_each_entry,
-                 skipped, one_of_several, one_output_missing, summed_too_far, term)
+AFTER_RECIPES = (nonlinear, parts_swapped, upstream_turned, taken_elsewhere, mask_of_slopes, mask, mask_of_outputs,
+                 factor_of_each_entry, skipped, one_of_several, one_output_missing, summed_too_far, term)

@@ -99,6 +99,8 @@ def mask(e):
     if not held:
         return "mask", (f"a mask or threshold is forgotten: of {e.x.size} entries, {let_through} let a gradient "
                         "through where it is zero")
+    if not let_through:
+        return "mask", f"a mask or threshold blocks too much: {held} of {e.x.size} entries get no gradient, but should"
     return "mask", (f"a mask or threshold is on the wrong side: of {e.x.size} entries, {let_through} let a gradient "
                     f"through where it is zero, and {held} block it where it isn't")
 

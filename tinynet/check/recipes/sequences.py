@@ -10,11 +10,24 @@ from tinynet.engine import Tensor
 
 def attention(valve, Q, K, V, mask=None, keep=None, causal=False, scale=None, p=0.0):
     from tinynet.blocks.sequences.masking import forbidden
-    S = Q @ K.swapaxes(-1, -2) * (1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale)
+    scale = 1 / max(Q.shape[-1], 1) ** 0.5 if scale is None else scale
+    S = valve.product("the scores Q K'", Q, K.swapaxes(-1, -2)) * scale
     S = S if mask is None or mask.dtype == bool else S + mask
     hidden = forbidden(mask, causal, *S.shape[-2:])
     P = valve.softmax("the softmax of the scores", S, hidden)
     return (P if keep is None else P * (keep / (1 - p))) @ V
+
+
+def _attention_with(name, **fixed):
+    """Attention whose settings its author left inside."""
+    def recipe(valve, Q, K, V):
+        return attention(valve, Q, K, V, **fixed)
+    recipe.__name__ = name
+    return recipe
+
+
+ATTENTIONS = [_attention_with("causal attention", causal=True), _attention_with("unscaled attention", scale=1.0),
+              _attention_with("unscaled causal attention", causal=True, scale=1.0)]
 
 
 def additive_attention(valve, s, h, W, U, v, mask=None):
@@ -120,4 +133,4 @@ RECURRENCES = [
     *(_students("LSTM", 4, _lstm_cell, layout, order=order) for layout in LAYOUTS for order in ("ifgo", "ifog")),
     *(_students("GRU", 3, _gru_cell, layout, order=order, reset=reset, keeps=keeps) for layout in LAYOUTS
       for order in ("rz", "zr") for reset in ("after", "before") for keeps in (True, False))]
-RECIPES = (attention, additive_attention, lstm, *RECURRENCES)
+RECIPES = (attention, *ATTENTIONS, additive_attention, lstm, *RECURRENCES)

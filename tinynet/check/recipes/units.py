@@ -69,6 +69,24 @@ def layer_norm(valve, x, gain, bias, eps=1e-5):
     return gain * (centred / (variance + eps).sqrt()) + bias
 
 
+def unit_rows(valve, x):
+    return x / valve("the norm", (x * x).sum(axis=-1, keepdims=True).sqrt())
+
+
+def _gate(name):
+    """a f(b), of two arrays or of the halves of one."""
+    def recipe(valve, a, b=None):
+        if b is None:
+            a, b = a[..., :a.shape[-1] // 2], a[..., a.shape[-1] // 2:]
+        gate = valve("what the gate does", valve.activation(f"the {name}", b, name))
+        return valve.gated("the gate", gate, a)
+    recipe.__name__ = f"{name} gate"
+    return recipe
+
+
+GATES = [_gate(name) for name in ("sigmoid", "tanh")]
+
+
 # %% Layers
 def linear(valve, x, W, b=None):
     y = valve("the path through the weights", x) @ W.T
@@ -141,4 +159,4 @@ def lp_unit(valve, x, c, r):
 
 
 RECIPES = (maximum, minimum, absolute, relu, leaky_relu, elu, dropout, sigmoid, tanh, gelu, softmax, log_sum_exp,
-           layer_norm, linear, residual, residual_stack, apl, maxout, lp_unit, *DENSE)
+           layer_norm, linear, residual, residual_stack, apl, maxout, lp_unit, unit_rows, *GATES, *DENSE)

@@ -126,6 +126,14 @@ class Valves:
         gate_alone = gate * t.detach()
         return gate_alone + t - t.detach()
 
+    def product(self, spot, a, b):
+        """a @ b; where y is square, its upstream may stand the wrong way round."""
+        y = a @ b
+        if y.shape[-1] != y.shape[-2]:
+            return y
+        self._mistake(spot, "upstream turned", "transposed", f"the upstream of {spot} is transposed, or needs to be")
+        return _turned(y) if self.made.get(spot) == "upstream turned" else y
+
     def relu(self, spot, z):
         """max(0, z)"""
         return self.where(spot, z.data > 0, z, 0.0 * z)
@@ -136,6 +144,11 @@ def _function(y, backward):
     def forward(x):
         return y, None
     return Op(forward, lambda dy, _: backward(dy) + 0 * y)
+
+
+def _turned(y):
+    """y itself, whose upstream is transposed on the way back."""
+    return Op(lambda y: (y, None), lambda dy, _: dy.swapaxes(-1, -2))(y)
 
 
 def _unmasked(s, axis):
