@@ -122,7 +122,7 @@ def test_a_forward_may_refuse_smaller_arrays():
     assert gradcheck(spread_forward, lambda dy, x: dy - dy.mean(), np.array([1.0, 3, 4])).ok
 
 
-def test_an_input_that_can_not_be_moved_is_noted():
+def test_an_input_that_can_not_be_moved_is_neither_right_nor_wrong():
     report = gradcheck(binary_cross_entropy, np.array([0.3, -2]), np.array([1.0, 0]))
     assert report.ok
     assert str(report) == "binary_cross_entropy: right"         # a target of 1 or 0 can be moved to one side
@@ -132,11 +132,25 @@ def test_an_input_that_can_not_be_moved_is_noted():
             raise ValueError("the chances must have the sum 1")
         return np.log(p), p
 
-    report = gradcheck(lambda x, p: (x * sure_forward(p)[0], (x, p)),
-                       lambda dy, c: (dy * np.log(c[1]), dy * c[0] / c[1]), np.array([1.0, 2]), np.array([0.25, 0.75]))
-    assert report.ok
-    assert "not checked: all of p: forward refuses every step (ValueError: the chances must" in str(report)
-    assert gradcheck(sure_forward, lambda dy, p: 5 * dy / p, np.array([0.25, 0.75])).kinds == ["unchecked"]
+    def backward(dy, cache):
+        x, p = cache
+        return dy * np.log(p), dy * x / p
+
+    pair = lambda x, p: (x * sure_forward(p)[0], (x, p)), backward, np.array([1.0, 2]), np.array([0.25, 0.75])
+    report = gradcheck(*pair)
+    assert (report.ok, report.verdict, report.kinds) == (False, "unchecked", ["unchecked"])
+    assert "dp: could not be checked: forward refuses every step (ValueError: the chances must" in str(report)
+    assert gradcheck(*pair, data="p").ok
+
+
+def test_an_input_that_can_not_be_moved_hides_no_mistake_in_another():
+    def forward(x, p):
+        if p != 0.5:
+            raise ValueError("p is fixed")
+        return x * p, (x, p)
+
+    report = gradcheck(forward, lambda dy, c: (2 * dy * c[1], (dy * c[0]).sum()), np.array([1.0, 2]), np.array(0.5))
+    assert (report.verdict, report.kinds) == ("WRONG", ["factor", "unchecked"])
 
 
 def test_whole_numbers_have_no_derivative():

@@ -20,7 +20,7 @@ def real(f):
 
 # %% Scales
 @pytest.mark.parametrize("wrap", [lambda f: f, real])
-@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e4, 1e8])
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e-8, 1e-4, 1.0, 1e4, 1e8, 1e30])
 @pytest.mark.parametrize(("f", "slope"), [
     (np.log, lambda x: 1 / x), (np.sqrt, lambda x: 0.5 / np.sqrt(x)), (np.square, lambda x: 2 * x),
     (np.reciprocal, lambda x: -1 / x ** 2)])
@@ -101,6 +101,13 @@ def test_where_no_entry_can_be_moved_nothing_is_right():
             raise ValueError("the sum must be 1")
         return np.log(p), p
     assert gradcheck(forward, lambda d, p: d / p, np.array([0.25, 0.75])).kinds == ["unchecked"]
+
+
+def test_a_slope_that_is_too_large_for_a_number_is_not_called_wrong():
+    with np.errstate(all="ignore"):
+        report = gradcheck(*entrywise(np.reciprocal, lambda x: -1 / x / x), np.array([1e-200, 2e-200]))
+    assert report.verdict == "unchecked"
+    assert "the slope there is too large for float64" in str(report)
 
 
 # %% Kinks, jumps, small terms

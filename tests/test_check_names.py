@@ -64,7 +64,8 @@ def test_nan_and_inf_are_called_that_with_their_entry(value, what):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("f", "slope", "x"), [
     (np.exp, np.exp, [700.0, -700]), (np.exp, np.exp, [705.0, 0.5]),
-    *((lambda x, c=c: c * x, lambda x, c=c: c + 0 * x, [0.5, 2.5]) for c in (1e305, 1e300, 1e294, 1e-300))])
+    *((lambda x, c=c: c * x, lambda x, c=c: c + 0 * x, [0.5, 2.5]) for c in (1e305, 1e300, 1e294, 1e-300)),
+    (np.exp, np.exp, [709.5, 0.5]), (lambda x: 1e308 * x, lambda x: 1e308 + 0 * x, [0.5, 1.5])])
 def test_slopes_near_overflow(f, slope, x):
     def report(factor):
         return gradcheck(lambda x: (f(x), x), lambda d, x: factor * d * slope(x), np.array(x))

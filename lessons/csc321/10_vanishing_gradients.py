@@ -284,3 +284,73 @@ np.testing.assert_allclose(tensors[0].grad, dW, rtol=1e-8, atol=1e-12)
 # %%
 lesson.shown("a gradient is a product with one factor per layer or step: sigmoids and small weights make it vanish, "
              "large weights make it explode, orthogonal or He weights keep it")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.units.activations import sigmoid_backward, sigmoid_forward
+# ```
+#
+# **1.** The largest slope of a sigmoid, and where?
+#
+# <details><summary>Answer</summary>
+#
+# At 0.
+#
+# ```python
+# sigmoid_backward(1.0, sigmoid_forward(np.array(0.0))[0])      # -> 0.25
+# ```
+#
+# </details>
+#
+# **2.** Ten such layers with weights 1: at most what is left of the gradient?
+#
+# <details><summary>Answer</summary>
+#
+# A quarter for each layer.
+#
+# ```python
+# 0.25 ** 10      # -> 9.5e-7
+# ```
+#
+# </details>
+#
+# **3.** The slope at -40 and at 40: the same?
+#
+# <details><summary>Answer</summary>
+#
+# No: sigma(40) rounds to 1.
+#
+# ```python
+# sigmoid_backward(1.0, sigmoid_forward(np.array([-40.0, 40.0]))[0])      # -> [4.2e-18, 0]
+# ```
+#
+# </details>
+#
+# **4.** Weights of 4 make up for 1/4. Does it help at z = 2, over ten layers?
+#
+# <details><summary>Answer</summary>
+#
+# No, because away from 0 the slope is smaller.
+#
+# ```python
+# y = sigmoid_forward(np.array(2.0))[0]
+# (4 * y * (1 - y)) ** 10      # -> 1.7e-4
+# ```
+#
+# </details>
+#
+# **5.** Four ReLUs, one of them off: what is left of the gradient?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing. With all of them on it would be 1.
+#
+# ```python
+# np.prod([1.0 * (z > 0) for z in (1, 1, -1, 1)])      # -> 0
+# ```
+#
+# </details>

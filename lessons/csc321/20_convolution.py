@@ -207,3 +207,78 @@ lesson.save(fig, "csc321_depth_parameters")
 lesson.shown(f"one filter serves all places, so {W.size} weights do what {X[0].size * Y[0].size:,} would; for the "
              f"parity of {sizes[-1]} bits a deep net needs {weights[-1][0]} weights, one hidden layer "
              f"{weights[-1][1]:,}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.images.conv import conv_backward, conv_forward
+# from tinynet.blocks.images.pool import max_pool_backward, max_pool_forward
+#
+# X, W = np.random.default_rng(0).normal(size=(2, 1, 1, 8, 8))[:, :, 0], np.ones((1, 1, 3, 3))
+# ```
+#
+# **1.** 8 x 8 pixels, a filter of 3 x 3, no margin: how large is the map?
+#
+# <details><summary>Answer</summary>
+#
+# 6 x 6.
+#
+# ```python
+# conv_forward(X, W)[0].shape      # -> (2, 1, 6, 6)
+# ```
+#
+# </details>
+#
+# **2.** The image moves one pixel to the right: what happens to the map?
+#
+# <details><summary>Answer</summary>
+#
+# It moves along, in all places that see no edge.
+#
+# ```python
+# moved = np.roll(X, 1, axis=3)
+# np.abs(conv_forward(moved, W)[0][..., 1:] - conv_forward(X, W)[0][..., :-1]).max()      # -> 0
+# ```
+#
+# </details>
+#
+# **3.** dY = 1 everywhere, 3 x 3 filter: which gradient does a pixel in the middle get, and one in a corner?
+#
+# <details><summary>Answer</summary>
+#
+# The sum of all nine weights, and one weight: corners are seen once.
+#
+# ```python
+# dX = conv_backward(np.ones((2, 1, 6, 6)), conv_forward(X, W)[1])[0]
+# [dX[0, 0, 4, 4], dX[0, 0, 0, 0]]      # -> [9, 1]
+# ```
+#
+# </details>
+#
+# **4.** A window of four equal numbers is max-pooled: to which does the gradient go?
+#
+# <details><summary>Answer</summary>
+#
+# To the first alone.
+#
+# ```python
+# max_pool_backward(np.ones((1, 1, 1, 1)), max_pool_forward(np.ones((1, 1, 2, 2)))[1]).ravel()      # -> [1, 0, 0, 0]
+# ```
+#
+# </details>
+#
+# **5.** Weights of a convolution from 3 to 64 channels with 3 x 3 filters, and of a layer of units for 224 x 224
+# pixels?
+#
+# <details><summary>Answer</summary>
+#
+# 1,728, however large the image is; and 483,385,147,392.
+#
+# ```python
+# [64 * 3 * 3 * 3, (3 * 224 * 224) * (64 * 224 * 224)]      # -> [1728, 483385147392]
+# ```
+#
+# </details>

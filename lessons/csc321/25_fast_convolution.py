@@ -141,3 +141,78 @@ lesson.save(fig, "csc321_vgg_ladder")
 gain = seconds["1 seven loops"] / min(seconds.values())
 lesson.shown(f"six forms of one sum, the fastest {gain:,.0f} times as fast as seven loops in Python: compiled, then in "
              "vectors, then without copies, then with fewer multiplications")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.images.conv import conv_forward
+#
+# rng = np.random.default_rng(0)
+# ```
+#
+# **1.** 64 images, 16 to 16 channels, 32 x 32 pixels, 3 x 3 filters: how many multiplications?
+#
+# <details><summary>Answer</summary>
+#
+# 151 million.
+#
+# ```python
+# 64 * 16 * 16 * 32 * 32 * 9 / 1e6      # -> 151
+# ```
+#
+# </details>
+#
+# **2.** im2col copies each pixel how often, and how large is that matrix in float32 (MB)?
+#
+# <details><summary>Answer</summary>
+#
+# Nine times: 38 MB for 4 MB of images.
+#
+# ```python
+# [64 * 16 * 32 * 32 * 4 / 1e6, 9 * 64 * 16 * 32 * 32 * 4 / 1e6]      # -> [4.19, 37.7]
+# ```
+#
+# </details>
+#
+# **3.** Winograd's tiles of 6 x 6 give 4 x 4 results: how many times fewer multiplications?
+#
+# <details><summary>Answer</summary>
+#
+# Four times: 36 in place of 16 x 9.
+#
+# ```python
+# 16 * 9 / 36      # -> 4
+# ```
+#
+# </details>
+#
+# **4.** The same convolution in float32 and in float64: how many digits agree at least?
+#
+# <details><summary>Answer</summary>
+#
+# Six. Which form adds in which order decides the seventh.
+#
+# ```python
+# X, W = rng.normal(size=(1, 16, 8, 8)), rng.normal(size=(16, 16, 3, 3))
+# Y = conv_forward(X, W)[0]
+# single = conv_forward(X.astype('f'), W.astype('f'))[0]
+# np.abs(Y - single).max() / np.abs(Y).max() < 1e-6      # -> True
+# ```
+#
+# </details>
+#
+# **5.** Two filters of 3 x 3 in a row see how many pixels, with how many weights beside one filter of 5 x 5 (one
+# channel)?
+#
+# <details><summary>Answer</summary>
+#
+# The same 5 x 5, with 18 in place of 25.
+#
+# ```python
+# [3 + 3 - 1, 2 * 9, 5 * 5]      # -> [5, 18, 25]
+# ```
+#
+# </details>

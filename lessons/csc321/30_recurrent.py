@@ -258,3 +258,89 @@ lesson.shown(f"untrained, a gradient keeps {factors['RNN']:.2f} of itself a step
              f"{factors['GRU, z bias 0']:.2f} in a GRU, {factors['GRU, z bias 3']:.2f} in a GRU with an open gate; "
              f"over {delays[-1]} steps they remember "
              f"{last['RNN']:.0%}, {last['GRU, z bias 0']:.0%} and {last['GRU, z bias 3']:.0%} (chance 25%)")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.sequences.gru import gru_forward
+# from tinynet.blocks.sequences.rnn import rnn_backward, rnn_forward
+#
+# x, one, none = np.zeros((1, 20, 1)), np.ones((1, 1)), np.zeros(1)
+#
+#
+# def kept(u, h0):
+#     """What is left after 20 steps of h0's gradient, in an RNN of one unit without input."""
+#     y, cache = rnn_forward(x, one, u * one, none, h0 * one)
+#     dy = np.zeros(y.shape)
+#     dy[0, -1] = 1
+#     return rnn_backward(dy, cache)[4].item()
+#
+#
+# def gru(bias):
+#     """The state after 20 steps from 0.5, all weights 0: the update gate alone decides."""
+#     b = np.array([0.0, bias, 0.0])
+#     return gru_forward(x, np.zeros((1, 3)), np.zeros((1, 3)), b, none, 0.5 * one)[0][0, -1, 0]
+# ```
+#
+# **1.** One unit, u = 0.5, the state starts at 0: what is left of the gradient after 20 steps?
+#
+# <details><summary>Answer</summary>
+#
+# 0.5 to the power of 20.
+#
+# ```python
+# kept(0.5, 0.0)      # -> 9.5e-7
+# ```
+#
+# </details>
+#
+# **2.** And u = 2?
+#
+# <details><summary>Answer</summary>
+#
+# 2 to the power of 20: it explodes.
+#
+# ```python
+# kept(2.0, 0.0)      # -> 1048576
+# ```
+#
+# </details>
+#
+# **3.** u = 2, but the state starts at 1?
+#
+# <details><summary>Answer</summary>
+#
+# It vanishes: the state is near its fixed point 0.957, where tanh's slope is 0.083.
+#
+# ```python
+# kept(2.0, 1.0) < 1e-14      # -> True
+# ```
+#
+# </details>
+#
+# **4.** A GRU with all weights 0, state 0.5, update gate 1/2: the state after 20 steps?
+#
+# <details><summary>Answer</summary>
+#
+# Halved in every step.
+#
+# ```python
+# gru(0.0)      # -> 4.8e-7
+# ```
+#
+# </details>
+#
+# **5.** The same with a bias of 5 at the update gate?
+#
+# <details><summary>Answer</summary>
+#
+# 0.437: an open gate keeps 0.9933 a step.
+#
+# ```python
+# gru(5.0)      # -> 0.437
+# ```
+#
+# </details>

@@ -192,3 +192,74 @@ deepest = chosen[-1]
 lesson.shown(f"{deepest} has {facts[deepest][0]} layers and {facts[deepest][1] / 1e6:.0f} million parameters, AlexNet "
              f"{facts['AlexNet'][0]} and {facts['AlexNet'][1] / 1e6:.0f} million; depths that can be built: "
              f"{', '.join(map(str, DEPTHS))}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# from tinynet.models.images.res_net import DEPTHS
+# from tinynet.models.images.vgg import STAGES
+# ```
+#
+# **1.** How many of VGG-16's layers are convolutions?
+#
+# <details><summary>Answer</summary>
+#
+# 13. Three layers of units stand behind them.
+#
+# ```python
+# sum(map(len, STAGES))      # -> 13
+# ```
+#
+# </details>
+#
+# **2.** VGG-16's first layer of units takes 7 x 7 x 512 numbers to 4,096 units: how many of the net's 138 million
+# weights?
+#
+# <details><summary>Answer</summary>
+#
+# 103 million, three quarters.
+#
+# ```python
+# [7 * 7 * 512 * 4096 / 1e6, 7 * 7 * 512 * 4096 / 138_357_544]      # -> [102.8, 0.743]
+# ```
+#
+# </details>
+#
+# **3.** A residual net takes the mean of each of 2,048 maps instead: how many weights has its only layer of units
+# (1,000 classes)?
+#
+# <details><summary>Answer</summary>
+#
+# 2 million.
+#
+# ```python
+# 2048 * 1000 / 1e6      # -> 2.048
+# ```
+#
+# </details>
+#
+# **4.** A bottleneck takes 256 channels to 64, 3 x 3 among 64, and back to 256. How many weights, beside two layers of
+# 3 x 3 on 256?
+#
+# <details><summary>Answer</summary>
+#
+# A seventeenth.
+#
+# ```python
+# (2 * 9 * 256 * 256) / (256 * 64 + 9 * 64 * 64 + 64 * 256)      # -> 16.9
+# ```
+#
+# </details>
+#
+# **5.** Which is the deepest of the nets in the paper, and how many blocks of three layers does it have?
+#
+# <details><summary>Answer</summary>
+#
+# 152 layers: one in front, one behind, 50 blocks.
+#
+# ```python
+# [max(DEPTHS), (max(DEPTHS) - 2) / 3]      # -> [152, 50]
+# ```
+#
+# </details>

@@ -290,3 +290,76 @@ for name, alpha in pictures.items():
 lesson.shown(f"told only the values, dot-product and additive scores find the right place in "
              f"{min(values[-1] for values in accuracies.values()):.0%} of look-ups (chance {1 / LENGTH:.0%}, "
              f"mean of {len(seeds)} seeds)")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.sequences.attention import attention_forward
+# from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
+#
+# rng = np.random.default_rng(0)
+# Q, K, V, p = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), rng.normal(size=(5, 2)), rng.permutation(5)
+# ```
+#
+# **1.** Add 1000 to all scores: what changes?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing.
+#
+# ```python
+# softmax_forward(np.array([1.0, 2, 3]))[0] - softmax_forward(np.array([1001.0, 1002, 1003]))[0]      # -> [0, 0, 0]
+# ```
+#
+# </details>
+#
+# **2.** dy = (1, 1, 1): dx?
+#
+# <details><summary>Answer</summary>
+#
+# 0, because the weights always sum to 1.
+#
+# ```python
+# softmax_backward(np.ones(3), softmax_forward(np.array([1.0, 2, 3]))[1])      # -> [0, 0, 0]
+# ```
+#
+# </details>
+#
+# **3.** All keys are equal: what comes out?
+#
+# <details><summary>Answer</summary>
+#
+# The mean of the values.
+#
+# ```python
+# attention_forward(Q, np.tile(K[:1], (5, 1)), V)[0] - V.mean(axis=0)      # -> np.zeros((3, 2))
+# ```
+#
+# </details>
+#
+# **4.** Keys and values are shuffled together: what changes?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: attention sees a set.
+#
+# ```python
+# attention_forward(Q, K[p], V[p])[0] - attention_forward(Q, K, V)[0]      # -> np.zeros((3, 2))
+# ```
+#
+# </details>
+#
+# **5.** Scores times 0, 1, 100: the largest weight?
+#
+# <details><summary>Answer</summary>
+#
+# At 100 it no longer learns: hence the 1 / sqrt(d).
+#
+# ```python
+# [softmax_forward(c * np.array([1.0, 2, 3]))[0].max() for c in (0, 1, 100)]      # -> [1 / 3, 0.665, 1]
+# ```
+#
+# </details>

@@ -254,3 +254,78 @@ if lesson.data:
 i = lengths.index(8)
 lesson.shown(f"after {steps} batches {exact['attention'][:, i].mean():.0%} of strings of 8 letters are read backwards "
              f"with attention, {exact['no attention'][:, i].mean():.0%} without; unmasked padding changes the map")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.sequences.additive_attention import additive_attention_weights
+# from tinynet.blocks.sequences.masking import BEGIN, END
+# from tinynet.data.text import padded, teacher
+#
+# s, h, W, U, v = np.zeros((1, 1, 2)), np.zeros((1, 4, 2)), np.ones((3, 2)), np.ones((3, 2)), np.ones(3)
+# ```
+#
+# **1.** All four annotations are equal: the weights?
+#
+# <details><summary>Answer</summary>
+#
+# A quarter each.
+#
+# ```python
+# additive_attention_weights(s, h, W, U, v).ravel()      # -> [0.25, 0.25, 0.25, 0.25]
+# ```
+#
+# </details>
+#
+# **2.** The last two of the four are padding, and masked: the weights?
+#
+# <details><summary>Answer</summary>
+#
+# One half for each real word.
+#
+# ```python
+# mask = np.array([[True, True, False, False]])
+# additive_attention_weights(s, h, W, U, v, mask[:, None]).ravel()      # -> [0.5, 0.5, 0, 0]
+# ```
+#
+# </details>
+#
+# **3.** The words 7, 8 and the end: what does the decoder read, and what must it write?
+#
+# <details><summary>Answer</summary>
+#
+# begin, 7, 8; and 7, 8, end. It is one word behind.
+#
+# ```python
+# inputs, targets = teacher(*padded([[7, 8, END]]))
+# [inputs[0].tolist() == [BEGIN, 7, 8], targets[0].tolist() == [7, 8, END]]      # -> [True, True]
+# ```
+#
+# </details>
+#
+# **4.** Every word is right with a chance of 0.9 each. The chance that a sentence of 3, of 20 words is right?
+#
+# <details><summary>Answer</summary>
+#
+# 0.73 and 0.12.
+#
+# ```python
+# [0.9 ** 3, 0.9 ** 20]      # -> [0.729, 0.122]
+# ```
+#
+# </details>
+#
+# **5.** A net that has learnt nothing finds 50 words alike: its loss in nats, and its perplexity?
+#
+# <details><summary>Answer</summary>
+#
+# log 50 nats. The perplexity, e to the loss, is 50: as unsure as among 50 words.
+#
+# ```python
+# [-np.log(1 / 50), np.exp(-np.log(1 / 50))]      # -> [3.912, 50]
+# ```
+#
+# </details>

@@ -193,3 +193,76 @@ means = {kind: np.mean(found) for kind, found in from_noisy.items()}
 lesson.shown(f"of noisy headlines' words {means['noisy to clean']:.0%} are written right by a net that reads noisy and "
              f"writes clean ones, {means['noisy to noisy']:.0%} with noise on the target, too, and "
              f"{means['clean to clean']:.0%} without noise")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.models.sequences.generate import Sampled
+# from tinynet.models.sequences.text_autoencoder import between, noisy
+#
+# scores = np.log(np.array([[0.7, 0.2, 0.1]]))        # of three words
+# ```
+#
+# **1.** The temperature is 1: with which chances are words of the scores log 0.7, log 0.2, log 0.1 drawn?
+#
+# <details><summary>Answer</summary>
+#
+# With 0.7, 0.2, 0.1.
+#
+# ```python
+# Sampled(1.0, rng=0).probabilities(scores).ravel()      # -> [0.7, 0.2, 0.1]
+# ```
+#
+# </details>
+#
+# **2.** And at temperature 0.1?
+#
+# <details><summary>Answer</summary>
+#
+# Nearly always the first.
+#
+# ```python
+# Sampled(0.1, rng=0).probabilities(scores).ravel()[0]      # -> 1
+# ```
+#
+# </details>
+#
+# **3.** And at temperature 100?
+#
+# <details><summary>Answer</summary>
+#
+# Nearly evenly: noise.
+#
+# ```python
+# Sampled(100.0, rng=0).probabilities(scores).ravel()      # -> [0.336, 0.332, 0.331]
+# ```
+#
+# </details>
+#
+# **4.** Codes (0, 0) and (4, 8): the middle one of five on the line between them?
+#
+# <details><summary>Answer</summary>
+#
+# (2, 4).
+#
+# ```python
+# between(np.array([0.0, 0.0]), np.array([4.0, 8.0]))[2]      # -> [2, 4]
+# ```
+#
+# </details>
+#
+# **5.** A word is dropped with a chance of 0.1. How many words has a sentence of 10 after 1,000 draws of noise, on
+# average?
+#
+# <details><summary>Answer</summary>
+#
+# 9.
+#
+# ```python
+# np.mean([len(noisy(np.arange(11), np.random.default_rng(i), 50)) - 1 for i in range(1000)])      # -> 9
+# ```
+#
+# </details>

@@ -192,3 +192,75 @@ lesson.save(fig, "csc321_caption_right-and-wrong")
 # %%
 lesson.shown(f"{final[:, 0].mean():.0%} of the words and {final[:, 1].mean():.0%} of the whole captions of held-out "
              f"pictures are right (the constant caption's: {guessed[0]:.0%} and {guessed[1]:.0%})")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.data.toys import shapes
+# from tinynet.models.sequences.caption_net import WindowEncoder
+#
+# drawn = shapes(np.random.default_rng(0), 500)
+# ```
+#
+# **1.** Windows of 12 x 12 pixels, 4 apart, on 28 x 28: how many places?
+#
+# <details><summary>Answer</summary>
+#
+# 5 x 5.
+#
+# ```python
+# WindowEncoder(3, 12, 4, 64, 48, rng=0).grid(28, 28)      # -> [5, 5]
+# ```
+#
+# </details>
+#
+# **2.** No place stands out: how much does each weigh?
+#
+# <details><summary>Answer</summary>
+#
+# A twenty-fifth. That is what a map has to be compared with.
+#
+# ```python
+# 1 / 25      # -> 0.04
+# ```
+#
+# </details>
+#
+# **3.** How many words has a caption such as "a red circle left of a blue cross"?
+#
+# <details><summary>Answer</summary>
+#
+# Eight.
+#
+# ```python
+# len('a red circle left of a blue cross'.split())      # -> 8
+# ```
+#
+# </details>
+#
+# **4.** In how many of those eight places do all captions have the same word?
+#
+# <details><summary>Answer</summary>
+#
+# In four: a, left, of, a. So a constant caption has half of the words right, and more.
+#
+# ```python
+# sum(len(set(words)) == 1 for words in zip(*drawn.captions, strict=True))      # -> 4
+# ```
+#
+# </details>
+#
+# **5.** Each word is right with a chance of 0.95 in the four places that vary. How many captions are right?
+#
+# <details><summary>Answer</summary>
+#
+# 81 %.
+#
+# ```python
+# 0.95 ** 4      # -> 0.8145
+# ```
+#
+# </details>

@@ -190,3 +190,78 @@ lesson.number(f"writing {T - 1} letters: time without a cache / with it", ratio)
 # %%
 lesson.shown(f"a transformer of 3 layers gets from {np.log(len(letters)):.2f} to {each.mean():.2f} nats a letter in "
              f"{steps} steps; one head has {previous.max():.0%} of its weight on the letter before")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.sequences.attention import attention_forward
+# from tinynet.blocks.sequences.positions import rotary_forward, sinusoid
+#
+# rng = np.random.default_rng(0)
+# x = rng.normal(size=(5, 4))
+# ```
+#
+# **1.** A causal mask: what does the first letter's output depend on?
+#
+# <details><summary>Answer</summary>
+#
+# On itself alone, so it is its own value.
+#
+# ```python
+# np.abs(attention_forward(x, x, x, causal=True)[0][0] - x[0]).max()      # -> 0
+# ```
+#
+# </details>
+#
+# **2.** Keys 1,000 times as long: the largest weight of a row, on average?
+#
+# <details><summary>Answer</summary>
+#
+# Nearly 1: the soft look-up becomes hard.
+#
+# ```python
+# attention_forward(x, 1000 * x, np.eye(5))[0].max(axis=1).mean()      # -> 1
+# ```
+#
+# </details>
+#
+# **3.** |P_t|^2 of sinusoids with 64 features?
+#
+# <details><summary>Answer</summary>
+#
+# 32 at every place: a sine and a cosine for each of 32 pairs.
+#
+# ```python
+# (sinusoid(100, 64, dtype=float) ** 2).sum(axis=1)[[0, 50, 99]]      # -> [32, 32, 32]
+# ```
+#
+# </details>
+#
+# **4.** Rotary positions: how does the length of a vector change?
+#
+# <details><summary>Answer</summary>
+#
+# Not at all: it is turned.
+#
+# ```python
+# y = rotary_forward(x)[0]
+# np.abs(np.linalg.norm(y, axis=1) - np.linalg.norm(x, axis=1)).max() < 1e-12      # -> True
+# ```
+#
+# </details>
+#
+# **5.** T = 1,000 letters, 64 features: multiplications for the scores of one head, and of an RNN's 64 x 64 state
+# matrix?
+#
+# <details><summary>Answer</summary>
+#
+# 64 million and 4 million. Attention's grow with the square of T, but no step waits for another.
+#
+# ```python
+# [1000 * 1000 * 64 / 1e6, 1000 * 64 * 64 / 1e6]      # -> [64, 4.1]
+# ```
+#
+# </details>

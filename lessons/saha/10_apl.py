@@ -280,3 +280,74 @@ lesson.save(fig, "saha_fig1_learned-on-digits")
 gain = gains["APL, S = 3"]
 lesson.shown("learned hinges bend a ReLU into curves that are not convex, and wake a dead unit; on digits APL with "
              f"S = 3 minus ReLU is {gain.mean():+.1f} +- {gain.std(ddof=1):.1f} points over {len(seeds)} seeds")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.units.apl import apl_backward, apl_forward
+#
+# x, zero, one = np.array([[-2.0], [-0.5], [3.0]]), np.zeros((1, 1)), np.ones((1, 1))
+# ```
+#
+# **1.** a = 0, b = 1: y at -2, -0.5, 3?
+#
+# <details><summary>Answer</summary>
+#
+# ReLU.
+#
+# ```python
+# apl_forward(x, zero, one)[0].ravel()      # -> [0, 0, 3]
+# ```
+#
+# </details>
+#
+# **2.** a = -0.01, b = 0: y?
+#
+# <details><summary>Answer</summary>
+#
+# Leaky ReLU.
+#
+# ```python
+# apl_forward(x, -0.01 * one, zero)[0].ravel()      # -> [-0.02, -0.005, 3]
+# ```
+#
+# </details>
+#
+# **3.** a = 0, b = 1, dy = 1: da and db?
+#
+# <details><summary>Answer</summary>
+#
+# b learns nothing until a has moved.
+#
+# ```python
+# [g.item() for g in apl_backward(np.ones((3, 1)), apl_forward(x, zero, one)[1])[1:]]      # -> [4.5, 0]
+# ```
+#
+# </details>
+#
+# **4.** a = 1, b = 0: which known function?
+#
+# <details><summary>Answer</summary>
+#
+# |x|.
+#
+# ```python
+# apl_forward(x, one, zero)[0].ravel()      # -> [2, 0.5, 3]
+# ```
+#
+# </details>
+#
+# **5.** a = -1, b = 0 is the identity. Its slope at 0?
+#
+# <details><summary>Answer</summary>
+#
+# 0: both hinges meet there, and each adds nothing.
+#
+# ```python
+# apl_backward(one, apl_forward(zero, -one, zero)[1])[0]      # -> [[0]]
+# ```
+#
+# </details>

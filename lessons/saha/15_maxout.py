@@ -151,3 +151,81 @@ lesson.number("error on hill and wave over bowl and V: maxout, APL", [times["max
 told = {unit: f"{errors[unit][convex].mean():.2f} and {errors[unit][bent].mean():.2f}" for unit in UNITS}
 lesson.shown(f"maxout and L_p are convex: their errors on convex targets and on others are {told['maxout']}, "
              f"{told['L_p']}; those of APL {told['APL']}, of two maxout units subtracted {told['maxout - maxout']}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.units.lp_unit import lp_unit_forward
+# from tinynet.blocks.units.maxout import maxout_backward, maxout_forward
+#
+# x = np.array([[-2.0], [0.5]])
+#
+#
+# def lp(p, *numbers):
+#     r = np.log(np.expm1(p - 1.0))               # the unit's p is 1 + log(1 + e^r)
+#     return lp_unit_forward(np.array([[numbers]]), np.zeros((1, len(numbers))), np.array([r]))[0].item()
+# ```
+#
+# **1.** Two pieces, x and -x: which function?
+#
+# <details><summary>Answer</summary>
+#
+# |x|.
+#
+# ```python
+# maxout_forward(x, np.array([[[1.0], [-1.0]]]), np.zeros((1, 2)))[0].ravel()      # -> [2, 0.5]
+# ```
+#
+# </details>
+#
+# **2.** Two pieces, x and 0: which function?
+#
+# <details><summary>Answer</summary>
+#
+# ReLU.
+#
+# ```python
+# maxout_forward(x, np.array([[[1.0], [0.0]]]), np.zeros((1, 2)))[0].ravel()      # -> [0, 0.5]
+# ```
+#
+# </details>
+#
+# **3.** Those two pieces at -2 and 0.5, dy = 1: which gradient do the pieces' weights get?
+#
+# <details><summary>Answer</summary>
+#
+# Each piece hears of the examples alone where it wins: 0.5 the first, -2 the second.
+#
+# ```python
+# cache = maxout_forward(x, np.array([[[1.0], [0.0]]]), np.zeros((1, 2)))[1]
+# maxout_backward(np.ones((2, 1)), cache)[1].ravel()      # -> [0.5, -2]
+# ```
+#
+# </details>
+#
+# **4.** The L_p unit of 3 and 4: at p = 2, and at p = 50?
+#
+# <details><summary>Answer</summary>
+#
+# The root mean square, then nearly the larger of both.
+#
+# ```python
+# [lp(2, 3.0, 4.0), lp(50, 3.0, 4.0)]      # -> [3.536, 3.945]
+# ```
+#
+# </details>
+#
+# **5.** The L_p unit of -5 alone, at p = 3?
+#
+# <details><summary>Answer</summary>
+#
+# 5: it is never negative.
+#
+# ```python
+# lp(3, -5.0)      # -> 5
+# ```
+#
+# </details>

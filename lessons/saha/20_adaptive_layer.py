@@ -252,3 +252,76 @@ within = abs(hard.mean()) < 2 * hard.std(ddof=1) / len(hard) ** 0.5
 verdict = "no clear gain over" if within else "another accuracy than"
 lesson.shown(f"{T} tasks share all weights and bend them apart by {T * 8 + 8} numbers a layer; on digits that gives "
              f"{verdict} hard sharing: {told(gain['TAAN', 'Hard-Share'])} points, {told(hard)} with slower alpha")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.adaptive_activation import adaptive_activation_backward, adaptive_activation_forward
+#
+# z = np.array([[[-1.0]], [[-1.0]]])              # two tasks, one example, one unit: both get -1
+# b = np.array([0.0, 1.0])                        # two hinges
+# ```
+#
+# **1.** All coordinates are 0: what comes out?
+#
+# <details><summary>Answer</summary>
+#
+# A ReLU for every task: hard sharing.
+#
+# ```python
+# adaptive_activation_forward(z, np.zeros((2, 2)), b)[0].ravel()      # -> [0, 0]
+# ```
+#
+# </details>
+#
+# **2.** Task 1 has the coordinates (1, 0), task 2 (0, 1): what comes out at z = -1?
+#
+# <details><summary>Answer</summary>
+#
+# b - z for the one hinge that each has: one input, two functions.
+#
+# ```python
+# adaptive_activation_forward(z, np.eye(2), b)[0].ravel()      # -> [1, 2]
+# ```
+#
+# </details>
+#
+# **3.** dy = 1 for task 1 alone: which coordinates get a gradient?
+#
+# <details><summary>Answer</summary>
+#
+# Task 1's: b - z for each hinge. Task 2's get nothing.
+#
+# ```python
+# cache = adaptive_activation_forward(z, np.eye(2), b)[1]
+# adaptive_activation_backward(np.array([[[1.0]], [[0.0]]]), cache)[1]      # -> [[1, 2], [0, 0]]
+# ```
+#
+# </details>
+#
+# **4.** And the places b of the hinges, which the tasks share?
+#
+# <details><summary>Answer</summary>
+#
+# The hinge that task 1 uses, by its coordinate.
+#
+# ```python
+# adaptive_activation_backward(np.array([[[1.0]], [[0.0]]]), cache)[2]      # -> [1, 0]
+# ```
+#
+# </details>
+#
+# **5.** 16 tasks, 64 hinges, three layers: how many numbers are the tasks' own, and how many the places?
+#
+# <details><summary>Answer</summary>
+#
+# 3,072 and 192, beside millions of shared weights.
+#
+# ```python
+# [3 * 16 * 64, 3 * 64]      # -> [3072, 192]
+# ```
+#
+# </details>

@@ -276,3 +276,77 @@ given, free = (f"{its.mean():.1f} ({its.min():.1f} to {its.max():.1f})" for its 
 alike = f"; on Omniglot two first draws' heatmaps correlate by {np.mean(agree):.2f}" if lesson.data else ""
 lesson.shown(f"closed forms, quadrature and draws agree; where W is given the heatmap shows the two groups (distance "
              f"between over within {given}), where W is learned, too, {free}{alike}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.activation_distance import activation_distance_forward, hinge_moments
+# from tinynet.blocks.tasks.trace_norm import trace_norm_forward
+#
+#
+# def distance(a, b, **gaussian):
+#     return activation_distance_forward(np.array(a, float), np.array(b, float), **gaussian)[0][0, 1]
+# ```
+#
+# **1.** A hinge max(0, 0 - X) at 0, X ~ N(0, 1): the mean of its square?
+#
+# <details><summary>Answer</summary>
+#
+# Half of the variance, because it sees one half.
+#
+# ```python
+# hinge_moments(np.array([0.0])).W.item()      # -> 0.5
+# ```
+#
+# </details>
+#
+# **2.** Two functions with coordinates 0 and 1 on that hinge: their distance?
+#
+# <details><summary>Answer</summary>
+#
+# The root of that.
+#
+# ```python
+# distance([[0], [1]], [0])      # -> 0.7071
+# ```
+#
+# </details>
+#
+# **3.** Two hinges at one place. Coordinates (1, 0) and (0, 1): their distance?
+#
+# <details><summary>Answer</summary>
+#
+# 0: other coordinates, one function.
+#
+# ```python
+# distance([[1, 0], [0, 1]], [0, 0])      # -> 0
+# ```
+#
+# </details>
+#
+# **4.** A hinge far to the left, at -8: the distance of coordinates 0 and 1?
+#
+# <details><summary>Answer</summary>
+#
+# Nearly 0, because X never comes there.
+#
+# ```python
+# distance([[0], [1]], [-8]) < 1e-7      # -> True
+# ```
+#
+# </details>
+#
+# **5.** Two tasks' coordinates (3, 4) and (3, 4), or (3, 4) and (4, -3): the trace norm?
+#
+# <details><summary>Answer</summary>
+#
+# 7.07 and 10, though the rows are as long: it counts directions.
+#
+# ```python
+# [trace_norm_forward(np.array([[3.0, 4.0], other]))[0] for other in ([3.0, 4.0], [4.0, -3.0])]      # -> [7.071, 10]
+# ```
+#
+# </details>

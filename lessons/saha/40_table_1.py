@@ -182,3 +182,77 @@ error = spread.std(ddof=1) / len(seeds) ** 0.5
 lesson.shown("eleven counts are table 1's, Tucker's within the spread of its ranks; its MRN_full lacks one covariance; "
              f"on made-up domains {best} leads and TAAN is {spread.mean():+.3f} +- {error:.3f} from hard sharing; "
              f"Lcos and Ldis cost {ratio['TAAN + Lcos'][0]:.2f} and {ratio['TAAN + Ldis'][0]:.2f} times TAAN's step")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.soft_order import soft_order_forward
+# from tinynet.blocks.tasks.task_relationship import task_relationship_forward
+# from tinynet.blocks.tasks.tensor_factors import latent_layers_forward
+# from tinynet.metrics import map_at_k
+#
+# W = np.arange(1.0, 5).reshape(2, 1, 2)          # two tasks, one output, two inputs
+# ```
+#
+# **1.** Soft ordering, two modules that give 1 and 3, logits 0: what comes out?
+#
+# <details><summary>Answer</summary>
+#
+# Their mean.
+#
+# ```python
+# soft_order_forward(np.array([[[[1.0]]], [[[3.0]]]]), np.zeros((1, 2)))[0].item()      # -> 2
+# ```
+#
+# </details>
+#
+# **2.** MRN with all covariances the identity: what is the penalty?
+#
+# <details><summary>Answer</summary>
+#
+# Plain weight decay: 1 + 4 + 9 + 16.
+#
+# ```python
+# task_relationship_forward(W)[0]      # -> 30
+# ```
+#
+# </details>
+#
+# **3.** And with tasks that are known to be alike (P = [[1, -1], [-1, 1]])?
+#
+# <details><summary>Answer</summary>
+#
+# The squared distance of their weights.
+#
+# ```python
+# task_relationship_forward(W, np.array([[1.0, -1], [-1, 1]]))[0]      # -> 8
+# ```
+#
+# </details>
+#
+# **4.** DMTRL-LAF: one latent layer 2, two tasks of shares 1 and -3. Their weights?
+#
+# <details><summary>Answer</summary>
+#
+# 2 and -6: multiples of one layer.
+#
+# ```python
+# latent_layers_forward(np.array([[[2.0]]]), np.array([[1.0], [-3.0]]))[0].ravel()      # -> [2, -6]
+# ```
+#
+# </details>
+#
+# **5.** AP@10 of one example with two right labels, found at places 1 and 4?
+#
+# <details><summary>Answer</summary>
+#
+# (1/1 + 2/4) / 2.
+#
+# ```python
+# map_at_k(np.array([[9.0, 8, 7, 6, 5]]), np.array([[1, 0, 0, 1, 0]]))      # -> 0.75
+# ```
+#
+# </details>

@@ -298,3 +298,79 @@ assert ends["plain"][-1] > max(ends["plain"][0], ends["residual"][-1])
 told = [f"{name} nets goes from {errors[0]:.0f} to {errors[-1]:.0f} %" for name, errors in ends.items()]
 lesson.shown(f"from {depths[0]} to {depths[-1]} layers the training error of {told[0]}, that of {told[1]} "
              f"(mean of {len(seeds)} seeds); the checker rejects 1.5 as printed")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.units.residual import (
+#     residual_backward, residual_forward, residual_stack_backward, residual_stack_forward)
+#
+# X, W1 = np.random.default_rng(0).normal(size=(2, 3)), np.random.default_rng(1).normal(size=(4, 3))
+# Z, one = np.zeros((3, 4)), np.ones((1, 1))
+# ```
+#
+# **1.** W2 = 0: what is y?
+#
+# <details><summary>Answer</summary>
+#
+# Exactly x.
+#
+# ```python
+# np.abs(residual_forward(X, W1, Z)[0] - X).max()      # -> 0
+# ```
+#
+# </details>
+#
+# **2.** W2 = 0: which of dX, dW1, dW2 are 0?
+#
+# <details><summary>Answer</summary>
+#
+# dW1 alone: W2 learns first.
+#
+# ```python
+# grads = residual_backward(np.ones((2, 3)), residual_forward(X, W1, Z)[1])
+# [bool((g == 0).all()) for g in grads[:3]]      # -> [False, True, False]
+# ```
+#
+# </details>
+#
+# **3.** 50 blocks whose weights are 0: dX for dY = 1?
+#
+# <details><summary>Answer</summary>
+#
+# 1 everywhere.
+#
+# ```python
+# cache = residual_stack_forward(np.ones((1, 3)), np.zeros((50, 4, 3)), np.zeros((50, 3, 4)))[1]
+# residual_stack_backward(np.ones((1, 3)), cache)[0]      # -> [[1, 1, 1]]
+# ```
+#
+# </details>
+#
+# **4.** Can a block's gradient be 0 in spite of the identity?
+#
+# <details><summary>Answer</summary>
+#
+# Yes: x = 1, W1 = 1, W2 = -1 gives y = 0.
+#
+# ```python
+# residual_backward(one, residual_forward(one, one, -one)[1])[0]      # -> [[0]]
+# ```
+#
+# </details>
+#
+# **5.** Ten blocks with F = 0.1 x: dx?
+#
+# <details><summary>Answer</summary>
+#
+# 1.1 to the power of 10. Without the identities it is 1e-10.
+#
+# ```python
+# cache = residual_stack_forward(one, np.full((10, 1, 1), 1.0), np.full((10, 1, 1), 0.1))[1]
+# residual_stack_backward(one, cache)[0]      # -> [[2.594]]
+# ```
+#
+# </details>

@@ -165,3 +165,82 @@ if degrades and shortcut_helps:
                  f"{residual.mean():.1f} %, in each of {len(seeds)} seeds")
 else:
     lesson.shown("in these seeds depth did not hurt every plain net; see the numbers")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.images.batch_norm import batch_norm_backward, batch_norm_forward
+# from tinynet.blocks.images.conv_residual import conv_residual_backward, conv_residual_forward
+# from tinynet.models.images.cifar_net import CifarNet
+#
+# one, none = np.ones(1), np.zeros(1)
+# X = np.random.default_rng(0).normal(size=(4, 1, 3, 3)).clip(0)
+# weights = [np.ones((1, 1, 3, 3)), one, none, np.ones((1, 1, 3, 3)), none, none]      # the last norm's gain is 0
+# ```
+#
+# **1.** The last norm of a block has gain 0: what does the block hand on, where x >= 0?
+#
+# <details><summary>Answer</summary>
+#
+# x itself.
+#
+# ```python
+# np.abs(conv_residual_forward(X, *weights)[0] - X).max()      # -> 0
+# ```
+#
+# </details>
+#
+# **2.** And which of the weights get a gradient then: the filters, or that gain?
+#
+# <details><summary>Answer</summary>
+#
+# The gain alone. The filters learn nothing in the first step.
+#
+# ```python
+# grads = conv_residual_backward(np.ones(X.shape), conv_residual_forward(X, *weights)[1])
+# [bool(grads[i].any()) for i in (1, 4, 5)]      # -> [False, False, True]
+# ```
+#
+# </details>
+#
+# **3.** A channel's numbers are all multiplied by 1,000, then batch-normalised: what changes?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing.
+#
+# ```python
+# a, b = (batch_norm_forward(c * X, one, none, eps=0.0)[0] for c in (1, 1000))
+# np.abs(a - b).max() < 1e-12      # -> True
+# ```
+#
+# </details>
+#
+# **4.** dY = 1 everywhere: which gradient comes back through a batch norm?
+#
+# <details><summary>Answer</summary>
+#
+# 0, because the mean is always 0.
+#
+# ```python
+# dX = batch_norm_backward(np.ones(X.shape), batch_norm_forward(X, one, none)[1])[0]
+# np.abs(dX).max() < 1e-12      # -> True
+# ```
+#
+# </details>
+#
+# **5.** How many parameters do the shortcuts of a net of 20 layers add?
+#
+# <details><summary>Answer</summary>
+#
+# None where they are the identity: plain and residual nets are of one size.
+#
+# ```python
+# plain, residual = (sum(p.size for p in CifarNet(20, kind, rng=0).parameters()) for kind in (False, True))
+# residual - plain      # -> 0
+# ```
+#
+# </details>

@@ -204,3 +204,81 @@ assert not report.ok
 
 # %%
 lesson.shown("the block computes what was worked out by hand for 2.1 to 2.7, and its gradients are right")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.graphs.graph_attention import graph_attention_backward, graph_attention_forward
+# from tinynet.graph import Graph
+#
+# g, h = Graph.from_edges([[0, 1], [0, 2]], 3), np.array([[[1.0]], [[2.0]], [[4.0]]])     # node 0 listens to 1 and 2
+# ```
+#
+# **1.** All scores are 0: y?
+#
+# <details><summary>Answer</summary>
+#
+# The mean of the neighbours. Who has none gets 0.
+#
+# ```python
+# graph_attention_forward(h, np.zeros((3, 1)), np.zeros((3, 1)), graph=g)[0].ravel()      # -> [3, 0, 0]
+# ```
+#
+# </details>
+#
+# **2.** All scores are equal, but not 0: y?
+#
+# <details><summary>Answer</summary>
+#
+# The same.
+#
+# ```python
+# graph_attention_forward(h, np.full((3, 1), 7.0), np.ones((3, 1)), graph=g)[0].ravel()      # -> [3, 0, 0]
+# ```
+#
+# </details>
+#
+# **3.** r = 0, 1, 2. Does the node's own score matter: s = 0, 7, -7?
+#
+# <details><summary>Answer</summary>
+#
+# Only by the kink of the leaky ReLU.
+#
+# ```python
+# r = np.arange(3.0)[:, None]
+# [graph_attention_forward(h, np.full((3, 1), s), r, graph=g)[0][0, 0, 0] for s in (0.0, 7.0, -7.0)]
+# # -> [3.462, 3.462, 3.1]
+# ```
+#
+# </details>
+#
+# **4.** One neighbour only: ds?
+#
+# <details><summary>Answer</summary>
+#
+# 0, because its weight is 1 whatever the score.
+#
+# ```python
+# pair = Graph.from_edges([[0, 1]], 2)
+# cache = graph_attention_forward(h[:2], np.zeros((2, 1)), np.array([[0.0], [1]]), graph=pair)[1]
+# graph_attention_backward(np.ones((2, 1, 1)), cache)[1].ravel()      # -> [0, 0]
+# ```
+#
+# </details>
+#
+# **5.** Everybody listens to everybody, and all scores are positive: how do the outputs differ?
+#
+# <details><summary>Answer</summary>
+#
+# Not at all: all rank the neighbours alike.
+#
+# ```python
+# everybody = Graph.from_edges([[i, j] for i in range(3) for j in range(3)], 3)
+# y = graph_attention_forward(h, np.full((3, 1), 0.5), np.arange(1.0, 4)[:, None], graph=everybody)[0]
+# np.ptp(y)      # -> 0
+# ```
+#
+# </details>

@@ -239,3 +239,87 @@ lesson.save(fig, "shi_fig7_hidden-features")
 lesson.shown(f"on the karate club a head attends to some members {received[top[0]]:.1f} times as much as uniformly; on "
              f"{source} attention keeps {evenness(betas[0], cites).mean():.2%} of the maximal entropy; GAT - Const-GAT "
              f"{gain.mean():+.1f} points (standard error {error:.1f}), also with attention switched off")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.graphs.graph_attention import graph_attention_forward
+# from tinynet.data.karate import karate_club
+# from tinynet.graph import Graph
+#
+#
+# def entropy(beta):
+#     beta = np.asarray(beta)
+#     return -(beta[beta > 0] * np.log(beta[beta > 0])).sum()
+#
+#
+# h = np.array([[[0.0]], [[1.0]], [[3.0]]])
+# triangle = Graph.from_edges([[i, j] for i in range(3) for j in range(3)], 3)
+# ```
+#
+# **1.** Four neighbours, all of weight 1/4: the entropy beside log 4?
+#
+# <details><summary>Answer</summary>
+#
+# 1: as even as can be.
+#
+# ```python
+# entropy([0.25] * 4) / np.log(4)      # -> 1
+# ```
+#
+# </details>
+#
+# **2.** One of the four has weight 0.97, the others 0.01 each?
+#
+# <details><summary>Answer</summary>
+#
+# Still 0.12: entropy falls slowly.
+#
+# ```python
+# entropy([0.97, 0.01, 0.01, 0.01]) / np.log(4)      # -> 0.121
+# ```
+#
+# </details>
+#
+# **3.** How many of the club's 34 members have more than ten friends?
+#
+# <details><summary>Answer</summary>
+#
+# Three. Most members have few to choose from.
+#
+# ```python
+# int((karate_club().graph.degrees > 10).sum())      # -> 3
+# ```
+#
+# </details>
+#
+# **4.** All scores r grow by 5 (s = 1, r > 0): what changes?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: a softmax sees differences only.
+#
+# ```python
+# y = [graph_attention_forward(h, np.ones((3, 1)), c + np.arange(1.0, 4)[:, None], graph=triangle)[0] for c in (0, 5)]
+# np.abs(y[0] - y[1]).max() < 1e-12      # -> True
+# ```
+#
+# </details>
+#
+# **5.** r is 1 for node 0 and 0 for the others. How much more does node 0 weigh, for a node with s = 0 and one with s =
+# -7?
+#
+# <details><summary>Answer</summary>
+#
+# e times, and only e^0.2 times below the kink of the leaky ReLU. The order is the same.
+#
+# ```python
+# h0, r = np.array([[[1.0]], [[0.0]], [[0.0]]]), np.array([[1.0], [0], [0]])
+# b = [graph_attention_forward(h0, np.full((3, 1), s), r, graph=triangle)[0][0, 0, 0] for s in (0.0, -7.0)]
+# [2 * beta / (1 - beta) for beta in b]      # -> [2.718, 1.221]
+# ```
+#
+# </details>

@@ -298,3 +298,78 @@ lesson.shown(f"where papers cite another subject, {best}, " + (
     f"which learns what a neighbour's label says, is {ahead.mean():.0f} +- {ahead.std():.0f} points ahead of all others"
     if ahead.mean() > 2 * ahead.std() else "by no more than the seeds' spread, is ahead") + (
     f"; where citations tell nothing, {', '.join(losers)} do worse than words alone" if losers else ""))
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.graphs.neighbour_penalty import laplacian_penalty
+# from tinynet.graph import Graph
+# from tinynet.models.graphs.label_propagation import label_propagation, unreached
+#
+# row = Graph.from_edges([(0, 1), (1, 2), (2, 3)], nodes=4).undirected()      # 0 - 1 - 2 - 3
+# ```
+#
+# **1.** All nodes have the same value: what does smoothness cost, and which gradient is left?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing, and none.
+#
+# ```python
+# P, cache = laplacian_penalty.forward(np.ones((4, 1)), row)
+# [P, np.abs(laplacian_penalty.backward(1.0, cache)).max()]      # -> [0, 0]
+# ```
+#
+# </details>
+#
+# **2.** Values 0, 1, 2, 3 along the row: the cost?
+#
+# <details><summary>Answer</summary>
+#
+# 1 for each of three edges.
+#
+# ```python
+# laplacian_penalty.forward(np.arange(4.0)[:, None], row)[0]      # -> 3
+# ```
+#
+# </details>
+#
+# **3.** The ends are labelled 0 and 1. How sure of class 1 are the two nodes between?
+#
+# <details><summary>Answer</summary>
+#
+# A third and two thirds.
+#
+# ```python
+# label_propagation(row, np.array([0, 3]), np.array([0, 1]), 2)[1:3, 1]      # -> [1 / 3, 2 / 3]
+# ```
+#
+# </details>
+#
+# **4.** Only node 0 has a label, and there is one class: how sure are all others of it?
+#
+# <details><summary>Answer</summary>
+#
+# Entirely. Label propagation doesn't doubt what comes from far away.
+#
+# ```python
+# label_propagation(row, np.array([0]), np.array([0]), 1).ravel()      # -> [1, 1, 1, 1]
+# ```
+#
+# </details>
+#
+# **5.** The edge 1 - 2 is cut, and node 0 is labelled: how many nodes learn nothing?
+#
+# <details><summary>Answer</summary>
+#
+# Two: no path leads there.
+#
+# ```python
+# cut = Graph.from_edges([(0, 1), (2, 3)], nodes=4).undirected()
+# len(unreached(cut, np.array([0])))      # -> 2
+# ```
+#
+# </details>

@@ -187,3 +187,85 @@ for kind in kinds:
     (help_ if mean > 3 * se else do_not).append(f"{kind} ({mean:+.1f})")
 lesson.shown(f"beyond 3 standard errors these auxiliary tasks help: {', '.join(help_) or 'none'}; these don't: "
              f"{', '.join(do_not) or 'none'}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet import engine
+# from tinynet.blocks.losses.cross_entropy import cross_entropy
+# from tinynet.blocks.tasks.soft_sharing import squared_distance_backward, squared_distance_forward
+# from tinynet.models.tasks.separate_nets import SeparateNets
+# from tinynet.models.tasks.shared_trunk import SharedTrunk
+#
+# x, digit = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32), np.arange(5) % 3
+# ```
+#
+# **1.** Hard sharing: does task A's loss move the first layer of task B?
+#
+# <details><summary>Answer</summary>
+#
+# Yes, it is the same layer.
+#
+# ```python
+# net = SharedTrunk(6, (4,), (3, 2), rng=0)
+# g, = engine.gradients(cross_entropy(net(x)[0], digit), [net.layers[0].W])
+# bool(g.any())      # -> True
+# ```
+#
+# </details>
+#
+# **2.** And the head of task B?
+#
+# <details><summary>Answer</summary>
+#
+# No: a head hears its own task alone.
+#
+# ```python
+# g, = engine.gradients(cross_entropy(net(x)[0], digit), [net.heads[1].W])
+# bool(np.any(g))      # -> False
+# ```
+#
+# </details>
+#
+# **3.** How many parameters do two nets have, beside one trunk with two heads (6 inputs, 4 units, 3 and 2 outputs)?
+#
+# <details><summary>Answer</summary>
+#
+# 53 beside 81: the trunk's 28 count once.
+#
+# ```python
+# [sum(p.size for p in kind(6, (4,), (3, 2), rng=0).parameters()) for kind in (SharedTrunk, SeparateNets)]
+# # -> [53, 81]
+# ```
+#
+# </details>
+#
+# **4.** Soft sharing: the tasks' layers are 1 and 4. What does the penalty cost, and which way does it pull?
+#
+# <details><summary>Answer</summary>
+#
+# 9. Each is pulled towards the other, by 2 times the distance.
+#
+# ```python
+# P, cache = squared_distance_forward(np.array([[1.0], [4.0]]))
+# [P, *squared_distance_backward(1.0, cache).ravel()]      # -> [9, -6, 6]
+# ```
+#
+# </details>
+#
+# **5.** Auxiliary answers are shuffled: why is that run beside each auxiliary task? How many of 1,000 shuffled 0s and
+# 1s stay right?
+#
+# <details><summary>Answer</summary>
+#
+# About half: a gain with shuffled answers is no gain from the answers.
+#
+# ```python
+# answers = np.arange(1000) % 2
+# (np.random.default_rng(0).permutation(answers) == answers).mean()      # -> 0.49
+# ```
+#
+# </details>

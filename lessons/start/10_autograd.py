@@ -298,3 +298,84 @@ lesson.number("loss after 60 updates", L.data, L_engine.item(), "tinynet")
 # %%
 lesson.shown("an engine of three cells gives the same losses and gradients as tinynet, "
              f"and walks back over {longest:,} ops")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import tinynet as tn
+#
+# x = tn.Tensor(3.0, requires_grad=True)
+#
+#
+# def slope(f):
+#     x.zero_grad()
+#     f(x).backward()
+#     return x.grad
+# ```
+#
+# **1.** A value is used twice, y = x x. Which gradient does x get at 3?
+#
+# <details><summary>Answer</summary>
+#
+# Each use hands one in, and they are added: 3 + 3.
+#
+# ```python
+# slope(lambda x: x * x)      # -> 6
+# ```
+#
+# </details>
+#
+# **2.** And through a diamond, s = x x, y = s s?
+#
+# <details><summary>Answer</summary>
+#
+# 4 x^3. Without the sum at s it would be half of that.
+#
+# ```python
+# slope(lambda x: (x * x) * (x * x))      # -> 108
+# ```
+#
+# </details>
+#
+# **3.** y = x - x: which gradient?
+#
+# <details><summary>Answer</summary>
+#
+# 0: two paths with opposite signs meet.
+#
+# ```python
+# slope(lambda x: x - x)      # -> 0
+# ```
+#
+# </details>
+#
+# **4.** backward twice, without zero_grad in between: which gradient of x x is left?
+#
+# <details><summary>Answer</summary>
+#
+# Twice the gradient, because a leaf adds up what comes.
+#
+# ```python
+# x.zero_grad()
+# (x * x).backward()
+# (x * x).backward()
+# x.grad      # -> 12
+# ```
+#
+# </details>
+#
+# **5.** A chain of 10,000 additions of 0: does the walk back reach x, and with which gradient?
+#
+# <details><summary>Answer</summary>
+#
+# 1. The walk is a list, not a recursion, so it may be as long as memory allows.
+#
+# ```python
+# y = x * 1
+# for _ in range(10_000):
+#     y = y + 0
+# slope(lambda _: y)      # -> 1
+# ```
+#
+# </details>

@@ -187,3 +187,75 @@ print(report)
 assert not report.ok
 lesson.shown("a gradient check needs a random upstream, numbers off the kinks and on both sides of them, and float64; "
              f"the checker rejects all {len(mistakes) + 1} typical mistakes and says what they are")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# import tinynet as tn
+# from tinynet.blocks.units.softmax import softmax_forward
+#
+# f = np.exp
+# ```
+#
+# **1.** The error of central differences at 1, for h = 1e-1, 1e-5, 1e-12: which h is best?
+#
+# <details><summary>Answer</summary>
+#
+# 1e-5. Smaller is worse from there on.
+#
+# ```python
+# [abs((f(1 + h) - f(1 - h)) / (2 * h) - np.e) for h in (1e-1, 1e-5, 1e-12)]      # -> [4.5e-3, 5.9e-11, 2.1e-4]
+# ```
+#
+# </details>
+#
+# **2.** And one-sided, for h = 1e-5?
+#
+# <details><summary>Answer</summary>
+#
+# A quarter of a million times worse.
+#
+# ```python
+# abs((f(1 + 1e-5) - f(1)) / 1e-5 - np.e)      # -> 1.4e-5
+# ```
+#
+# </details>
+#
+# **3.** What does a step of 1e-8 change in float32?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: 1 + 1e-8 is 1.
+#
+# ```python
+# (np.float32(1) + np.float32(1e-8)) - np.float32(1)      # -> 0
+# ```
+#
+# </details>
+#
+# **4.** ReLU at 0 by central differences, for any h?
+#
+# <details><summary>Answer</summary>
+#
+# 1/2, though backward says 0: a kink is no mistake.
+#
+# ```python
+# [(max(0, h) - max(0, -h)) / (2 * h) for h in (1e-3, 1e-6)]      # -> [0.5, 0.5]
+# ```
+#
+# </details>
+#
+# **5.** A softmax backward that returns zeros is checked with an upstream of ones: is it found?
+#
+# <details><summary>Answer</summary>
+#
+# No, because the right gradient is 0, too. The checker's random upstreams find it: one problem.
+#
+# ```python
+# len(tn.gradcheck(softmax_forward, lambda dy, cache: np.zeros_like(dy), np.array([[1.0, 2, 3]])).kinds)      # -> 1
+# ```
+#
+# </details>

@@ -228,3 +228,88 @@ def told(gain):
 
 lesson.shown(f"two linear tasks help each other from cosine {changes:.2f} on and harm each other below; on digits a "
              f"related task changes the accuracy by {told(related)}, a random one by {told(random)}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet import engine
+# from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy_forward
+# from tinynet.blocks.losses.cross_entropy import cross_entropy
+# from tinynet.models.tasks.shared_trunk import SharedTrunk
+#
+#
+# def cosine(a, b):
+#     return (a @ b) / np.linalg.norm(a) / np.linalg.norm(b)
+#
+#
+# x, labels = np.random.default_rng(0).normal(size=(8, 5)), np.arange(8) % 2
+# net = SharedTrunk(5, (4,), (2, 2), rng=0, dtype=float)
+# W = net.layers[0].W
+# ```
+#
+# **1.** Two tasks have the same loss but for a factor 1,000. What is the cosine between their gradients in the trunk?
+#
+# <details><summary>Answer</summary>
+#
+# 1: the angle says nothing of the sizes. The larger one takes the trunk all the same.
+#
+# ```python
+# L = cross_entropy(net(x)[0], labels)
+# a, b = (engine.gradients(loss, [W])[0].ravel() for loss in (L, 1000 * L))
+# [cosine(a, b), np.linalg.norm(b) / np.linalg.norm(a)]      # -> [1, 1000]
+# ```
+#
+# </details>
+#
+# **2.** Two gradients in the plane at 120 degrees, of length 1: how long is their sum?
+#
+# <details><summary>Answer</summary>
+#
+# 1: the step helps each of them half as much as its own would.
+#
+# ```python
+# a, b = np.array([1.0, 0]), np.array([-0.5, 3 ** 0.5 / 2])
+# [np.linalg.norm(a + b), (a + b) @ a]      # -> [1, 0.5]
+# ```
+#
+# </details>
+#
+# **3.** And at 180 degrees?
+#
+# <details><summary>Answer</summary>
+#
+# 0: nothing is learnt any more.
+#
+# ```python
+# np.linalg.norm(np.array([1.0, 0]) + np.array([-1.0, 0]))      # -> 0
+# ```
+#
+# </details>
+#
+# **4.** K yes-or-no questions, all logits 0: the loss?
+#
+# <details><summary>Answer</summary>
+#
+# log 2, whatever K is, because the loss is a mean.
+#
+# ```python
+# [binary_cross_entropy_forward(np.zeros((3, K)), np.ones((3, K)))[0] for K in (1, 14)]      # -> [0.693, 0.693]
+# ```
+#
+# </details>
+#
+# **5.** Ten tasks share a trunk of 1,000 weights, each has a head of 100: how many weights, beside ten nets of their
+# own?
+#
+# <details><summary>Answer</summary>
+#
+# 2,000 beside 11,000.
+#
+# ```python
+# [1000 + 10 * 100, 10 * (1000 + 100)]      # -> [2000, 11000]
+# ```
+#
+# </details>

@@ -197,3 +197,81 @@ lesson.shown(f"with 6 units a layer {best} shared layers are best"
              f"{' (beyond 3 standard errors better than none' if between else ' (not clearly better than none'}"
              f"{' and than all)' if beats(narrow, best, LAYERS) else ', than all not clearly)'}; with 16 units "
              + ("the same holds" if also_wide else "no level in between is clearly best"))
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.soft_sharing import squared_distance_backward, squared_distance_forward
+# from tinynet.blocks.tasks.trace_norm import trace_norm_forward
+# from tinynet.models.tasks.shared_trunk import SharedTrunk
+#
+# w = np.array([[3.0, 4.0]])
+# ```
+#
+# **1.** Six tasks, three layers of 6 units on 20 inputs: how many parameters with 0 and with 3 shared layers?
+#
+# <details><summary>Answer</summary>
+#
+# 1302 and 252.
+#
+# ```python
+# [sum(p.size for p in SharedTrunk(20, (6,) * 3, (1,) * 6, split=s, rng=0).parameters()) for s in (0, 3)]
+# # -> [1302, 252]
+# ```
+#
+# </details>
+#
+# **2.** Two tasks have the weights w and -w, |w| = 5: squared distance, and trace norm?
+#
+# <details><summary>Answer</summary>
+#
+# 100 and 7.07. To the trace norm opposite is as good as equal: one direction.
+#
+# ```python
+# both = np.concatenate([w, -w])
+# [squared_distance_forward(both)[0], trace_norm_forward(both)[0]]      # -> [100, 7.071]
+# ```
+#
+# </details>
+#
+# **3.** And w and w?
+#
+# <details><summary>Answer</summary>
+#
+# 0 and 7.07.
+#
+# ```python
+# both = np.concatenate([w, w])
+# [squared_distance_forward(both)[0], trace_norm_forward(both)[0]]      # -> [0, 7.071]
+# ```
+#
+# </details>
+#
+# **4.** And two at a right angle, each of length 5?
+#
+# <details><summary>Answer</summary>
+#
+# 50 and 10: two directions cost more.
+#
+# ```python
+# both = np.array([[3.0, 4.0], [4.0, -3.0]])
+# [squared_distance_forward(both)[0], trace_norm_forward(both)[0]]      # -> [50, 10]
+# ```
+#
+# </details>
+#
+# **5.** Three tasks at 0, 1 and 5: on which one does the squared distance pull hardest?
+#
+# <details><summary>Answer</summary>
+#
+# On the one that is furthest from the others: by 2 (5 + 4).
+#
+# ```python
+# squared_distance_backward(1.0, squared_distance_forward(np.array([[0.0], [1], [5]]))[1]).ravel()
+# # -> [-12, -6, 18]
+# ```
+#
+# </details>

@@ -298,3 +298,75 @@ lesson.shown(f"fig8's dL/dalpha_AB is dL/dalpha_BA and the checker rejects it; o
              f"'{best}', gains {overall[best].mean():+.1f} points over separate nets (standard error {error:.1f}); "
              f"convolutional nets with stitches gain {gain.mean():+.1f} on classes with few labels "
              f"({gain.std(ddof=1) / len(gain) ** 0.5:.1f})")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.cross_stitch import cross_stitch_backward, cross_stitch_forward
+#
+# X, dY = np.array([[[3.0]], [[5.0]]]), np.array([[[1.0]], [[0.0]]])      # task A alone has a loss
+# ```
+#
+# **1.** A = identity: Y?
+#
+# <details><summary>Answer</summary>
+#
+# Two separate nets.
+#
+# ```python
+# cross_stitch_forward(X, np.eye(2))[0].ravel()      # -> [3, 5]
+# ```
+#
+# </details>
+#
+# **2.** All of A is 0.5: Y?
+#
+# <details><summary>Answer</summary>
+#
+# One shared net from here on.
+#
+# ```python
+# cross_stitch_forward(X, np.full((2, 2), 0.5))[0].ravel()      # -> [4, 4]
+# ```
+#
+# </details>
+#
+# **3.** dA at the identity?
+#
+# <details><summary>Answer</summary>
+#
+# A wants B's features though it has none of them yet. B's row has no loss.
+#
+# ```python
+# cross_stitch_backward(dY, cross_stitch_forward(X, np.eye(2))[1])[1]      # -> [[3, 5], [0, 0]]
+# ```
+#
+# </details>
+#
+# **4.** A = [[0.9, 0.1], [0.3, 0.7]]: dX?
+#
+# <details><summary>Answer</summary>
+#
+# The transpose. 0.9 and 0.3 is the usual mistake.
+#
+# ```python
+# cross_stitch_backward(dY, cross_stitch_forward(X, np.array([[0.9, 0.1], [0.3, 0.7]]))[1])[0].ravel()
+# # -> [0.9, 0.1]
+# ```
+#
+# </details>
+#
+# **5.** Both tasks have the same features: what of dA?
+#
+# <details><summary>Answer</summary>
+#
+# Equal columns: the alphas can't be told apart.
+#
+# ```python
+# cross_stitch_backward(dY, cross_stitch_forward(np.full((2, 1, 1), 2.0), np.eye(2))[1])[1]      # -> [[2, 2], [0, 0]]
+# ```
+#
+# </details>

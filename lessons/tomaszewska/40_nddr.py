@@ -193,3 +193,78 @@ control = ", ".join(f"{gains['control: layers alone', n][0]:+.1f}" for n in labe
 lesson.shown(f"points that NDDR gains on starved classes, by labels a class: {told} "
              f"(beyond 3 standard errors at {', '.join(map(str, clear)) or 'none'}); the same layers without the other "
              f"task: {control}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.blocks.tasks.nddr import nddr_backward, nddr_forward
+# from tinynet.models.tasks.nddr_net import NDDRNet
+# from tinynet.models.tasks.separate_nets import SeparateNets
+#
+# X = np.array([[[1.0]], [[10.0]]])                       # two tasks, one example, one channel
+# start = np.array([[[0.9, 0.1]], [[0.1, 0.9]]])          # W of each task: 0.9 of its own, 0.1 of the other
+# ```
+#
+# **1.** Features 1 and 10, 0.9 of the own and 0.1 of the other: Y?
+#
+# <details><summary>Answer</summary>
+#
+# The cross-stitch unit of fig7.
+#
+# ```python
+# nddr_forward(X, start)[0].ravel()      # -> [1.9, 9.1]
+# ```
+#
+# </details>
+#
+# **2.** Only task A has a loss (dY = 1, 0): dX?
+#
+# <details><summary>Answer</summary>
+#
+# B's features get a tenth of it.
+#
+# ```python
+# nddr_backward(np.array([[[1.0]], [[0.0]]]), nddr_forward(X, start)[1])[0].ravel()      # -> [0.9, 0.1]
+# ```
+#
+# </details>
+#
+# **3.** And dW?
+#
+# <details><summary>Answer</summary>
+#
+# A's row gets both tasks' features, B's row nothing.
+#
+# ```python
+# nddr_backward(np.array([[[1.0]], [[0.0]]]), nddr_forward(X, start)[1])[1].reshape(2, 2)      # -> [[1, 10], [0, 0]]
+# ```
+#
+# </details>
+#
+# **4.** One weight for each source, none for each target (erratum 9): what do the tasks get?
+#
+# <details><summary>Answer</summary>
+#
+# The same, so what was a task's own is lost.
+#
+# ```python
+# nddr_forward(X, np.array([[[0.9, 0.1]], [[0.9, 0.1]]]))[0].ravel()      # -> [1.9, 1.9]
+# ```
+#
+# </details>
+#
+# **5.** Two nets 64 - 32 - 32 with 10 and 4 outputs: how many parameters do two NDDR layers of 32 channels add?
+#
+# <details><summary>Answer</summary>
+#
+# 2 (2 x 64 x 32), and a bias for each of 2 x 2 x 32 outputs where there is one.
+#
+# ```python
+# sizes = [sum(p.size for p in kind(64, (32, 32), (10, 4), rng=0).parameters()) for kind in (SeparateNets, NDDRNet)]
+# sizes[1] - sizes[0]      # -> 8320
+# ```
+#
+# </details>

@@ -223,3 +223,77 @@ winners = order[::-1][:3]
 lesson.shown(f"at scales 20 : 1 the error is {uncertain.mean():.3f} with uncertainty weighting, {uniform.mean():.3f} "
              f"with equal weights{'' if clear else ' (within the noise)'} and {best_of_grid:.3f} for the best of "
              f"{len(grid)} runs of a grid; the lowest means are those of {', '.join(winners)}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.balancing.geometric_mean import GeometricMean
+# from tinynet.balancing.min_norm import min_norm_weights
+# from tinynet.balancing.pcgrad import pcgrad_weights
+# from tinynet.balancing.rule import gram
+# from tinynet.balancing.uncertainty import Uncertainty, uncertainty_slopes
+# ```
+#
+# **1.** Uncertainty, a regression with L = 4: at which sigma does its weight stop moving?
+#
+# <details><summary>Answer</summary>
+#
+# At 2: sigma^2 = L.
+#
+# ```python
+# [uncertainty_slopes(4.0, np.log(sigma ** 2), 0.5)[1] for sigma in (1, 2, 4)]      # -> [-1.5, 0, 0.375]
+# ```
+#
+# </details>
+#
+# **2.** Losses 100 and 1, both regressions with sigma = 1: which weights at the first step?
+#
+# <details><summary>Answer</summary>
+#
+# 1/2 for both: the rule has yet to learn.
+#
+# ```python
+# Uncertainty(['regression'] * 2)(np.array([100.0, 1.0]))      # -> [0.5, 0.5]
+# ```
+#
+# </details>
+#
+# **3.** The geometric mean of the same losses: which weights?
+#
+# <details><summary>Answer</summary>
+#
+# The larger loss gets a hundredth of the other's.
+#
+# ```python
+# GeometricMean()(np.array([100.0, 1.0]))      # -> [0.05, 5]
+# ```
+#
+# </details>
+#
+# **4.** Gradients (1, 0) and (-0.5, 1): PCGrad's step?
+#
+# <details><summary>Answer</summary>
+#
+# (0.8, 1.4): each has lost what goes against the other.
+#
+# ```python
+# G = np.array([[1.0, 0], [-0.5, 1]])
+# pcgrad_weights(gram(G), [[0, 1], [0, 1]]) @ G      # -> [0.8, 1.4]
+# ```
+#
+# </details>
+#
+# **5.** Gradients (1, 0) and (0, 3): MGDA takes the shortest of their mixtures. Which weights?
+#
+# <details><summary>Answer</summary>
+#
+# 0.9 and 0.1: the task with the small gradient decides.
+#
+# ```python
+# min_norm_weights(gram(np.array([[1.0, 0], [0, 3]])))      # -> [0.9, 0.1]
+# ```
+#
+# </details>

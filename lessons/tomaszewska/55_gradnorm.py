@@ -193,3 +193,77 @@ lesson.shown(f"after {steps} steps the mean loss ratio is {mean['equal'].mean():
              f"{mean['GradNorm'].mean():.2f} with GradNorm ({against('GradNorm', 'equal')}), "
              f"{mean['wrong: r^(-1.5)'].mean():.2f} with r^(-1.5), and {mean['oracle: 1 / sigma^2'].mean():.2f} with "
              f"the oracle's static weights ({against('oracle: 1 / sigma^2', 'GradNorm')} than GradNorm's)")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.balancing.gradnorm import GradNorm, gradnorm_loss, gradnorm_target
+#
+# G, ratio = np.array([1.0, 9.0]), np.array([0.9, 0.1])   # norms of two tasks' gradients; L(t) / L(0)
+# ```
+#
+# **1.** alpha = 0: which norms are aimed at?
+#
+# <details><summary>Answer</summary>
+#
+# Equal ones: their mean.
+#
+# ```python
+# gradnorm_target(G, ratio, 0.0)      # -> [5, 5]
+# ```
+#
+# </details>
+#
+# **2.** alpha = 1: and now?
+#
+# <details><summary>Answer</summary>
+#
+# The task that is behind is to get nine times the other's.
+#
+# ```python
+# gradnorm_target(G, ratio, 1.0)      # -> [9, 1]
+# ```
+#
+# </details>
+#
+# **3.** alpha = -1, as in public code (erratum 7)?
+#
+# <details><summary>Answer</summary>
+#
+# The task that is behind is slowed down.
+#
+# ```python
+# gradnorm_target(G, ratio, -1.0)      # -> [2.778, 25]
+# ```
+#
+# </details>
+#
+# **4.** alpha = 0: what does the loss of the weights cost at w = (1, 1), and at weights that make the norms equal?
+#
+# <details><summary>Answer</summary>
+#
+# 8, and nothing.
+#
+# ```python
+# [gradnorm_loss(w, G, ratio, 0.0) for w in (np.ones(2), np.array([1.8, 0.2]))]      # -> [8, 0]
+# ```
+#
+# </details>
+#
+# **5.** Two tasks, equal losses, gradients of norm 1 and 9. After one step of rate 0.02: the sum of the weights, and
+# which one has grown?
+#
+# <details><summary>Answer</summary>
+#
+# 2, always; and that of the task with the small gradient.
+#
+# ```python
+# rule = GradNorm(2, alpha=0.0, lr=0.02)
+# weights = rule(np.ones(2), lambda: np.array([[1.0], [9.0]]))
+# [rule.w.data.sum(), *rule.w.data]      # -> [2, 1.02, 0.98]
+# ```
+#
+# </details>

@@ -205,3 +205,77 @@ lesson.shown(f"sharing helps (beyond 3 standard errors) at {', '.join(map(str, h
              f"aligned inputs save {covariance} than swapped ones at k = 64; a source at cos .8 saves "
              f"{size_gains[0].mean():+.3f} with 40 examples and {size_gains[-1].mean():+.3f} with 2,000; rules that "
              f"beat equal weights on like losses: {', '.join(better) or 'none'}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# rng = np.random.default_rng(0)
+# ```
+#
+# **1.** Two tasks, a shared layer with room for r = 2 directions: how much do they help each other?
+#
+# <details><summary>Answer</summary>
+#
+# Not at all: any two tasks fit into two directions. One direction (r = 1) is where they meet.
+#
+# ```python
+# thetas = rng.normal(size=(2, 20))
+# [np.linalg.matrix_rank(thetas), np.linalg.matrix_rank(thetas[:1])]      # -> [2, 1]
+# ```
+#
+# </details>
+#
+# **2.** 20 inputs, noise 0.5, least squares on 40 examples: the excess risk |theta^ - theta|^2, on average?
+#
+# <details><summary>Answer</summary>
+#
+# noise^2 d / (n - d - 1) = 0.26. With 400 examples it is 0.013.
+#
+# ```python
+# [0.5 ** 2 * 20 / (n - 20 - 1) for n in (40, 400)]      # -> [0.263, 0.0132]
+# ```
+#
+# </details>
+#
+# **3.** Measured on 2,000 draws with 40 examples: the same?
+#
+# <details><summary>Answer</summary>
+#
+# Yes.
+#
+# ```python
+# X = rng.normal(size=(2000, 40, 20))
+# error = np.linalg.pinv(X) @ (0.5 * rng.normal(size=(2000, 40, 1)))
+# (error ** 2).sum(axis=(1, 2)).mean()      # -> 0.263
+# ```
+#
+# </details>
+#
+# **4.** Task B's theta is task A's turned by an angle with cosine 0.8. Task A takes over B's theta as it is: the excess
+# risk, |theta| = 1?
+#
+# <details><summary>Answer</summary>
+#
+# 2 - 2 x 0.8 = 0.4: worse than 40 examples of its own.
+#
+# ```python
+# a, b = np.array([1.0, 0]), np.array([0.8, 0.6])
+# ((a - b) ** 2).sum()      # -> 0.4
+# ```
+#
+# </details>
+#
+# **5.** From which cosine on is it better to take over B's theta than to learn from 40 examples of the own (0.263)?
+#
+# <details><summary>Answer</summary>
+#
+# From 0.868 on.
+#
+# ```python
+# 1 - 0.263 / 2      # -> 0.868
+# ```
+#
+# </details>

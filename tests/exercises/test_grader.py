@@ -1,5 +1,6 @@
 """A class of ten is graded: points, tables, files for other programs, and nothing else is touched."""
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import tinynet
+from tinynet import cases
 from tinynet.__main__ import main
-from tinynet.exercises import packages, results, sheets
+from tinynet.exercises import described, marking, packages, results, sheets
 from tinynet.exercises.grader import grade, grade_class
 from tinynet.exercises.marking import Seeds
 from tinynet.exercises.sandbox import Limits
@@ -167,6 +169,44 @@ def test_cells_that_a_spreadsheet_would_run_are_harmless(tmp_path):
 def test_a_teacher_is_told_where_to_look(tmp_path):
     text = HEAD + "import os\n" + SOFTMAX.replace("    p, axis = cache\n", "    p, axis = cache\n    eval('1')\n")
     assert one(tmp_path, text).look_at == ["mine.py imports os", "mine.py uses eval"]
+
+
+@pytest.mark.parametrize("line", ["from tinynet.blocks.units.softmax import softmax_backward as ours",
+                                  "import tinynet.blocks.units.softmax", "from tinynet import ops",
+                                  "import importlib; importlib.import_module('tinynet.blocks.units.softmax')"])
+def test_the_teacher_sees_who_imports_tinynets_own_code(tmp_path, line):
+    text = f"from tinynet.shapes import sizes\nimport tinynet\ntry:\n    {line}\nexcept Exception:\n    pass\n{SOFTMAX}"
+    graded = one(tmp_path, text)
+    named = "tinynet.blocks.units.softmax" if "blocks" in line else "tinynet.ops"
+    assert f"mine.py imports tinynet's own code ({named})" in graded.look_at
+    (tmp_path / "out").mkdir()
+    results.write_all(tmp_path / "out", [graded])
+    assert f"tinynet's own code ({named})" in (tmp_path / "out" / "class.csv").read_text()
+
+
+def test_what_tinynet_lends_is_nothing_to_look_at(tmp_path):
+    assert one(tmp_path, f"from tinynet.shapes import sizes\nfrom tinynet import graph\n{SOFTMAX}").look_at == []
+
+
+def test_a_wrong_backward_earns_nothing_where_sizes_of_one_hide_it(tmp_path):
+    zeros = f"{SOFTMAX}\n\ndef softmax_backward(dy, cache):\n    return np.zeros_like(dy)\n"
+    graded = one(tmp_path, zeros, secret=b"s")
+    assert {p.what: p.points for p in graded.parts if p.name == "dx" and p.what != "shape"} == {
+        "values": 0, "odd layouts": 0}
+
+
+@pytest.mark.parametrize("name", [n for n in cases.op_names() if "blocks" in cases.of(n)[0].op.forward.__module__])
+@pytest.mark.parametrize("wrong", [lambda g: 0 * g, lambda g: 2 * g, lambda g: 0 * g + 1])
+def test_what_is_wrong_everywhere_earns_nothing_on_any_case(name, wrong):
+    for case in cases.of(name):
+        looked = {}
+        for number, (sizes, scale, tells) in enumerate(marking.variations(case)):
+            with contextlib.suppress(ValueError):
+                draw = marking.Draw.of(case, Seeds().rng(name, case.name, number), sizes, scale)
+                for i in described.gradients(case):
+                    right = draw.grads[i]
+                    marking._add(looked, i, marking._same(wrong(right), right, scale), tells and right.any())
+        assert all(marking._count(draws) == 0 for draws in looked.values())
 
 
 def test_what_cant_be_locked_is_said(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tinynet.check.report import Problem, Report
 from tinynet.exercises.sandbox import Limits
 from tinynet.exercises.student import check_file
 
@@ -30,6 +31,18 @@ def checked(tmp_path, source):
     path, lines = tmp_path / "mine.py", []
     path.write_text(source)
     return check_file(path, lines.append), "\n".join(lines)
+
+
+@pytest.mark.parametrize(("slope", "code", "said"), [
+    ("x > 0", 0, "compared with our backward alone; could not be checked: y jumps there"),
+    ("x < 0", 1, "backward gives another gradient than ours; could not be checked: y jumps there")])
+def test_where_no_slope_can_be_measured_our_backward_decides(tmp_path, monkeypatch, slope, code, said):
+    problem = Problem("unchecked", "x", "could not be checked: y jumps there; choose other inputs")
+    monkeypatch.setattr("tinynet.exercises.student.gradcheck", lambda *_, **__: Report("relu", [problem], []))
+    found, text = checked(tmp_path, f"def relu_backward(dy, x): return dy * ({slope})")
+    assert found == code
+    assert said in text
+    assert "choose other inputs" not in text
 
 
 def test_a_right_file_passes(tmp_path):

@@ -1,11 +1,9 @@
-"""lessons/TEACHING.md is true: its commands run, its answers are right, its lessons and exercises exist."""
+"""lessons/TEACHING.md is true: its commands run, its lessons, cells, questions and exercises exist."""
 
-import ast
 import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import lessons
@@ -18,30 +16,21 @@ TEXT = (FOLDER / "TEACHING.md").read_text(encoding="utf-8")
 PARTS = re.split(r"^### \d\. ", TEXT.partition("## How points are given")[0], flags=re.MULTILINE)[1:]
 
 
-def test_there_are_seven_lectures_with_five_questions_each():
+def test_there_are_seven_lectures_of_fifty_minutes_that_ask_the_lessons_five_questions():
     assert len(PARTS) == 7
     for part in PARTS:
-        assert re.findall(r"^# (\d)\. ", part, re.MULTILINE) == list("12345"), part[:40]
+        asked = re.findall(r"questions? ([^|;]+?)\s*[|;]", part)
+        numbers = {int(n) for text in asked for n in _numbers(text)}
+        assert numbers == {1, 2, 3, 4, 5}, part[:40]
         minutes = re.findall(r"^\| (\d+)-(\d+) \|", part, re.MULTILINE)
         assert (minutes[0][0], minutes[-1][1]) == ("0", "50")
         assert [start for start, _ in minutes[1:]] == [end for _, end in minutes[:-1]]
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.partition(":")[0].split()[0])
-def test_every_answer_is_what_the_line_gives(part):
-    space = dict(np=np)
-    code = re.search(r"```python\n(.*?)```", part, re.DOTALL)[1]
-    answers = 0
-    for statement in ast.parse(code).body:
-        line = code.splitlines()[statement.end_lineno - 1]
-        source = ast.unparse(statement)
-        if "# -> " not in line:
-            exec(source, space)
-            continue
-        right = eval(line.rpartition("# -> ")[2], dict(np=np))
-        np.testing.assert_allclose(eval(source, space), right, rtol=0.03, atol=1e-15, err_msg=line)
-        answers += 1
-    assert answers == 5
+def _numbers(text):
+    """The numbers in "1 to 3" or "1, 2 and 4"."""
+    first, *rest = map(int, re.findall(r"\d", text))
+    return range(first, rest[-1] + 1) if " to " in text else [first, *rest]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.partition(":")[0].split()[0])

@@ -99,7 +99,7 @@ def a_domain_with_entries_on_its_ends():
     return forward, lambda d, p: d * (1 - 2 * p)
 
 
-@right(lambda rng: [rng.dirichlet([2.0, 3, 4]), rng.normal(size=3)])
+@right(lambda rng: [rng.dirichlet([2.0, 3, 4]), rng.normal(size=3)], data="p")
 def chances_that_must_sum_to_one():
     def forward(p, x):
         if abs(p.sum() - 1) > 1e-12:

@@ -133,6 +133,12 @@ def alpha_as_printed_on_the_slide(dY, cache):
     return dx_A, dx_B, d.T
 
 
+@mistake("transposed", cross_stitch_forward, *AB)
+def alpha_not_transposed_on_the_way_back(dY, cache):
+    _, _, d = _cross_stitch_backward(dY, cache)
+    return *_cross_stitch_backward(dY, (*cache[:2], cache[2].T))[:2], d
+
+
 @mistake("swapped", cross_stitch_forward, *AB)
 def tasks_swapped(dY, cache):
     dx_A, dx_B, d = _cross_stitch_backward(dY, cache)

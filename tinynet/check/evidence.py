@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from tinynet.check.numeric import measure
+from tinynet.check.numeric import OVERFLOW, measure
 
 RTOL_EXACT, RTOL = 1e-10, 1e-7  # complex steps, differences: of the largest term of an entry's sum
 ORDINARY = 3                    # the first upstreams are normal random numbers
-SMALL, LARGE = 1e-6, 1e6        # the fourth and the fifth upstream are the first times these (near overflow: less)
+SMALL, LARGE = 2.0 ** -20, 2.0 ** 20    # the fourth and the fifth upstream are the first times these (near overflow:
+                                # less), powers of 2, so that rounding doesn't differ: a linear backward scales exactly
 BALANCED = 5                    # this upstream makes y's small slopes count, of which few digits may be right
 RTOL_KINK = 1e-6                # one-sided slopes are measured less well
 SAFETY = 8                      # times what the measurement says about its own error
@@ -44,7 +45,7 @@ class Evidence(Place):
     def __init__(self, check, i, measured, grads, wobble=None):
         self.block, self.settings = check.pair.name, check.pair.settings
         self.names, self.arrays, self.y = check.pair.names, check.pair.arrays, check.y
-        self.value, self.i, self.x = check.pair.value, i, check.pair.arrays[i]
+        self.pair, self.value, self.i, self.x = check.pair, check.pair.value, i, check.pair.arrays[i]
         super().__init__(check.pair.names[i], self.x.shape)
         self.measured, self.grads, self.single = measured, grads, check.single
         self.dys, self.large = np.stack(check.upstreams), check.large
@@ -54,8 +55,9 @@ class Evidence(Place):
         self.smooth[[*measured[i].kinks, *measured[i].unmeasured]] = False
         self.analytic = np.stack([np.reshape(g, -1) for g in grads]).astype(float)
         self._judge(measured[i], check.rtol)
-        self.last_digits = self._below(1e-14 * np.abs(self.y.ravel()))
+        self.last_digits, self.unsteady = self._below(1e-14 * np.abs(self.y.ravel())), 0.0
         if wobble is not None:
+            self.unsteady = wobble.gradient
             self._allow_rounding(wobble, check.largest)
 
     def _below(self, rounding):
@@ -90,7 +92,7 @@ class Evidence(Place):
         for rounding, floor in ((surely, 2 * np.finfo(float).eps * largest), (0.2 * self.last_digits, 0.0)):
             cancels = (np.abs(self.numeric) <= rounding).all(axis=0)
             if cancels.any() and loud.all():
-                pooled = ((own / loud)[:, cancels].mean() + floor) * loud
+                pooled = ((own / loud)[:, cancels].max() + floor) * loud
                 own, limit = np.where(cancels, np.maximum(own, pooled), own), np.where(cancels, np.inf, limit)
         self.allowed += ROUNDING * np.minimum(own, limit) * self.smooth     # copies may cross a kink
 
@@ -103,8 +105,8 @@ class Evidence(Place):
             slack = RTOL_KINK * np.abs(ends).max(axis=(0, 2)) + self.allowed[:, entry]
             a = self.analytic[:, entry]
             fine[:, entry] = (ends.min(axis=0).sum(axis=1) - slack <= a) & (a <= ends.max(axis=0).sum(axis=1) + slack)
-        unmeasured = [*self.measured[self.i].unmeasured]
-        fine[:, unmeasured] = np.isfinite(self.analytic[:, unmeasured])
+        for entry, why in self.measured[self.i].unmeasured.items():
+            fine[:, entry] = np.isfinite(self.analytic[:, entry]) | (why == OVERFLOW)
         return fine
 
     def both_overflow(self):
@@ -134,7 +136,8 @@ class Evidence(Place):
     def vague(self):
         """The entries that passed only because they can't be measured well."""
         size, floor = np.abs(self.numeric), 1e-6 * np.abs(self.numeric).max(axis=1, initial=0.0, keepdims=True)
-        return np.flatnonzero(((self.noise > 0.1 * size) & (size > floor) & self.smooth).any(axis=0))
+        shown = (size > floor) & self.smooth
+        return np.flatnonzero(shown.any(axis=0) & ~(shown & (self.allowed <= 0.1 * size)).any(axis=0))
 
     def worst(self):
         """The entry that is furthest off, for an upstream of ordinary size where one shows the mistake."""
@@ -182,6 +185,23 @@ class Evidence(Place):
             other.smooth = np.isin(np.arange(self.x.size), [*kinks])
             if other.numeric.any():
                 yield other
+
+    def gradient_with(self, other):
+        """(K, I) the measured gradient where some other arrays {j: array} are put in place of theirs; NaN where
+        forward refuses them."""
+        arrays = [other.get(j, a) for j, a in enumerate(self.arrays)]
+        try:
+            return self.flat_dys @ measure(self.value, arrays, self.i, self.pair.analytic).jacobian
+        except Exception:
+            return np.full(self.numeric.shape, np.nan)
+
+    def gradients_for(self, dys):
+        """(K, I) what backward says for other upstreams; None where it fails."""
+        try:
+            return np.stack([np.reshape(self.pair.backward(dy, self.pair.forward(*self.arrays)[1])[self.i], -1)
+                             for dy in dys]).astype(float)
+        except Exception:
+            return None
 
     def slopes_at(self, numbers):
         """dy/dx of a function that is applied entry by entry, at other numbers; None where forward refuses them."""

@@ -241,11 +241,15 @@ class Check:
         return bool(long and (y != self.y).any()) and np.array_equal(y, np.asarray(y, np.float32))
 
     def _large_upstream(self, grads):
-        """The first upstream times a million, or times less where the gradient would come near overflow."""
-        one = self.upstreams[0]
-        largest = np.abs(one).max(initial=0.0) * max(self.y.size, 1) * min(self.largest, NEAR_OVERFLOW)
-        self.large = max(1.0, min(LARGE, NEAR_OVERFLOW / max(largest, 1.0)))
-        self._another_upstream(self.large * one, grads)
+        """The first upstream times a million, or times less where the gradient would come near overflow.
+        Where the right gradient would overflow for the others already, all are made smaller."""
+        dy = max(np.abs(dy).max(initial=0.0) for dy in self.upstreams) * max(self.y.size, 1)
+        room = 2.0 ** np.floor(np.log2(NEAR_OVERFLOW / max(self.largest, 1.0) / max(dy, 1.0)))
+        if self.largest > np.finfo(float).max / max(dy, 1.0):
+            self.upstreams = [np.asarray(room * dy) for dy in self.upstreams]
+            grads[:] = [copies(self.gradients(dy)) for dy in self.upstreams]
+        self.large = max(1.0, min(LARGE, room))
+        self._another_upstream(self.large * self.upstreams[0], grads)
 
     def _another_upstream(self, dy, grads):
         self.upstreams.append(np.asarray(dy))
@@ -261,24 +265,25 @@ class Check:
             sizes = np.maximum(sizes, sure.max(axis=1, initial=0.0))
         sizes[sizes == 0] = np.inf
         smallest, largest = sizes.min(initial=np.inf), sizes[np.isfinite(sizes)].max(initial=0.0)
-        if not largest > ROWS_DIFFER * smallest:
+        if not largest / ROWS_DIFFER > smallest:
             return
         dy = np.random.default_rng(1).normal(size=self.y.shape) * smallest / sizes.reshape(self.y.shape)
         self._another_upstream(dy, grads)
 
     def _remarks(self, measured):
-        """Notes on what couldn't be checked; a problem where nothing could."""
+        """What couldn't be checked, by name: a note on single entries, no verdict on an array without any other."""
         for i, m in measured.items():
-            entries, evidence = [*m.unmeasured], Place(self.pair.names[i], self.pair.arrays[i].shape)
+            place = Place(self.pair.names[i], self.pair.arrays[i].shape)
             for why in dict.fromkeys(m.unmeasured.values()):
-                these = [e for e in entries if m.unmeasured[e] == why]
-                which = evidence.listed(these) if len(these) < m.jacobian.shape[1] else f"all of {evidence.name}"
-                self.note(f"not checked: {which}: {why}")
-            if m.jacobian.size and not m.jacobian.any() and not entries:
-                self.note(f"all slopes of y in {evidence.name} are 0 on these inputs: choose others")
-        if any(m.unmeasured for m in measured.values()) and all(
-                len(m.unmeasured) == m.jacobian.shape[1] for m in measured.values()):
-            self.wrong("unchecked", "", "nothing could be checked: choose inputs inside forward's domain")
+                these = [entry for entry in m.unmeasured if m.unmeasured[entry] == why]
+                if len(m.unmeasured) < m.jacobian.shape[1]:
+                    self.note(f"not checked: {place.listed(these)}: {why}")
+                else:
+                    which = "" if len(these) == m.jacobian.shape[1] else f" at {place.listed(these)}"
+                    self.wrong("unchecked", place.name, f"could not be checked{which}: {why}; choose other inputs, or "
+                                                        f"say data={place.name!r}")
+            if m.jacobian.size and not m.jacobian.any() and not m.unmeasured:
+                self.note(f"all slopes of y in {place.name} are 0 on these inputs: choose others")
 
 
 def with_none_for(data, pair):

@@ -75,4 +75,4 @@ def _layouts(dy):
         spread[...] = dy
         yield "strided", spread
         yield "Fortran-ordered", np.asfortranarray(dy)
-        yield "a broadcast number (stride 0)", np.broadcast_to(1.5, dy.shape)
+        yield "a broadcast number (stride 0)", np.broadcast_to(np.abs(dy).max(initial=0.0), dy.shape)

@@ -12,6 +12,7 @@ as its neighbours on the ladder agree with it: large steps differ by the curvatu
 rounding, and the best lies between.  Where left and right differ in the end there is a kink.
 """
 
+import functools
 import warnings
 from typing import NamedTuple
 
@@ -20,8 +21,10 @@ import numpy as np
 STEP = 1e-3             # the first one, relative to max(1, |entry|)
 COMPLEX_STEP = 1e-30
 AT_ONCE = 500_000        # entries of the Jacobian that are looked at together: 4 MB
+TINY = 1e-8             # an entry below this is moved by steps of its own size, too
 EPS = np.finfo(float).eps
 JUMP, STEEP = "y jumps there", "the slope grows without bound there"
+OVERFLOW = "the slope there is too large for float64"
 
 
 class Measured(NamedTuple):
@@ -50,6 +53,20 @@ class Moves:
         self.value, self.arrays, self.i, self.x, self.eps = value, arrays, i, arrays[i], eps
         self.refused = ""
 
+    @functools.cached_property
+    def noise(self):
+        """How far y moves where no more than the last digits of the inputs change, if that is a good part of y: then
+        its terms cancel, and it is rounding.  0 otherwise, and where y jumps."""
+        try:
+            y = np.asarray(self.value(*self.arrays), float)
+            moves = [np.abs(np.asarray(self.value(*(a * (1 + 4 * k * self.eps) if a is not None and a.dtype.kind == "f"
+                                                    else a for a in self.arrays)), float) - y) for k in (1, 2, 3)]
+        except Exception:       # the copy lies outside forward's domain
+            return 0.0
+        most = np.max(moves, initial=0.0)
+        inside = 64 * self.eps * largest(self.arrays)
+        return float(most) if 1e-3 * np.abs(y).max(initial=0.0) < most <= inside else 0.0
+
     def at(self, entry, number, dtype=float):
         moved = self.x.astype(dtype)
         moved.flat[entry] = number
@@ -76,15 +93,15 @@ def measure(value, arrays, i, analytic=True, eps=EPS):
         y = np.asarray(value(*arrays), float).ravel()
         jacobian, error, doubtful, bound = _first_steps(moves, y)
         complexly = complex_columns(moves, y.size) if analytic and moves.x.size and y.size else None
-        largest = np.abs(jacobian).max(axis=0, initial=0.0)
+        size = np.abs(jacobian).max(axis=0, initial=0.0)
         if complexly is not None:
             gap = np.abs(complexly - jacobian)
-            if (gap > 1e-2 * largest + error)[:, ~doubtful].any():
+            if (gap > 1e-2 * size + error)[:, ~doubtful].any():
                 complexly = None        # far off, where differences are sure
             else:
                 doubtful |= (gap > 1e-9 * np.abs(complexly) + bound).any(axis=0)
         if complexly is None:
-            doubtful |= (error > 1e-4 * largest + bound).any(axis=0)
+            doubtful |= (error > 1e-4 * size + bound).any(axis=0)
         measured = Measured(jacobian, error, {}, {}, np.zeros(moves.x.size, bool), False)
         climb(moves, y, measured, np.flatnonzero(doubtful))
         if complexly is None or not _agree(complexly, measured):
@@ -108,6 +125,14 @@ def climb(moves, y, measured, entries):
         measured.climbed[entries] = True
 
 
+def largest(x):
+    """The largest finite floating number in an array, or in tuples, lists and dictionaries of arrays."""
+    if isinstance(x, (np.ndarray, np.floating)) and x.dtype.kind == "f":
+        return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+    parts = x.values() if type(x) is dict else x if type(x) in (tuple, list) else ()
+    return max(map(largest, parts), default=0.0)
+
+
 # %% One step size
 def _first_steps(moves, y):
     """(slopes, error, which entries are doubtful, the rounding and curvature that differences may show)."""
@@ -129,8 +154,9 @@ def _some_first_steps(moves, y, entries):
     left, left_half, right_half, right = (values - y[:, None]) / (points - flat)[:, None]
     wide = (values[3] - values[0]) / (points[3] - points[0])
     close = (values[2] - values[1]) / (points[2] - points[1])
-    slope, curved = (4 * close - wide) / 3, np.abs(wide - close)
-    rounding = 64 * moves.eps * np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0)) / h
+    slope, curved = close + (close - wide) / 3, np.abs(wide - close)
+    size = np.maximum(np.abs(y)[:, None], np.abs(values).max(axis=0, initial=0.0))
+    rounding = 64 * (moves.eps * size + moves.noise) / h
     scale = np.abs(slope) + np.abs(left) + np.abs(right)
     jump = 2 * (right_half - left_half) - (right - left)        # 0 for a smooth function, as h -> 0
     doubtful = ~(np.abs(jump) <= 1e-6 * scale + rounding).all(axis=0)       # NaN is doubtful, too
@@ -173,13 +199,16 @@ def _ladder(moves, entry, y):
     left, left_half, right_half, right = changes / (points - x)[:, :, None]
     wide = (values[3] - values[0]) / (points[3] - points[0])[:, None]
     close = (values[2] - values[1]) / (points[2] - points[1])[:, None]
-    estimates = np.stack([(4 * close - wide) / 3, 2 * left_half - left, 2 * right_half - right])
-    floor = 2 * moves.eps * np.abs(y) / h[:, None]
-    (across, left, right), errors = _best(_without_stairs(estimates, changes, floor, h), floor, h)
+    if np.isinf(close[-2:]).all(axis=0).any():
+        return 0.0, np.inf, None, OVERFLOW
+    estimates = np.stack([close + (close - wide) / 3, left_half + (left_half - left),
+                          right_half + (right_half - right)])       # written so that they overflow last
+    floor = 2 * (moves.eps * np.abs(y) + moves.noise) / h[:, None]
+    (across, left, right), errors = _of_its_own_size(_without_stairs(estimates, changes, floor, h), floor, h, abs(x))
     one_sided = np.isnan(left) | np.isnan(right)
     left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
     errors = np.where(np.isfinite(errors), errors, np.where(np.isfinite(errors), errors, 0.0).max(axis=0))
-    loud = 1e-10 * np.abs(y).max()
+    loud = 1e-10 * np.abs(y).max() + 8 * moves.noise
     why = _no_slope(changes[0], left, errors[1], loud) or _no_slope(changes[3], right, errors[2], loud)
     if why:
         return 0.0, np.inf, None, why
@@ -194,10 +223,14 @@ def _ladder(moves, entry, y):
 
 
 def _rungs(x):
-    """Steps from a tenth of max(1, |x|) down to where x itself is rounded."""
-    largest = 0.1 * max(1.0, abs(x))
-    smallest = max(1e-7 * min(1.0, abs(x)), 64 * np.spacing(abs(x)), 1e-15)
-    return largest * 10.0 ** -np.arange(int(np.log10(largest / smallest)) + 1)
+    """Steps from a tenth of max(1, |x|) down to where x itself is rounded; for a tiny x such of its own size, too."""
+    first = 0.1 * max(1.0, abs(x))
+    last = max(1e-7 * min(1.0, abs(x)), 64 * np.spacing(abs(x)), 1e-15)
+    steps = first * 10.0 ** -np.arange(int(np.log10(first / last)) + 1)
+    if not 0 < abs(x) < TINY:
+        return steps
+    own = 0.1 * abs(x) * 10.0 ** -np.arange(7)
+    return np.append(steps[steps > own[0]], own)
 
 
 def _best(estimates, floor, h):
@@ -218,6 +251,17 @@ def _best(estimates, floor, h):
     rung = error.argmin(axis=1)[:, None]
     value, error = (np.take_along_axis(a, rung, axis=1)[:, 0] for a in (estimates, error))
     return np.where(np.isinf(error), np.nan, value), error
+
+
+def _of_its_own_size(estimates, floor, h, size):
+    """_best; of a tiny x the steps of its own size count first, where they agree: larger ones leave its place."""
+    slopes, errors = _best(estimates, floor, h)
+    if 0 < size < TINY:
+        own = h <= 0.1 * size
+        close, off = _best(estimates[:, own], floor[own], h[own])
+        sure = off <= 1e-3 * np.abs(close)
+        slopes, errors = np.where(sure, close, slopes), np.where(sure, off, errors)
+    return slopes, errors
 
 
 def _without_stairs(estimates, changes, floor, h):

@@ -24,7 +24,8 @@ class Report(NamedTuple):
     """What gradcheck found.  Prints as text, counts as True when all is right.
 
     problems  what is wrong, [] when all is right
-    notes     what the reader should know: kinks met, inputs passed over
+    notes     what the reader should know: kinks met, entries that could not be measured
+    verdict   "right", "WRONG", or "unchecked" where of some input no entry could be measured
     """
 
     name: str
@@ -32,13 +33,14 @@ class Report(NamedTuple):
     notes: list
 
     ok = property(lambda self: not self.problems)
+    verdict = property(lambda self: "right" if self.ok else "unchecked" if {*self.kinds} == {"unchecked"} else "WRONG")
     kinds = property(lambda self: [p.kind for p in self.problems], doc="The kinds of mistake, None where none fits.")
 
     def __bool__(self):
         return self.ok
 
     def __str__(self):
-        lines = [f"{self.name}: {'right' if self.ok else 'WRONG'}"]
+        lines = [f"{self.name}: {self.verdict}"]
         for p in self.problems:
             lines.append(f"  {f'd{p.name}: ' if p.name else ''}{p.text}")
         return "\n".join(lines + [f"  {note}" for note in self.notes])

@@ -99,8 +99,48 @@ def mask(e):
     if not held:
         return "mask", (f"a mask or threshold is forgotten: of {e.x.size} entries, {let_through} let a gradient "
                         "through where it is zero")
+    if not let_through:
+        return "mask", f"a mask or threshold blocks too much: {held} of {e.x.size} entries get no gradient, but should"
     return "mask", (f"a mask or threshold is on the wrong side: of {e.x.size} entries, {let_through} let a gradient "
                     f"through where it is zero, and {held} block it where it isn't")
+
+
+SLOPES = {              # of what may stand in front of a layer, entry by entry
+    "tanh": lambda x: 1 - np.tanh(x) ** 2, "sigmoid": lambda x: 1 / (2 + np.exp(x) + np.exp(-x)), "sine": np.cos,
+    "exponential": np.exp}
+
+
+def factor_of_each_entry(e):
+    """Right once each entry is multiplied by a number of its own: a mask, or the slope of a function in front."""
+    a, n = e.analytic, e.numeric
+    if e.x.size < 3 or not a[:, e.smooth].any(axis=0).all():
+        return None
+    with np.errstate(all="ignore"):
+        factors = (a * n).sum(axis=0) / (a * a).sum(axis=0)
+        if not np.isfinite(factors[e.smooth]).all() or not e.fits(n, a * np.where(e.smooth, factors, 0)):
+            return None
+        f, x = factors[e.smooth], e.x.ravel()[e.smooth]
+        for name, slope in SLOPES.items():
+            if np.allclose(f, slope(x), rtol=1e-5, atol=1e-9):
+                return "skipped", f"the derivative of a {name} of {e.name} is skipped, as if it were 1"
+        on = np.abs(f) > 1e-9 * np.abs(f).max()
+        if not on.all() and on.any() and np.allclose(f[on], f[on][0], rtol=1e-6):
+            more = "" if np.isclose(f[on][0], 1) else f", and so is its factor {f[on][0]:.6g}"
+            return "mask", (f"a mask or threshold is forgotten{more}: of {e.x.size} entries, {np.sum(~on)} let a "
+                            "gradient through where it is zero")
+    return None
+
+
+def mask_of_outputs(e):
+    """Entries of y that don't depend on any input: right once their upstream is left out."""
+    depends = np.any([m.jacobian.any(axis=1) for m in e.measured.values()], axis=0)
+    if depends.all() or not depends.any():
+        return None
+    grads = e.gradients_for(e.dys * depends.reshape(e.y.shape))
+    if grads is None or not e.fits(e.numeric, grads):
+        return None
+    return "mask", (f"a mask or threshold is forgotten: {np.sum(~depends)} of {e.y.size} entries of y don't depend on "
+                    "the inputs here, but let their upstream gradient through")
 
 
 def skipped(e):

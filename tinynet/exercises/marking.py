@@ -88,13 +88,13 @@ class Draw(NamedTuple):
 
 
 def variations(case):
-    """[(sizes, scale, extra?), ...] of one case.
+    """[(sizes, scale, tells?), ...] of one case.
 
-    Different sizes twice, random ones; and, as extras that count only where these are right, every axis of size 1
-    (where many a gradient is 0) and scores of 1000 (where exp may overflow).
+    Different sizes twice, which tell right from wrong.  The others count only where these are right: random sizes and
+    every axis of size 1, where many a gradient is 0, and scores of 1000, where exp may overflow.
     """
     distinct, ones = cases.distinct(case), dict.fromkeys(case.letters, 1)
-    return [(distinct, 1, False), (distinct, 1, False), ({}, 1, False), (ones, 1, True), (distinct, LARGER, True)]
+    return [(distinct, 1, True), (distinct, 1, True), ({}, 1, False), (ones, 1, False), (distinct, LARGER, False)]
 
 
 def large_sizes(case):
@@ -141,10 +141,15 @@ def _same(theirs, right, scale=1):
     return bool(np.isfinite(theirs).all()) if scale > 1 else close(theirs, right)
 
 
-def _add(found, key, right, extra=False):
-    """Note whether one draw is right; an extra counts only where the draws before it are right."""
-    earlier = found.setdefault(key, [])
-    earlier.append(right and (not extra or all(earlier)))
+def _add(found, key, right, tells=True):
+    """Note whether one draw is right, and whether it tells right from wrong."""
+    found.setdefault(key, []).append((right, tells))
+
+
+def _count(draws, others=()):
+    """How many draws are right; those that don't tell count only where all that do are right, here and in others."""
+    sure = all(right for right, tells in (*draws, *others) if tells)
+    return sum(bool(right and (tells or sure)) for right, tells in draws)
 
 
 def _identical(a, b):
@@ -267,18 +272,19 @@ class Marking:
         found, inexact, raised, self.worker.student.numerical = {}, [], "", None
         draws = [(self._draw(case, k, *v[:2]), *v[1:]) for k, v in enumerate(variations(case))]
         draws = [draw for draw in draws if draw[0]]
-        for draw, scale, extra in draws:
+        for draw, scale, tells in draws:
             try:
                 y, token = self.forward(*draw.arrays, **draw.settings)
-                _add(found, (case.name, "y", VALUE), _same(y, draw.y, scale), extra)
+                _add(found, (case.name, "y", VALUE), _same(y, draw.y, scale), tells and draw.y.any())
                 if "backward" not in self.there:
                     continue
                 answer = _padded(self.backward(draw.dy, token), draw.grads)
                 if draw is draws[0][0]:
                     self.numeric = self.numeric or numerical(self.name, self.worker.student)
                 for i, right in self._pairs(case, draw):
-                    _add(found, (case.name, self._gradient(i), SHAPE), _shaped(answer[i], right))
-                    _add(found, (case.name, self._gradient(i), VALUE), _same(answer[i], right, scale), extra)
+                    _add(found, (case.name, self._gradient(i), SHAPE), _shaped(answer[i], right), tells)
+                    _add(found, (case.name, self._gradient(i), VALUE), _same(answer[i], right, scale),
+                         tells and right.any())
                     inexact += [_error(answer[i], right)] if scale == 1 else []
                 if draw is draws[0][0]:
                     self._layouts(case, token, draw, found)
@@ -297,20 +303,21 @@ class Marking:
         for dy in layouts(draw.dy):
             answer = _padded(self.backward(dy, token), draw.grads)
             for i, right in self._pairs(case, draw):
-                _add(found, (case.name, self._gradient(i), LAYOUT), _same(answer[i], right))
+                _add(found, (case.name, self._gradient(i), LAYOUT), _same(answer[i], right), right.any())
 
     def _settle(self, case, found, draws, raised):
         """Scores of this case: the share of its draws that are right."""
         for key in [key for key in self.weights() if key[0] == case.name and key[1] != "all"]:
-            right, of = found.get(key, []), 3 if key[2] == LAYOUT else draws
-            self.score[key] = sum(right) / max(of, 1)
+            looked, of = found.get(key, []), 3 if key[2] == LAYOUT else draws
+            right = _count(looked, found.get((*key[:2], VALUE), ()) if key[2] == LAYOUT else ())
+            self.score[key] = right / max(of, 1)
             half = "forward" if key[1] == "y" else "backward"
             if half not in self.there:
                 self.score[key], self.why[key] = 0.0, f"{self.name}_{half} is not there"
-            elif raised and len(right) < of:
+            elif raised and len(looked) < of:
                 self.why[key] = raised
             else:
-                self.why[key] = f"wrong in {of - sum(right)} of {of} draws" if any(right) else "wrong"
+                self.why[key] = f"wrong in {of - right} of {of} draws" if right else "wrong"
 
     def _habits(self, case):
         """Half for leaving arrays alone and repeating itself, half for float32."""

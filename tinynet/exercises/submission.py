@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tinynet.exercises.frames import LENT
+
 LARGEST = 32 << 20          # bytes of one file: a notebook may hold figures
 LARGEST_CODE = 1 << 19      # characters of code in it
 
@@ -183,6 +185,21 @@ class Submission:
         return total.hexdigest()
 
 
+def _of_ours(tree):
+    """What is imported of tinynet beside what it lends, also by a name in a string."""
+    lent = {"tinynet", *(f"tinynet.{name}" for name in LENT)}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inside = [f"tinynet.{alias.name}" for alias in node.names]
+            names = inside if node.module == "tinynet" else [node.module]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = re.findall(r"^tinynet(?:\.\w+)+$", node.value)
+        yield from (name for name in names if name.partition(".")[0] == "tinynet" and name not in lent)
+
+
 # %% For people, not a wall
 HARMLESS = {"numpy", "math", "typing", "functools", "itertools", "dataclasses", "collections", "warnings", "time",
             "matplotlib", "tinynet", "__future__"}
@@ -195,6 +212,7 @@ def look_at(source):
     for tree in source.trees:
         names = set(_imported(tree)) - HARMLESS - {Path(name).stem for name in source.neighbours}
         found += [f"imports {name}" for name in sorted(names)]
+        found += [f"imports tinynet's own code ({name})" for name in sorted(set(_of_ours(tree)))]
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         found += [f"uses {name}" for name in sorted(used & TELLING)]

@@ -85,5 +85,5 @@ def test_it_learns_a_few_pictures_by_heart():
 @pytest.mark.parametrize("images", [np.zeros((3, 28, 28), np.float32), np.zeros((2, 3, 28, 28), np.uint8)])
 def test_pictures_of_another_form_are_told(images):
     net = CaptionNet(WindowEncoder(3, 14, 7, 8, 8, rng=0), 8, 9, rng=0)
-    with pytest.raises(ValueError, match="WindowEncoder: images are .* must be floating numbers"):
+    with pytest.raises(ValueError, match=r"WindowEncoder: images are .* must be floating numbers"):
         net.encode(images)

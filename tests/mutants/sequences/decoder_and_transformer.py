@@ -53,7 +53,7 @@ def decoder_of_ones(dy, cache):
 
 
 # %% Many heads
-@mutant("multi_head", None)
+@mutant("multi_head", "swapped")
 def heads_in_the_wrong_place(dY, cache):
     _, shape, _, heads = cache
     dx = multi_head_backward(dY, cache)[0].reshape(*shape[:2], 3, heads, -1)

@@ -163,7 +163,7 @@ def gru_padding_counts(dh, cache):
 
 
 # %% Plain recurrent layer
-@mutant("rnn", None)
+@mutant("rnn", "term")
 def truncated_after_one_step(dh, cache):
     return rnn_backward(dh, with_(RNN, cache, U=np.zeros_like(cache[2])))
 

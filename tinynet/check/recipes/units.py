@@ -69,10 +69,53 @@ def layer_norm(valve, x, gain, bias, eps=1e-5):
     return gain * (centred / (variance + eps).sqrt()) + bias
 
 
+def unit_rows(valve, x):
+    return x / valve("the norm", (x * x).sum(axis=-1, keepdims=True).sqrt())
+
+
+def _gate(name):
+    """a f(b), of two arrays or of the halves of one."""
+    def recipe(valve, a, b=None):
+        if b is None:
+            a, b = a[..., :a.shape[-1] // 2], a[..., a.shape[-1] // 2:]
+        gate = valve("what the gate does", valve.activation(f"the {name}", b, name))
+        return valve.gated("the gate", gate, a)
+    recipe.__name__ = f"{name} gate"
+    return recipe
+
+
+GATES = [_gate(name) for name in ("sigmoid", "tanh")]
+
+
 # %% Layers
 def linear(valve, x, W, b=None):
     y = valve("the path through the weights", x) @ W.T
     return y if b is None else y + valve("the bias", b)
+
+
+def _dense(hidden, last):
+    """Layers x W + b as students write them, two or three deep: the arrays in any order, with biases or without."""
+    def recipe(valve, x, *arrays):
+        matrices, biases = ([a for a in arrays if a is not None and a.ndim == ndim] for ndim in (2, 1))
+        if len(matrices) + len(biases) != len([a for a in arrays if a is not None]) or len(biases) not in (
+                0, len(matrices)):
+            raise ValueError("no layers")
+        for depth, W in enumerate(matrices):
+            z, kind = x @ W + (biases[depth] if biases else 0.0), hidden if W is not matrices[-1] else last
+            at = f" of layer {depth + 1}" if len(matrices) > 1 else ""
+            if kind == "softmax":
+                x = valve.softmax(f"the softmax{at}" if at else "", z)
+            elif kind == "relu":
+                x = valve.relu(f"threshold at 0{at}", z)
+            else:
+                x = valve.activation(f"the {kind}{at}", z, kind) if kind else z
+        return x
+    recipe.__name__ = f"dense {hidden}, {last or 'linear'}"
+    return recipe
+
+
+DENSE = [_dense(hidden, last) for hidden in ("relu", "tanh", "sigmoid")
+         for last in dict.fromkeys((hidden, None, "softmax", "sigmoid"))]
 
 
 def residual(valve, x, W1, W2, b1=None, activation="relu", at=""):
@@ -116,4 +159,4 @@ def lp_unit(valve, x, c, r):
 
 
 RECIPES = (maximum, minimum, absolute, relu, leaky_relu, elu, dropout, sigmoid, tanh, gelu, softmax, log_sum_exp,
-           layer_norm, linear, residual, residual_stack, apl, maxout, lp_unit)
+           layer_norm, linear, residual, residual_stack, apl, maxout, lp_unit, unit_rows, *GATES, *DENSE)

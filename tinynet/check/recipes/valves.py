@@ -3,11 +3,12 @@
 A recipe computes what its block computes, from tensors, and names its spots:
 
     valve("name", t)                 a path by which a gradient flows back.  Closed, t counts as a constant:
-                                     the gradient that is left lacks exactly that term.
+                                     the gradient that is left lacks exactly that term.  Or it has the wrong sign.
     valve.where("name", c, a, b)     a threshold or mask.  Turned, the gradient flows on the wrong side of it;
                                      forgotten, it flows by a everywhere.
     valve.softmax("name", s)         a softmax with all the mistakes that its backward invites
     valve.activation("name", z, f)   tanh, sigmoid: skipped, or its input where its output belongs
+    valve.gated("name", g, t)        g t, where the gate may be skipped on the way back
 
 A mistake changes the gradient alone, never a value; but a threshold may be turned altogether, as in a backward
 that computes what is above the threshold again.  The diagnosis makes every mistake in turn and looks
@@ -46,7 +47,9 @@ class Valves:
     def __call__(self, spot, tensor, kind="term"):
         what = "the identity path is missing" if kind == "identity" else f"one of several terms is missing: {spot}"
         self._mistake(spot, CLOSED, kind, what)
-        return tensor.detach() if self.made.get(spot) == CLOSED else tensor
+        self._mistake(spot, "negated", "sign", f"one term has the wrong sign: {spot}")
+        alone = tensor.detach()
+        return {CLOSED: alone, "negated": 2 * alone - tensor}.get(self.made.get(spot), tensor)
 
     def each(self, spot, tensor, count, step):
         """The same tensor once for each step of a loop: one step may be left out, or be the only one that counts."""
@@ -114,6 +117,23 @@ class Valves:
         factor = slope(y) if how is None else options[how][2]
         return _function(y, lambda dy: dy * factor)(z)
 
+    def gated(self, spot, gate, t):
+        """gate * t; skipped, t gets the gradient as if the gate were 1."""
+        self._mistake(spot, "skipped", "skipped", f"{spot} is skipped on the way back, as if it were 1")
+        y = gate * t
+        if self.made.get(spot) != "skipped":
+            return y
+        gate_alone = gate * t.detach()
+        return gate_alone + t - t.detach()
+
+    def product(self, spot, a, b):
+        """a @ b; where y is square, its upstream may stand the wrong way round."""
+        y = a @ b
+        if y.shape[-1] != y.shape[-2]:
+            return y
+        self._mistake(spot, "upstream turned", "transposed", f"the upstream of {spot} is transposed, or needs to be")
+        return _turned(y) if self.made.get(spot) == "upstream turned" else y
+
     def relu(self, spot, z):
         """max(0, z)"""
         return self.where(spot, z.data > 0, z, 0.0 * z)
@@ -124,6 +144,11 @@ def _function(y, backward):
     def forward(x):
         return y, None
     return Op(forward, lambda dy, _: backward(dy) + 0 * y)
+
+
+def _turned(y):
+    """y itself, whose upstream is transposed on the way back."""
+    return Op(lambda y: (y, None), lambda dy, _: dy.swapaxes(-1, -2))(y)
 
 
 def _unmasked(s, axis):
