@@ -154,7 +154,7 @@ class Site:
         key, formulas = (deck, item), []
         for block, number in self.of_item.get(key, ()):
             formulas.append(dict(block=block, number=number, formula=formula_of(block, number),
-                                 places=self.plain_functions(block, number)))
+                                 places=listing.computed(block, number)))
         told = [(entry, s) for entry in self.entries for s in reading.about(self.sections[entry.topic], key)]
         first = [name for entry, _ in told for name in entry.blocks]
         formulas.sort(key=lambda f: first.index(f["block"].name) if f["block"].name in first else len(first))
@@ -172,17 +172,6 @@ class Site:
                     figures=[f for f in dict.fromkeys(figures) if f not in inside], exercises=exercises,
                     tests=self.tests.get(key, []), batteries={n: c for n, c in batteries.items() if c},
                     errata=self.errata_of(key), recipes=recipes, owed=not (formulas or elsewhere or recipes))
-
-    def plain_functions(self, block, number):
-        """[(path, function's name, Lines)] of the plain functions that compute an equation; the fast ones where there
-        is no plain one.
-        """
-        places = block.tags.get(number, ())
-        plain = [p for p in places if not slides._is_fast(p[0], p[1]) and p[0] == block.path] or places
-        found = {}
-        for path, line, name in plain:
-            found.setdefault((path, name), listing.function_around(path, line))
-        return [(path, name, lines) for (path, name), lines in found.items()]
 
     def errata_of(self, key):
         """The numbers of the errata that a block's equation or a lesson's heading names together with an item."""

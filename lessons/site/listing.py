@@ -7,6 +7,7 @@ import html
 import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -17,12 +18,16 @@ TAG = re.compile(r"#((?: \(\d+\)(?:-\(\d+\))?)+)\s*$")
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a file: its number, its HTML, the equations it computes, and the function it stands in."""
+    """One line of a file: its number, its HTML, the equations it computes, and the function it stands in, with the
+    function's first line.
+    """
 
+    path: Path
     number: int
     markup: str
     equations: tuple = ()
     function: str = ""
+    start: int = 0
 
 
 def coloured(source):
@@ -38,7 +43,8 @@ def lines_of(path):
     found = []
     for n, (text, markup) in enumerate(zip(source.split("\n"), coloured(source), strict=True), 1):
         inside = sorted((a, name) for a, b, name in spans if a <= n <= b)
-        found.append(Line(n, _linked(markup), _tagged(text), inside[0][1] if inside else ""))
+        start, name = inside[0] if inside else (0, "")
+        found.append(Line(path, n, _linked(markup), _tagged(text), name, start))
     return found
 
 
@@ -58,6 +64,7 @@ def _linked(markup):
 
 
 # %% Sections
+@cache
 def sections(block):
     """{"before" | "plain" | "fast" | "rest": [(title, [Line])]} of a block's files.
 
@@ -92,13 +99,24 @@ def _keep(parts, title, lines):
         parts.append((title, lines))
 
 
-def function_around(path, number):
-    """The lines of the outermost function that a line stands in; the line alone where there is none."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        for function in [node, *(n for n in ast.walk(node) if n is not node)]:
-            if isinstance(function, ast.FunctionDef) and function.lineno <= number <= function.end_lineno:
-                return lines_of(path)[function.lineno - 1:function.end_lineno]
-    return lines_of(path)[number - 1:number]
+def computed(block, number):
+    """[(path, function's name, its Lines)] of the plain functions that compute an equation; of the fast twin's where no
+    plain one does.
+    """
+    parts, found = sections(block), {}
+    for places in (("before", "plain"), ("rest",), ("fast",)):
+        for line in (line for place in places for _, lines in parts[place] for line in lines):
+            if number in line.equations:
+                found.setdefault((line.path, line.function), _around(line))
+        if found:
+            break
+    return [(path, name, lines) for (path, name), lines in found.items()]
+
+
+def _around(line):
+    """The lines of the function that a line stands in; the line alone where there is none."""
+    lines = [other for other in lines_of(line.path) if other.start == line.start]
+    return lines if line.start else [line]
 
 
 # %% Forward and back
