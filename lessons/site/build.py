@@ -44,6 +44,11 @@ def image_size(data):
     return struct.unpack(">II", data[16:24])
 
 
+def recipes(folder=FOLDER):
+    """The recipes of the papers' tables, as their docstrings describe them."""
+    return [read(path) for path in sorted((folder / "tables").rglob("*.py"))]
+
+
 class Site:
     """What is on the site, and its pages."""
 
@@ -64,7 +69,7 @@ class Site:
         named = {name for entry in entries for name in entry.blocks}
         named |= {b.name for key, found in self.of_item.items() if key[0] in self.decks for b, _ in found}
         self.blocks = {b.name: b for b in every if self.whole or b.name in named}
-        self.recipes = [read(path) for path in sorted((slides.ROOT / "lessons" / "tables").rglob("*.py"))]
+        self.recipes = recipes()
         self.tables = sorted(path.stem for path in (slides.ROOT / "figures" / "results").glob("*.md"))
         self.mistakes, self.pages, self.search = {}, {}, []
         self.figures = {}                           # {name: (alternative text, width, height)}

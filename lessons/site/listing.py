@@ -205,11 +205,13 @@ def _text(lines, statement):
 
 
 def _statements(function):
-    """(node, Statement) of a function's assignments, returns and calls, in order."""
+    """(node, Statement) of a function's assignments, returns and calls such as np.add.at(dh, ...), in order."""
     found = []
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
-            targets = getattr(node, "targets", [node.target] if hasattr(node, "target") else [])
+        called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.value.args
+        if called or isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
+            targets = [node.value.args[0]] if called else [node.target] if hasattr(node, "target") else getattr(
+                node, "targets", [])
             gives = {_root(t) for target in targets for t in getattr(target, "elts", [target])} - {None}
             found.append((node, Statement(frozenset(gives), _names(node.value), node.lineno, node.end_lineno)))
     return sorted(found, key=lambda pair: pair[1].first)

@@ -169,4 +169,5 @@ def font(characters):
     cutter.subset(loaded)
     data = io.BytesIO()
     subset.save_font(loaded, data, options)
+    loaded.close()
     return data.getvalue()

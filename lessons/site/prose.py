@@ -39,12 +39,12 @@ def from_markdown(text):
     """Markdown with $...$ and $$...$$ as HTML; headings go down by one, because a page has its own title."""
     lower = re.sub(r"^(#{1,5} )", r"#\1", text, flags=re.MULTILINE)
     made = READER.render(lower)
-    made = made.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
-    return re.sub(r"<h(\d)>(.*?)</h\1>", _with_id, made)
+    return made.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
 
 
-def _with_id(match):
-    return f'<h{match[1]} id="{slug(match[2])}">{match[2]}</h{match[1]}>'
+def title(text):
+    """A heading's Markdown as HTML, without a paragraph around it."""
+    return READER.renderInline(text)
 
 
 def slug(text):

@@ -17,6 +17,7 @@ class Section:
 
     heading: str
     cells: list
+    place: str = ""         # what it is called in an address, once on a page
 
     @cached_property
     def text(self):
@@ -51,6 +52,9 @@ def sections(notebook):
         if not found:
             found.append(Section("", []))
         found[-1].cells.append(cell)
+    for n, section in enumerate(found):
+        slug = prose.slug(section.heading)
+        section.place = slug if slug not in {s.place for s in found[:n]} else f"{slug}-{n}"
     return found
 
 
