@@ -24,10 +24,10 @@ TOPICS = ("units", "losses", "images", "sequences", "graphs", "tasks")
 def build(entries, asked, lessons=FOLDER, out=print):
     """Execute the lessons and write all pages; returns the exit code: 0, or 1 where a lesson failed."""
     folder, failed = Path(asked.site), {}
-    hashed, executed = notebooks.sources(), {}
+    executed = {}
     for entry in entries:
         try:
-            executed[entry.topic] = notebooks.executed(entry, asked, folder / "notebooks", hashed, out)
+            executed[entry.topic] = notebooks.executed(entry, asked, folder / "notebooks", out)
         except notebooks.LessonFailed as error:
             failed[entry.topic] = str(error)
             executed[entry.topic] = notebooks.notebook(entry)

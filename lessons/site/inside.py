@@ -3,6 +3,8 @@
 import base64
 import io
 import random
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +29,15 @@ def begin(quick, seed, data):
         data = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": name}
         display(data, metadata={"image/png": dict(name=name, alt=words(fig))}, raw=True)
     lesson.save = save
+
+
+def loaded():
+    """The files of tinynet and of the lessons that this process has loaded."""
+    files = [Path(module.__file__) for name, module in list(sys.modules.items())
+             if name.partition(".")[0] in ("tinynet", "lessons") and getattr(module, "__file__", None)]
+    names = [(file, file.parts[::-1].index(name)) for file in files for name in ("tinynet", "lessons")
+             if name in file.parts[:-1]]
+    return sorted({"/".join(file.parts[-1 - steps:]) for file, steps in names})
 
 
 def words(fig):

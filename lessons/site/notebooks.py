@@ -1,7 +1,8 @@
 """Lessons as notebooks: written by jupytext, executed by nbclient, kept so that an unchanged one isn't executed again.
 
-An executed lesson is one file, which is there whole or not at all. It carries a key: the lesson's text, tinynet's and
-the tables' sources, and the settings. Where the key is the same nothing is executed.
+An executed lesson is one file, which is there whole or not at all. It says which files of ours its process had loaded,
+and carries a key: a hash of their contents, of the lesson's text and of the settings. Where the key is still the same
+nothing is executed.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -58,34 +60,31 @@ def write_whole(path, text):
 
 
 # %% Executed once
-def sources(root=ROOT):
-    """One hash of all that a lesson can import from the tree."""
-    digest = hashlib.sha256()
-    folders = package(root), root / "lessons" / "tables"
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    for path in [*files, Path(__file__).with_name("inside.py")]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+@cache
+def _contents(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "gone"
 
 
-def key_of(entry, asked, hashed):
-    """What an executed lesson depends on, as one hash."""
+def key_of(entry, asked, loaded, root=ROOT):
+    """What an executed lesson depends on, as one hash; `loaded` are files in tinynet/ and lessons/."""
+    homes = dict(tinynet=package(root).parent, lessons=root)
+    files = [(name, _contents(homes[name.partition("/")[0]] / name)) for name in sorted(loaded)]
     settings = [str(getattr(asked, name)) for name in SETTINGS]
-    text = json.dumps([hashed, entry.path.read_text(encoding="utf-8"), settings])
+    text = json.dumps([files, entry.path.read_text(encoding="utf-8"), settings])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def executed(entry, asked, folder, hashed, out=print):
+def executed(entry, asked, folder, out=print):
     """The executed notebook of a lesson: from `folder`, or executed now and put there.  Raises LessonFailed."""
-    path, key = Path(folder, f"{entry.name}.ipynb"), key_of(entry, asked, hashed)
+    path = Path(folder, f"{entry.name}.ipynb")
     if path.exists():
-        kept = nbformat.read(path, as_version=4)
-        if kept.metadata.get("key") == key:
+        kept = nbformat.read(path, as_version=4).metadata
+        if kept.get("key") == key_of(entry, asked, kept.get("loaded", ())):
             out(f"{entry.name}: unchanged")
-            return kept
+            return nbformat.read(path, as_version=4)
     start = time.perf_counter()
     made = execute(notebook(entry), asked, entry.name)
-    made.metadata["key"] = key
+    made.metadata["key"] = key_of(entry, asked, made.metadata.setdefault("loaded", []))
     write_whole(path, nbformat.writes(made))
     out(f"{entry.name}: executed in {time.perf_counter() - start:.0f} s")
     return made
@@ -96,7 +95,8 @@ def execute(made, asked, name, root=ROOT):
     settings = {name: getattr(asked, name) for name in SETTINGS}
     settings["data"] = settings["data"] and str(Path(settings["data"]).resolve())
     begin = nbformat.v4.new_code_cell(f"from lessons.site import inside; inside.begin(**{settings})", id="begin")
-    whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells]))
+    end = nbformat.v4.new_code_cell("print('\\n'.join(inside.loaded()))", id="end")
+    whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells, end]))
     try:
         NotebookClient(whole, kernel_manager_class=Here, timeout=None,
                        resources=dict(metadata=dict(path=str(root)))).execute()
@@ -104,7 +104,8 @@ def execute(made, asked, name, root=ROOT):
         raise LessonFailed(f"{name} FAILED: {error.ename}: {error.evalue}") from None
     except DeadKernelError:
         raise LessonFailed(f"{name} FAILED: its process ended suddenly (was there enough memory?)") from None
-    del whole.cells[0]
+    whole.metadata["loaded"] = whole.cells[-1].outputs[0].text.split()
+    whole.cells = whole.cells[1:-1]
     for cell in whole.cells:
         cell.metadata.pop("execution", None)    # when it ran: the same lesson would give another file each time
     return whole

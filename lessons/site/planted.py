@@ -7,8 +7,8 @@ import inspect
 import json
 from collections import defaultdict
 
-from lessons.site.notebooks import sources, write_whole
-from lessons.tools.slides import ROOT
+from lessons.site.notebooks import write_whole
+from lessons.tools.slides import ROOT, package
 from tinynet import cases
 from tinynet.check import rates
 
@@ -18,7 +18,17 @@ def by_block(folder, wanted, root=ROOT):
     found = defaultdict(list)
     for mutant in rates.load_mutants(root / "tests"):
         found[_home(cases.CASES[mutant.case].op)].append(mutant)
-    return {name: _judged(name, found.get(name, []), folder, sources(root)) for name in wanted}
+    hashed = _sources(package(root))
+    return {name: _judged(name, found.get(name, []), folder, hashed) for name in wanted}
+
+
+def _sources(folder):
+    """One hash of all of tinynet that a judgement can depend on: the checker's floor and those before it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] not in ("exercises", "bridges"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def home_of(name):

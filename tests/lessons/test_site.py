@@ -130,20 +130,33 @@ def test_notebooks_are_written_alone_and_hold_the_lesson(made_up, tmp_path):
     assert "outputs" not in read.cells[2] or not read.cells[2].outputs
 
 
-def test_a_lesson_is_executed_once_and_again_when_it_or_its_settings_change(made_up, settings, tmp_path, monkeypatch):
-    ran = []
-    monkeypatch.setattr(notebooks, "execute", lambda made, asked, name: ran.append(name) or made)
+def test_a_lesson_is_executed_again_only_when_it_changes_or_what_it_loaded(made_up, settings, tmp_path, monkeypatch):
+    ran, own = [], tmp_path / "tree"
+    (own / "tinynet").mkdir(parents=True)
+    (own / "lessons").mkdir()
+    (own / "tinynet" / "op.py").write_text("1")
+    monkeypatch.setattr(notebooks.key_of, "__defaults__", (own,))
+
+    def execute(made, asked, name):
+        ran.append(name)
+        made.metadata["loaded"] = ["tinynet/op.py", "lessons/recipes.py"]
+        return made
+    monkeypatch.setattr(notebooks, "execute", execute)
     entry, = made_up({"good": "1"})
 
     def run(**others):
-        asked = settings(tmp_path / "site", **others)
-        notebooks.executed(entry, asked, tmp_path / "kept", "tinynet", lambda told: None)
+        notebooks._contents.cache_clear()
+        notebooks.executed(entry, settings(tmp_path / "site", **others), tmp_path / "kept", lambda told: None)
         return len(ran)
     assert [run(), run(), run(seed=1), run(seed=1), run(quick=False)] == [1, 1, 2, 2, 3]
     entry.path.write_text(entry.path.read_text() + "\n# %%\n2\n")
     assert [run(quick=False), run(quick=False)] == [4, 4]
-    notebooks.executed(entry, settings(tmp_path / "site", quick=False), tmp_path / "kept", "another", lambda told: None)
-    assert len(ran) == 5
+    (own / "tinynet" / "another.py").write_text("not loaded")
+    assert run(quick=False) == 4
+    (own / "tinynet" / "op.py").write_text("2")
+    assert [run(quick=False), run(quick=False)] == [5, 5]
+    (own / "lessons" / "recipes.py").write_text("new")
+    assert run(quick=False) == 6
 
 
 def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, monkeypatch):
@@ -194,6 +207,8 @@ def test_a_figure_comes_with_its_words_a_long_output_is_folded_and_an_answer_ope
     assert re.search(r"<summary>What is <math .*?</math>\?</summary>", text)
     assert "More about it." in text
     assert "Run time:" not in text
+    kept = json.loads((folder / "notebooks" / "saha" / "00_good.ipynb").read_text(encoding="utf-8"))
+    assert {"tinynet/lesson.py", "tinynet/plot.py", "lessons/site/inside.py"} <= set(kept["metadata"]["loaded"])
 
 
 def test_every_link_leads_to_a_page_and_a_place_that_are_there(site):
@@ -352,7 +367,7 @@ def test_jacobians(equation):
 
 
 def test_two_terms(equation):
-    """shi 1.6, against the block's own two terms."""
+    """Against the two terms that the block itself tells."""
     from tinynet.blocks.units.residual import residual_stack_forward, residual_terms
 
     given, gain, L = play.data()["terms"], 0.4, 9
@@ -368,7 +383,6 @@ def test_two_terms(equation):
 
 
 def test_uncertainty_weights(equation):
-    """tomaszewska uncertainty, erratum 4."""
     from tinynet.balancing.uncertainty import uncertainty_loss, uncertainty_slopes
 
     for L, s, factor in ((4.0, 0.3, 0.5), (0.5, -1.0, 1.0)):
