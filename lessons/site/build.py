@@ -49,6 +49,18 @@ def recipes(folder=FOLDER):
     return [read(path) for path in sorted((folder / "tables").rglob("*.py"))]
 
 
+def runs_of(table):
+    """{(system, dataset): {metric: [value]}} of a table's ledger, what was measured on test data alone."""
+    path = slides.ROOT / "figures" / "ledger" / f"{table.replace(' ', '_')}.jsonl"
+    found = defaultdict(lambda: defaultdict(list))
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        run = json.loads(line)
+        if run["metric"].startswith("test") and not isinstance(run["value"], list):
+            found[run["system"], run["dataset"]][run["metric"]].append((run["seed"], run["value"]))
+    return {key: {metric: [value for _, value in sorted(values)] for metric, values in of.items()}
+            for key, of in sorted(found.items())}
+
+
 class Site:
     """What is on the site, and its pages."""
 
@@ -92,7 +104,8 @@ class Site:
 
     def item_links(self, text):
         """Links to all slide items that a text such as "shi 1.1-1.3; csc321 block" cites."""
-        links = [self.link("deck", deck, f"{deck} {item}", prose.slug(item)) for deck, item in slides.cited(text)]
+        keys = dict.fromkeys(slides.cited(text))
+        links = [self.link("deck", deck, f"{deck} {item}", prose.slug(item)) for deck, item in keys]
         return jinja2.utils.markupsafe.Markup(", ".join(links))
 
     # %% Writing
@@ -113,7 +126,9 @@ class Site:
             self._find("block", name, about, f"block-{name}.html")
         for topic in self.tables:
             text = (slides.ROOT / "figures" / "results" / f"{topic}.md").read_text(encoding="utf-8")
-            self._page(f"table-{topic}", "table", topic=topic, text=text.partition("\n")[2])
+            names = {line.removeprefix("## ").partition(":")[0] for line in text.splitlines() if line.startswith("## ")}
+            runs = {name: found for name in sorted(names) if (found := runs_of(name))}
+            self._page(f"table-{topic}", "table", topic=topic, text=text.partition("\n")[2], runs=runs)
             self._find("tables", topic, "the papers' tables with spread and seeds", f"table-{topic}.html")
         self._page("errata", "errata", errata=self.errata())
         self._page("play", "play", figures=play.FIGURES)

@@ -90,6 +90,14 @@ def sections(block):
     return found
 
 
+def imports(lines):
+    """The lines up to the last import."""
+    last = max((i for i, line in enumerate(lines) if re.match(r'<span class="kn">|\)$', line.markup)), default=-1)
+    while last + 1 < len(lines) and not lines[last + 1].markup.strip():
+        last += 1
+    return lines[:last + 1]
+
+
 def _keep(parts, title, lines):
     while lines and not lines[-1].markup.strip():
         lines = lines[:-1]

@@ -15,6 +15,7 @@ import numpy as np
 from tinynet import ops
 from tinynet.blocks.images.batch_norm import batch_norm
 from tinynet.blocks.images.conv import conv
+from tinynet.blocks.images.conv_residual import conv_residual
 from tinynet.blocks.images.group_norm import group_norm
 from tinynet.blocks.images.pool import average_pool, global_average, max_pool
 from tinynet.blocks.sequences.attention import attention
@@ -51,10 +52,10 @@ def save(path, net, x):
     except ImportError:
         raise ImportError('onnx.save: the package onnx is missing; install it with  pip install -e ".[onnx]"') from None
     x, graph = np.asarray(x), Graph(net, helper)
-    steps, y = recorded(net, x)
-    _must_be_the_same(steps, recorded(net, _another(x))[0])
+    (steps, y), other = recorded(net, x), _another(x)
+    _must_be_the_same(steps, recorded(net, other)[0], x, other)
     graph.known[id(x)] = "x"
-    for op, inputs, settings, out in steps:
+    for op, inputs, settings, out in _needed(steps, y):
         if op not in KNOWN:
             raise NotInONNX(f"onnx.save: the op {op.name} has no counterpart; known are "
                             f"{', '.join(sorted(o.name for o in KNOWN))}")
@@ -108,14 +109,25 @@ def _another(x):
     return x * x.dtype.type(0.5) + x.dtype.type(0.25) if x.dtype.kind == "f" else np.roll(x.ravel(), 1).reshape(x.shape)
 
 
-def _must_be_the_same(steps, others):
+def _needed(steps, y):
+    """The steps that y comes from, in their order."""
+    wanted, found = {id(_array(y))}, []
+    for step in reversed(steps):
+        if id(_array(step[3])) in wanted:
+            wanted |= {id(_array(a)) for a in step[1] if a is not None}
+            found.append(step)
+    return found[::-1]
+
+
+def _must_be_the_same(steps, others, x, other):
     """Ops, and all arrays that no op made, must not depend on the example's numbers."""
-    made = [{id(_array(out)) for *_, out in run} for run in (steps, others)]
-    same = [op for op, *_ in steps] == [op for op, *_ in others]
-    for (op, ours, *_), (_, theirs, *_) in zip(steps, others, strict=False) if same else ():
-        for a, b in zip(ours[op is embedding:], theirs[op is embedding:], strict=True):
+    made = [{id(given), *(id(_array(out)) for *_, out in run)} for given, run in ((x, steps), (other, others))]
+    same = [(op, repr(settings)) for op, _, settings, _ in steps] == [
+        (op, repr(settings)) for op, _, settings, _ in others]
+    for (_, ours, *_), (_, theirs, *_) in zip(steps, others, strict=False) if same else ():
+        for a, b in zip(ours, theirs, strict=True):
             known = id(_array(a)) in made[0] and id(_array(b)) in made[1]
-            if not known and isinstance(a, np.ndarray) and not np.array_equal(a, b):
+            if not known and a is not None and not np.array_equal(_array(a), _array(b)):
                 same = False
     if not same:
         raise NotInONNX("onnx.save: what the net does depends on the numbers it is given, because it takes them out "
@@ -360,12 +372,48 @@ def _global_average(graph, X):
 
 
 @known(batch_norm)
-def _batch_norm(graph, X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None, observe=None):
+def _batch_norm(graph, X, gain, bias, skip=None, relu=False, **settings):
+    return _normed(graph, graph.name(X), gain, bias, None if skip is None else graph.name(skip), relu, **settings)
+
+
+def _normed(graph, X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None, observe=None):
     if fixed is None:
         raise NotInONNX("onnx.save: a batch norm that takes the batch's own mean has no counterpart; fix the mean")
-    y = graph.node("BatchNormalization", *map(graph.name, (X, gain, bias, *fixed)), epsilon=float(eps))
-    y = _plus(graph, y, skip)
+    y = graph.node("BatchNormalization", X, *map(graph.name, (gain, bias, *fixed)), epsilon=float(eps))
+    y = y if skip is None else graph.node("Add", y, skip)
     return graph.node("Relu", y) if relu else y
+
+
+@known(conv_residual)
+def _conv_residual(graph, X, *weights, stride=1, projected=False, preactivated=False, settings=None):
+    """Its convolutions and norms one by one, in the order of its forward."""
+    layers = [weights[i:i + 3] for i in range(0, len(weights), 3)]
+    settings = [{}] * len(layers) if settings is None else settings
+    projection = layers.pop() if projected else None
+    skip = _shortcut(graph, X, len(_array(layers[-1][0])), stride, projection, settings[-1])
+    y = graph.name(X)
+    for i, (W, gain, bias) in enumerate(layers):
+        u, edge = _pair(stride if i == len(layers) - 2 else 1), _pair(_array(W).shape[2] // 2)
+        if preactivated:
+            y = _normed(graph, y, gain, bias, relu=True, **settings[i])
+        y = graph.node("Conv", y, graph.name(W), strides=u, pads=2 * edge)
+        if not preactivated:
+            y = _normed(graph, y, gain, bias, skip if i == len(layers) - 1 else None, relu=True, **settings[i])
+    return graph.node("Add", y, skip) if preactivated else y
+
+
+def _shortcut(graph, X, channels, stride, projection, settings):
+    if projection is not None:
+        W, gain, bias = projection
+        return _normed(graph, graph.node("Conv", graph.name(X), graph.name(W), strides=_pair(stride)), gain, bias,
+                       **settings)
+    (_, C, H, W), name = _array(X).shape, graph.name(X)
+    if channels == C and stride == 1:
+        return name
+    steps = graph.whole(0, 0), graph.whole(H, W), graph.whole(2, 3), graph.whole(stride, stride)
+    seen = graph.node("Slice", name, *steps)
+    before = (channels - C) // 2
+    return graph.node("Pad", seen, graph.whole(0, before, 0, 0, 0, channels - C - before, 0, 0))
 
 
 @known(group_norm)
