@@ -6,6 +6,7 @@ import re
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from lessons.site.listing import coloured
 from lessons.site.mathematics import inline
 
 GREEK = dict(alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ε", eta="η", theta="θ", mu="μ", pi="π", rho="ρ",
@@ -19,7 +20,12 @@ def _reader():
     for name in ("math_inline_double", "math_block", "math_block_label"):
         made.add_render_rule(name, lambda self, tokens, i, *_: display(tokens[i].content))
     made.add_render_rule("html_block", lambda self, tokens, i, *_: _formulas(tokens[i].content))
+    made.add_render_rule("fence", lambda self, tokens, i, *_: _code(tokens[i].content))
     return made
+
+
+def _code(source):
+    return f'<pre class="code" tabindex="0"><code>{chr(10).join(coloured(source.rstrip()))}</code></pre>'
 
 
 def display(tex):

@@ -37,6 +37,10 @@ from tinynet.lesson import lesson
 #
 # The input $x_1$.
 #
+# ```python
+# x = 1      # -> 1
+# ```
+#
 # </details>
 '''
 FIGURE = '''from tinynet import plot

@@ -205,6 +205,7 @@ def test_a_figure_comes_with_its_words_a_long_output_is_folded_and_an_answer_ope
     assert "<summary>41 lines of output</summary>" in text
     assert re.search(r"a half +0\.5 +saha: 0\.25", text)
     assert re.search(r"<summary>What is <math .*?</math>\?</summary>", text)
+    assert re.search(r'The input <math .*?</math>\.</p>\s*<pre class="code" tabindex="0"><code><span class="n">x', text)
     assert "More about it." in text
     assert "Run time:" not in text
     kept = json.loads((folder / "notebooks" / "saha" / "00_good.ipynb").read_text(encoding="utf-8"))

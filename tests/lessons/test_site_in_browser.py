@@ -42,6 +42,7 @@ def browser():
         options.binary_location = shutil.which("chromium")
         options.set_capability("goog:loggingPrefs", dict(browser="ALL", performance="ALL"))
         driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        driver.set_script_timeout(600)          # looking for faults of contrast on the largest page takes a while
         yield driver
         driver.quit()
 
