@@ -140,6 +140,16 @@ function watchKeys() {
   });
 }
 
+// Formulas that are wider than their place can be scrolled by keys
+function watchFormulas() {
+  const look = () => $$(".display").forEach(formula => {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  });
+  addEventListener("resize", look);
+  document.fonts.ready.then(look);
+}
+
 // Print: all that is folded opens, and closes again
 function watchPrint() {
   let closed = [];
@@ -157,3 +167,4 @@ watchTabs();
 watchSearch();
 watchKeys();
 watchPrint();
+watchFormulas();
