@@ -193,7 +193,8 @@ def choosing(N, C, *others):
         "tinynet": ours(lambda x: cross_entropy(x, targets), [X], one),
         "PyTorch": pytorch(lambda x: F.cross_entropy(x, classes), [X], one),
         **({"autograd": hips(plain, [X], one),
-            "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)} if others else {})})
+            "MyGrad": my_grad(lambda x: mygrad.nnet.losses.softmax_crossentropy(x, targets), [X], one)}
+           if others else {})})
 
 
 @benchmark("softmax cross-entropy (4096 x 8000)", goal=1.5)

@@ -24,6 +24,9 @@ def parse(argv):
     parser.add_argument("--figures", type=Path, metavar="DIR", help="where to write (figures, or figures/quick)")
     parser.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="of the figures (png)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="real datasets, for the lessons that can use them")
+    parser.add_argument("--notebooks", type=Path, metavar="DIR", help="write the lessons as notebooks, run none")
+    parser.add_argument("--site", type=Path, metavar="DIR", help="run the lessons and write pages to read beside the "
+                                                                 "slides, without network; goes on where it was")
     parser.add_argument("--show", action="store_true", help="open the figures in windows, too; one lesson at a time")
     writing = parser.add_argument_group("writing", "python -m lessons language_model --prompt TEXT: the net that the "
                                         "lesson has trained goes on with a text")
@@ -57,6 +60,8 @@ def main(argv=None, folder=FOLDER):
             raise ValueError("--figures: --quick never writes over the committed figures; choose another folder")
         if asked.data and not asked.data.is_dir():
             raise ValueError(f"--data: there is no folder {asked.data}; leave --data out to use embedded data")
+        if asked.notebooks or asked.site:
+            return pages(entries, asked, folder)
         make_writable(asked.figures)
     except (KeyError, ValueError) as error:
         print(f"python -m lessons: {error.args[0]}", file=sys.stderr)
@@ -76,6 +81,20 @@ def go_on(asked):
         raise ValueError(f"--prompt {asked.prompt!r}, --letters {asked.letters}: a net must read a letter before it "
                          "can write one; give at least 1 of both")
     return writer.go_on(asked)
+
+
+def pages(entries, asked, folder):
+    """Write notebooks or the site; returns the exit code.  Raises ValueError where a package is missing."""
+    try:
+        from lessons.site import build, notebooks
+    except ImportError as error:
+        raise ValueError(f"{error.name} is missing; install what the site needs with  "
+                         'pip install -e ".[lessons,site]"') from None
+    make_writable(asked.notebooks or asked.site)
+    if asked.notebooks:
+        print(f"{len(notebooks.write_notebooks(entries, asked.notebooks))} notebooks in {asked.notebooks}")
+        return 0
+    return build.build(entries, asked, folder)
 
 
 def make_writable(folder):

@@ -13,7 +13,7 @@ import importlib.util
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from lessons.tools.catalogue import FOLDER, catalogue, read
@@ -132,9 +132,12 @@ def _numbers(tag):
 
 def _function(source, line):
     """The name of the outermost function or method that this line stands in."""
-    tree = ast.parse(source)
-    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.lineno <= line <= f.end_lineno]
-    return min(functions, key=lambda f: f.lineno).name if functions else ""
+    return next((f.name for f in _functions(source) if f.lineno <= line <= f.end_lineno), "")
+
+
+@cache
+def _functions(source):
+    return sorted((f for f in ast.walk(ast.parse(source)) if isinstance(f, ast.FunctionDef)), key=lambda f: f.lineno)
 
 
 def _is_fast(file, line):

@@ -1,4 +1,4 @@
-"""State dicts that torch.save wrote (.pt, .pth), read without PyTorch and without running what stands in them.
+"""State dicts of PyTorch (.pt, .pth), read and written without PyTorch; nothing that stands in a file is run.
 
 Since version 1.6 such a file is a zip: `data.pkl` says which tensors there are, `data/0`, `data/1`, ... hold their
 numbers.  Before, it was five pickles (a mark, a version, the machine, the state dict, the numbers' keys) and behind
@@ -8,6 +8,7 @@ nothing else; a tensor is rebuilt here, from bytes that are checked.
 
 import io
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -89,6 +90,54 @@ def _flat(prefix, thing):
             yield from _flat(f"{prefix}.{name}" if prefix else str(name), part)
 
 
+# %% Writing
+def save(path, arrays):
+    """Write {name: array} as torch.save writes a state dict.
+
+    Raises PyTorchError for numbers of a kind that PyTorch has not.
+    """
+    kinds = {np.dtype(form): name for name, form in STORAGES.items() if name != "BFloat16Storage"}
+    text = [b"\x80\x02ccollections\nOrderedDict\n)R("]      # protocol 2, an empty OrderedDict, and what it is to hold
+    blobs = []
+    for name, array in arrays.items():
+        array = np.asarray(array, order="C")
+        if array.dtype not in kinds:
+            raise PyTorchError(f"state dict {path}: {name} holds {array.dtype}, which PyTorch has not; convert it to "
+                               "floating or whole numbers")
+        text.append(_text(name) + _rebuild(kinds[array.dtype], len(blobs), array))
+        blobs.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    text.append(b"u.")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", b"".join(text))
+        archive.writestr("archive/byteorder", "little")
+        for key, blob in enumerate(blobs):
+            archive.writestr(f"archive/data/{key}", blob)
+        archive.writestr("archive/version", "3\n")
+
+
+def _rebuild(storage, key, array):
+    """Pickle's words for _rebuild_tensor_v2(storage number `key`, 0, shape, strides, False, OrderedDict())."""
+    persistent = (_text("storage") + b"ctorch\n" + storage.encode() + b"\n" + _text(str(key)) + _text("cpu")
+                  + _number(array.size))
+    strides = [stride // array.itemsize for stride in array.strides] if array.size else [1] * array.ndim
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n((" + persistent + b"tQ" + _number(0) + _numbers(array.shape)
+            + _numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def _text(text):
+    return b"X" + struct.pack("<I", len(text.encode())) + text.encode()
+
+
+def _number(n):
+    """In 8 bytes, the longest that a count of numbers takes."""
+    return b"\x8a\x08" + struct.pack("<q", n)
+
+
+def _numbers(several):
+    return b"(" + b"".join(map(_number, several)) + b"t"
+
+
+# %% Reading
 class _Storage:
     """The class that a pickle names for its numbers: only its name counts."""
 
