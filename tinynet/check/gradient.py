@@ -43,6 +43,8 @@ def gradcheck(function, *inputs, **settings):
     Every entry of every floating input is moved, so choose small inputs (a few hundred entries),
     with sizes that differ from each other: then a mistake has one explanation.  Arrays of
     integers or booleans and None are passed over; an input for which backward returns None must have no influence.
+    An entry that can't be moved, or where y jumps, is noted by name; where no entry of an input can be measured the
+    verdict is "unchecked", which is not right.
 
     data       names of floating inputs that are data: no gradient of them is compared; backward may leave them out
     tolerance  relative, for a forward that iterates until it is right to so many digits (1e-6, say)
