@@ -35,12 +35,6 @@ PAIRS = _table("ours multimnist", "accuracy %", ("MultiMNIST",),
 ROBOT = _table("ours sarcos", "error in % of the variance (lower is better)", ("SARCOS",),
                "Seven torques from 1,000 rows, tested on the other 3,449 of SARCOS's test file.  " + RULES, sarcos)
 PUPILS = _table("ours school", "explained variance %", ("School",),
-<<<<<<< HEAD
-                "139 schools, 15 % of each one's pupils to train on.  What a school has of its own starts as that of "
-                "the others and is pulled to their mean.  Nets that hold a part for each pair of tasks are left out.  "
-                + RULES, school)
-=======
                 "139 schools, 15 % of each one's pupils to train on.  All start alike, and what each has of its own is "
                 "pulled to the mean.  Nets that hold a part for each pair of tasks are left out.  " + RULES, school)
->>>>>>> tasks
 TABLES = (DIGITS, PAIRS, ROBOT, PUPILS)
