@@ -90,22 +90,24 @@ def pages(entries, asked, folder):
     except ImportError as error:
         raise ValueError(f"{error.name} is missing; install what the site needs with  "
                          'pip install -e ".[lessons,site]"') from None
-    make_writable(asked.notebooks or asked.site)
     if asked.notebooks:
-        print(f"{len(notebooks.write_notebooks(entries, asked.notebooks))} notebooks in {asked.notebooks}")
+        make_writable(asked.notebooks, "--notebooks")
+        print(f"notebooks in {asked.notebooks}: {len(notebooks.write_notebooks(entries, asked.notebooks))}")
+    if not asked.site:
         return 0
+    make_writable(asked.site, "--site")
     return build.build(entries, asked, folder)
 
 
-def make_writable(folder):
+def make_writable(folder, option="--figures"):
     """Make the folder; raises ValueError where no file can be written in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"--figures: no file can be written in {folder} ({error.strerror}); "
-                         "choose another folder with --figures DIR") from None
+        raise ValueError(f"{option}: no file can be written in {folder} ({error.strerror}); "
+                         f"choose another folder with {option} DIR") from None
 
 
 if __name__ == "__main__":

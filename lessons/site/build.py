@@ -22,9 +22,23 @@ TOPICS = ("units", "losses", "images", "sequences", "graphs", "tasks")
 
 
 def build(entries, asked, lessons=FOLDER, out=print):
-    """Execute the lessons and write all pages; returns the exit code: 0, or 1 where a lesson failed."""
-    folder, failed = Path(asked.site), {}
-    executed = {}
+    """Execute the lessons and write all pages; returns the exit code: 0, 1 where a lesson failed, 130 after Ctrl-C."""
+    folder = Path(asked.site)
+    try:
+        executed, failed = execute_all(entries, asked, folder, out)
+        site = Site(folder, entries, executed, failed, asked.quick, catalogue(lessons))
+        site.write()
+    except KeyboardInterrupt:
+        out("stopped by Ctrl-C; the same command goes on from here")
+        return 130
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    out(f"{len(site.pages)} pages, {size / 1e6:.1f} MB: open {folder / 'index.html'}")
+    return 1 if failed else 0
+
+
+def execute_all(entries, asked, folder, out):
+    """({topic: executed notebook}, {topic: why it failed})"""
+    executed, failed = {}, {}
     for entry in entries:
         try:
             executed[entry.topic] = notebooks.executed(entry, asked, folder / "notebooks", out)
@@ -32,11 +46,7 @@ def build(entries, asked, lessons=FOLDER, out=print):
             failed[entry.topic] = str(error)
             executed[entry.topic] = notebooks.notebook(entry)
             out(str(error))
-    site = Site(folder, entries, executed, failed, asked.quick, catalogue(lessons))
-    site.write()
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    out(f"{len(site.pages)} pages, {size / 1e6:.1f} MB: open {folder / 'index.html'}")
-    return 1 if failed else 0
+    return executed, failed
 
 
 def image_size(data):

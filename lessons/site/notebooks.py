@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -97,9 +98,10 @@ def execute(made, asked, name, root=ROOT):
     begin = nbformat.v4.new_code_cell(f"from lessons.site import inside; inside.begin(**{settings})", id="begin")
     end = nbformat.v4.new_code_cell("print('\\n'.join(inside.loaded()))", id="end")
     whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells, end]))
+    client = NotebookClient(whole, kernel_manager_class=Here, timeout=None,
+                            resources=dict(metadata=dict(path=str(root))))
     try:
-        NotebookClient(whole, kernel_manager_class=Here, timeout=None,
-                       resources=dict(metadata=dict(path=str(root)))).execute()
+        _run(client)
     except CellExecutionError as error:
         raise LessonFailed(f"{name} FAILED: {error.ename}: {error.evalue}") from None
     except DeadKernelError:
@@ -109,6 +111,18 @@ def execute(made, asked, name, root=ROOT):
     for cell in whole.cells:
         cell.metadata.pop("execution", None)    # when it ran: the same lesson would give another file each time
     return whole
+
+
+def _run(client):
+    """Execute in a thread, because in the main one nbclient would take Ctrl-C for itself; here it ends the lesson."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(client.execute)
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            if client.km is not None and client.km.provisioner is not None:
+                client.km.provisioner.process.kill()
+            raise
 
 
 class ThisPython(KernelSpecManager):

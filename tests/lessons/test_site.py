@@ -169,8 +169,7 @@ def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, 
         return made
     monkeypatch.setattr(notebooks, "execute", stopped_at_two)
     monkeypatch.setattr(build, "Site", lambda *_: Namespace(write=lambda: None, pages={}))
-    with pytest.raises(KeyboardInterrupt):
-        build.build(entries, settings(tmp_path / "site"), tmp_path / "lessons", lambda told: None)
+    assert build.build(entries, settings(tmp_path / "site"), tmp_path / "lessons", lambda told: None) == 130
     assert build.build(entries, settings(tmp_path / "site"), tmp_path / "lessons", lambda told: None) == 0
     assert ran == ["saha/00_one", "saha/01_two", "saha/01_two"]
 
@@ -294,6 +293,16 @@ def test_an_erratum_is_told_from_its_sentence_to_the_next_one():
     assert reading.of_erratum(text, 17) == "Erratum 17: fig9 prints 71.7. It is 71.1. "
     assert reading.of_erratum(text, 18) == "Erratum 18: LP."
     assert reading.of_erratum(text, 1) == ""
+
+
+def test_the_command_writes_notebooks_and_tells_where_it_cannot(tmp_path, capsys):
+    from lessons.__main__ import main
+
+    assert main(["--notebooks", str(tmp_path), "residual", "apl"]) == 0
+    assert capsys.readouterr().out == f"notebooks in {tmp_path}: 2\n"
+    assert sorted(path.name for path in tmp_path.rglob("*.ipynb")) == ["10_apl.ipynb", "10_residual.ipynb"]
+    assert main(["--site", f"{__file__}/site", "residual"]) == 2
+    assert "--site: no file can be written in" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch, capsys):
