@@ -267,9 +267,14 @@ def flickr_frozen(seed, folder, data, epochs=30, least=5, size=50):
     """
     parts, rng = {part: flickr8k(part, data) for part in PARTS}, np.random.default_rng(seed)
     found = {part: features(part, each.images) for part, each in parts.items()}
+    known = found["train"].astype(np.float32)           # a channel's deviation is about 6, too much for a GRU's input
+    mean, deviation = (known.mean(axis=(0, 2, 3))[:, None, None], known.std(axis=(0, 2, 3))[:, None, None])
     places = nn.Sequential(Conv(112, 128, 1, rng=rng), ReLU())
-    return captions(parts, found, lambda X, rng: X.astype(np.float32), lambda X: X.astype(np.float32), places, rng,
-                    seed, folder, epochs, 1, least, size)
+
+    def even(X, rng=None):
+        return (X.astype(np.float32) - mean) / np.maximum(deviation, 1e-6)
+
+    return captions(parts, found, even, even, places, rng, seed, folder, epochs, 1, least, size)
 
 
 def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, each, least, size):
