@@ -18,6 +18,7 @@ from tinynet import nn, optim
 from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import MaxPool
+from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.masking import BEGIN, END
 from tinynet.blocks.sequences.state import detached
 from tinynet.blocks.units.activations import ReLU
@@ -296,6 +297,7 @@ def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, 
         return images, *teacher(*padded([numbers[i][rng.integers(5)] for i in rows]))
 
     net = CaptionNet(PixelEncoder(places), 128, len(vocabulary), 96, 192, 64, p=0.3, rng=rng)
+    net.words = Embedding(len(vocabulary), 96, None, 1.0, rng)      # N(0, 1): with 0.1 words are hardly heard at first
     first = padded([vocabulary.encode(caption_words(captions[0])) for captions in parts["dev"].captions])
     val = Shuffled((testing(seen["dev"]), *teacher(*first)), 100)
     steps = -(-len(numbers) * each // size)
