@@ -18,6 +18,7 @@ from tinynet import nn, optim
 from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import MaxPool
+from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.masking import BEGIN, END
 from tinynet.blocks.units.activations import ReLU
 from tinynet.bridges.efficient_net import SHA256 as WEIGHTS
@@ -256,9 +257,14 @@ def flickr_frozen(seed, folder, data, epochs=30, least=5, size=50):
     """
     parts, rng = {part: flickr8k(part, data) for part in PARTS}, np.random.default_rng(seed)
     found = {part: features(part, each.images) for part, each in parts.items()}
+    known = found["train"].astype(np.float32)           # a channel's deviation is about 6, too much for a GRU's input
+    mean, deviation = (known.mean(axis=(0, 2, 3))[:, None, None], known.std(axis=(0, 2, 3))[:, None, None])
     places = nn.Sequential(Conv(112, 128, 1, rng=rng), ReLU())
-    return captions(parts, found, lambda X, rng: X.astype(np.float32), lambda X: X.astype(np.float32), places, rng,
-                    seed, folder, epochs, 1, least, size)
+
+    def even(X, rng=None):
+        return (X.astype(np.float32) - mean) / np.maximum(deviation, 1e-6)
+
+    return captions(parts, found, even, even, places, rng, seed, folder, epochs, 1, least, size)
 
 
 def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, each, least, size):
@@ -280,6 +286,7 @@ def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, 
         return images, *teacher(*padded([numbers[i][rng.integers(5)] for i in rows]))
 
     net = CaptionNet(PixelEncoder(places), 128, len(vocabulary), 96, 192, 64, p=0.3, rng=rng)
+    net.words = Embedding(len(vocabulary), 96, None, 1.0, rng)      # N(0, 1): with 0.1 words are hardly heard at first
     first = padded([vocabulary.encode(caption_words(captions[0])) for captions in parts["dev"].captions])
     val = Shuffled((testing(seen["dev"]), *teacher(*first)), 100)
     steps = -(-len(numbers) * each // size)
