@@ -62,7 +62,7 @@ def test_gradients_are_the_same_bits_for_one_and_two_threads(shape):
     assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
 
 
-@pytest.mark.parametrize("T", [1, 2, 3])
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("P", [1, 31, 32, 50])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_twin_of_long_and_short_planes(T, P, per_channel):

@@ -13,8 +13,9 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.backend import at_least
+from tinynet.blocks.tasks import cross_stitch_planes
 from tinynet.engine import Op
-from tinynet.jit import contiguous, jit, parallel_jit, prange, reordering_jit
+from tinynet.jit import contiguous, jit
 from tinynet.ops import stack
 from tinynet.shapes import ShapeError, sizes
 
@@ -45,81 +46,8 @@ def cross_stitch_backward(dY, cache):
     return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
-# %% 2. The fast twin: one pass over X forward, one over X and dY backward
+# %% 2. The fast twin: one pass over X forward, one over X and dY backward; for long planes see cross_stitch_planes
 LONG = 32       # entries of a plane (a channel of an example) from which on a loop along it pays
-
-
-# Long planes: x (T, N, C, P), a (C, T, T).  a's entries are scalars, an example belongs to one thread, and
-# each plane has sums of its own in dA (N, C, T, T).
-@parallel_jit
-def _stitch(x, a, y):
-    T, N, C, P = x.shape
-    for n in prange(N):
-        for c in range(C):
-            for i in range(T):
-                to = y[i, n, c]
-                for j in range(T):
-                    alpha, of = a[c, i, j], x[j, n, c]
-                    if j == 0:
-                        for p in range(P):
-                            to[p] = alpha * of[p]                           # (1)
-                    else:
-                        for p in range(P):
-                            to[p] += alpha * of[p]                          # (1)
-
-
-@reordering_jit
-def _unstitch(dy, x, a, dx, dA):
-    T, N, C, P = x.shape
-    for n in prange(N):
-        for c in range(C):
-            for j in range(T):
-                of, to = x[j, n, c], dx[j, n, c]
-                for i in range(T):
-                    alpha, d, total = a[c, i, j], dy[i, n, c], x.dtype.type(0)
-                    if i == 0:
-                        for p in range(P):
-                            to[p] = alpha * d[p]                            # (2)
-                            total += d[p] * of[p]                           # (3)
-                    else:
-                        for p in range(P):
-                            to[p] += alpha * d[p]                           # (2)
-                            total += d[p] * of[p]                           # (3)
-                    dA[n, c, i, j] = total
-
-
-# The same for two tasks: each number is read once.
-@parallel_jit
-def _stitch_two(x, a, y):
-    _, N, C, P = x.shape
-    for n in prange(N):
-        for c in range(C):
-            AA, AB, BA, BB = a[c, 0, 0], a[c, 0, 1], a[c, 1, 0], a[c, 1, 1]
-            x_A, x_B, y_A, y_B = x[0, n, c], x[1, n, c], y[0, n, c], y[1, n, c]
-            for p in range(P):
-                u, v = x_A[p], x_B[p]
-                y_A[p] = AA * u + AB * v                                    # (1)
-                y_B[p] = BA * u + BB * v                                    # (1)
-
-
-@reordering_jit
-def _unstitch_two(dy, x, a, dx, dA):
-    _, N, C, P = x.shape
-    for n in prange(N):
-        for c in range(C):
-            AA, AB, BA, BB = a[c, 0, 0], a[c, 0, 1], a[c, 1, 0], a[c, 1, 1]
-            x_A, x_B, dy_A, dy_B = x[0, n, c], x[1, n, c], dy[0, n, c], dy[1, n, c]
-            dx_A, dx_B = dx[0, n, c], dx[1, n, c]
-            to_AA = to_AB = to_BA = to_BB = x.dtype.type(0)
-            for p in range(P):
-                u, v, d, e = x_A[p], x_B[p], dy_A[p], dy_B[p]
-                dx_A[p] = AA * d + BA * e                                   # (2)
-                dx_B[p] = AB * d + BB * e                                   # (2)
-                to_AA += d * u                                              # (3)
-                to_AB += d * v                                              # (3)
-                to_BA += e * u                                              # (3)
-                to_BB += e * v                                              # (3)
-            dA[n, c, 0, 0], dA[n, c, 0, 1], dA[n, c, 1, 0], dA[n, c, 1, 1] = to_AA, to_AB, to_BA, to_BB
 
 
 # Short planes, as in a net without images: x (T, N, Q) with Q = C P, a stretched to (T, T, Q).  The loop runs
@@ -169,30 +97,24 @@ def cross_stitch_forward_fast(X, A):
     x, a = _flat(X, A)
     if x.shape[3] < LONG:
         x, a = _stretched(x, a)
-        kernel = _stitch_rows
+        Y = np.empty_like(x)
+        _stitch_rows(x, a, Y)                                               # (1)
     else:
-        x, a = contiguous(x, a)
-        kernel = _stitch_two if len(x) == 2 else _stitch
-    Y = np.empty_like(x)
-    kernel(x, a, Y)
+        Y = cross_stitch_planes.forward(*contiguous(x, a))                  # (1)
     return Y.reshape(X.shape), (X, A)
 
 
 def cross_stitch_backward_fast(dY, cache):
     X, A = cache
     x, a = _flat(X, A)
-    T, N, C, P = x.shape
+    T, _, C, P = x.shape
     if P < LONG:
         x, a = _stretched(x, a)
         dX, dA = np.empty_like(x), np.zeros_like(a)
         _unstitch_rows(contiguous(dY.reshape(x.shape)), x, a, dX, dA)
         dA = dA.reshape(T, T, C, P).sum(axis=3).transpose(2, 0, 1)          # (3)
     else:
-        x, a = contiguous(x, a)
-        dX, planes = np.empty_like(x), np.empty((N, C, T, T), x.dtype)
-        kernel = _unstitch_two if T == 2 else _unstitch
-        kernel(contiguous(dY.reshape(x.shape)), x, a, dX, planes)
-        dA = planes.sum(axis=0)                                             # (3)
+        dX, dA = cross_stitch_planes.backward(*contiguous(dY.reshape(x.shape), x, a))       # (2) (3)
     return dX.reshape(X.shape), dA if A.ndim == 3 else dA.sum(axis=0)
 
 
