@@ -7,7 +7,6 @@ stopped goes on where it was and ends, bit for bit, where it would have ended; `
 a column whose value is a list, over the axis that COLUMNS names.
 """
 
-from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -295,10 +294,15 @@ def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, 
         clip=1, rng=seed, rule=EarlyStopping(4), checkpoint=Path(folder) / "run.npz", progress=False)
     net.eval()
     references = [[caption_words(c) for c in captions] for captions in parts["test"].captions]
-    return described(net, testing(seen["test"]), references, vocabulary, spoken)
+    return described(net, testing(seen["test"]), references, vocabulary)
 
 
-def described(net, images, references, vocabulary, spoken):
+# what a net writes about every picture after its first epoch: far better than the commonest caption, and no better than
+# this is nothing learnt from the pictures
+CONSTANT = "a man in a blue shirt is standing on a ball"
+
+
+def described(net, images, references, vocabulary):
     """The columns of what the net writes about these pictures, greedily, and of one caption for all of them."""
     outputs = []
     with tn.no_grad():
@@ -306,12 +310,11 @@ def described(net, images, references, vocabulary, spoken):
             part = images[first:first + 100]
             outputs += [vocabulary.decode(o) for o in generate(net, [[BEGIN]] * len(part), 25, best, (END,),
                                                                 net.encode(part))]
-    common = Counter(tuple(c) for captions in spoken for c in captions).most_common(1)[0][0]
     right, found = [[" ".join(r) for r in several] for several in references], {}
     for n in (1, 2, 3, 4):
         found[f"BLEU-{n}"] = bleu([" ".join(o) for o in outputs], right, "none", order=n)[0]
-        found[f"BLEU-{n} of one caption"] = bleu([" ".join(common)] * len(right), right, "none", order=n)[0]
-    return found | {"distinct captions": len(set(map(tuple, outputs))), "one caption": " ".join(common)}
+        found[f"BLEU-{n} of one caption"] = bleu([CONSTANT] * len(right), right, "none", order=n)[0]
+    return found | {"distinct captions": len(set(map(tuple, outputs)))}
 
 
 RUNS = {"multi30k": {name: partial(translation, name) for name in NETS},
