@@ -462,3 +462,11 @@ def test_how_a_loss_a_rule_and_a_balance_are_given_is_told():
                                (dict(balance=len), "give a rule of tinynet.balancing")):
         with pytest.raises(TypeError, match=sentence):
             fit(**settings)
+
+
+def test_a_task_whose_loss_is_no_longer_finite_is_named():
+    def loss(model, x, y):
+        return [squared_error(model, x, y), squared_error(model, x, y) * np.nan]
+
+    with pytest.raises(FloatingPointError, match="the loss of task 1 in epoch 1, batch 1"):
+        fit(loss=loss)

@@ -161,7 +161,7 @@ class Run:
         losses = value if isinstance(value, list) else [value]
         _must_be_losses(losses, value)
         found = numbers("loss", value)
-        for name, part in found.items():
+        for name, part in reversed(found.items()):      # each task before their sum, so that the task is named
             must_be_finite(part, f"the {name.replace('_', ' of task ')} in {self.where()}, batch {number}")
         self.backward(losses)
         if self.clip:
