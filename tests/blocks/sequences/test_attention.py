@@ -1,5 +1,10 @@
 """Scaled dot-product and additive attention: masks, causality, extreme scores, precision, errors."""
 
+import os
+import subprocess
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -217,8 +222,6 @@ def test_tiles_and_blocks_agree_with_numpy_under_every_mask(tiles, settings, dty
 
 
 def test_no_array_of_all_scores_is_made_or_kept(rng):
-    import tracemalloc
-
     Q, K, V = qkv(rng, 1, M=400, N=400)
     for forward, backward in DOT[1:]:
         backward(*forward(Q, K, V))             # compiled, or imported
@@ -239,12 +242,9 @@ def test_a_nan_comes_out(dtype, rng):
     assert np.isnan(dot.attention_backward_fast(np.ones_like(y), cache)[1]).any()
 
 
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="loops in Python have one thread")
 def test_one_and_two_threads_give_the_same_bits():
     """Of one head in several parts, and of more heads than threads."""
-    import os
-    import subprocess
-    import sys
-
     code = """if True:
         import zlib
         import numpy as np
