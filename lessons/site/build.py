@@ -240,13 +240,14 @@ class Site:
                 told = []
                 for entry in self.entries:
                     for s in self.sections[entry.topic]:
-                        headed = any(i == f"erratum {number}" for _, i in s.in_heading)
-                        text = s.text.partition("\n")[2] if headed else reading.of_erratum(s.text, number)
+                        headed = reading.names_erratum(s.heading, number)
+                        text = s.body if headed else reading.of_erratum(s.body, number)
                         if text:
                             told.append((entry, s, text, headed))
                 key = (deck, f"erratum {number}")
-                found.append(dict(number=number, deck=deck, told=told, formulas=self.of_item.get(key, ()),
-                                  tests=self.tests.get(key, [])))
+                citing = [e for e in self.every_lesson if key in slides.cited(e.slides)]
+                found.append(dict(number=number, deck=deck, told=told, lessons=citing, tests=self.tests.get(key, []),
+                                  formulas=self.of_item.get(key, ())))
                 self._find("erratum", f"erratum {number} ({deck})", " ".join(t[2] for t in told)[:300],
                            f"errata.html#erratum-{number}")
         return sorted(found, key=lambda e: e["number"])

@@ -5,6 +5,7 @@ and carries a key: a hash of their contents, of the lesson's text and of the set
 nothing is executed.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -116,7 +117,7 @@ def execute(made, asked, name, root=ROOT):
 def _run(client):
     """Execute in a thread, because in the main one nbclient would take Ctrl-C for itself; here it ends the lesson."""
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(client.execute)
+        done = pool.submit(lambda: asyncio.run(client.async_execute()))
         try:
             done.result()
         except KeyboardInterrupt:

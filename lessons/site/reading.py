@@ -24,6 +24,11 @@ class Section:
         return "\n\n".join(cell.source for cell in self.cells if cell.cell_type == "markdown")
 
     @cached_property
+    def body(self):
+        """The text without the heading."""
+        return re.sub(r"\A#+ .*\n?", "", self.text)
+
+    @cached_property
     def formulas(self):
         return re.findall(r"\$\$(.+?)\$\$", self.text, re.DOTALL)
 
@@ -113,11 +118,16 @@ def erratum_number(item):
     return int(item.removeprefix("erratum ")) if item.startswith("erratum ") else 0
 
 
+def names_erratum(text, number):
+    """Does the text name it, alone or as in "Errata 10 and 11"?"""
+    return bool(re.search(rf"\b[Ee]rrat(?:um|a(?: \d+(?:,| and))*) {number}\b", text))
+
+
 def of_erratum(text, number):
     """What a text says of an erratum: from the first sentence that names it to the end of the paragraph."""
     for paragraph in re.split(r"\n\s*\n|\n(?=#)", text):
         if match := re.search(rf"(?:^|(?<=[.;:] )|(?<=\n))[^.;]*?\b[Ee]rratum {number}\b", paragraph):
             rest = paragraph[match.start():]
-            other = re.search(rf"(?<=[.;] )\*{{0,2}}[Ee]rratum (?!{number}\b)\d+", rest[len(match[0]):])
+            other = re.search(rf"(?<=[.;]\s)\*{{0,2}}[Ee]rratum (?!{number}\b)\d+", rest[len(match[0]):])
             return rest[:len(match[0]) + other.start()] if other else rest
     return ""

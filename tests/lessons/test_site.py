@@ -293,6 +293,8 @@ def test_an_erratum_is_told_from_its_sentence_to_the_next_one():
     assert reading.of_erratum(text, 17) == "Erratum 17: fig9 prints 71.7. It is 71.1. "
     assert reading.of_erratum(text, 18) == "Erratum 18: LP."
     assert reading.of_erratum(text, 1) == ""
+    assert [n for n in range(20) if reading.names_erratum("Errata 3, 10 and 11: attention; erratum 14", n)] == [
+        3, 10, 11, 14]
 
 
 def test_the_command_writes_notebooks_and_tells_where_it_cannot(tmp_path, capsys):
