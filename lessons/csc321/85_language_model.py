@@ -2,7 +2,7 @@
 
 Slides: csc321 lm, generate
 Blocks: gru, embedding
-Run time: 15 s, --quick 2 s (one core)
+Run time: 15 s, --quick 2 s
 Figures: csc321_generate_temperature.png
 
 A small net is trained on Shakespeare and kept in a file.  After this lesson
@@ -135,3 +135,74 @@ lesson.shown(f"{loss:.2f} nats a letter on held-out text after {steps} steps; sh
              f"{cost['words shuffled'].mean() - cost['as they stand'].mean():.2f} more; at temperature "
              f"{temperatures[0]} {cold[0]:.0%} of the words are the play's and {cold[1]:.0%} of the pieces new, at "
              f"{temperatures[-1]:g} {hot[0]:.0%} and {hot[1]:.0%}")
+
+# %% [markdown]
+# ## Five questions: predict, then run
+#
+# ```python
+# import numpy as np
+#
+# from tinynet.models.sequences.generate import Sampled
+#
+# scores = np.log([[0.5, 0.3, 0.2]])
+# ```
+#
+# **1.** A net has learnt nothing: all 61 letters are alike. Nats a letter?
+#
+# <details><summary>Answer</summary>
+#
+# The logarithm of 61.
+#
+# ```python
+# np.log(61)      # -> 4.11
+# ```
+#
+# </details>
+#
+# **2.** 1.7 nats a letter: among how many equally likely letters does such a net choose?
+#
+# <details><summary>Answer</summary>
+#
+# Fewer than six.
+#
+# ```python
+# np.exp(1.7)      # -> 5.47
+# ```
+#
+# </details>
+#
+# **3.** One letter is three times as probable as the other. At temperature 0.5?
+#
+# <details><summary>Answer</summary>
+#
+# The ratio is squared: nine times.
+#
+# ```python
+# Sampled(0.5).probabilities(np.log([[3.0, 1.0]]))[0]      # -> [0.9, 0.1]
+# ```
+#
+# </details>
+#
+# **4.** Probabilities 0.5, 0.3 and 0.2, top-k with k = 2: what is left?
+#
+# <details><summary>Answer</summary>
+#
+# The two likeliest, in the same ratio.
+#
+# ```python
+# Sampled(top_k=2).probabilities(scores)[0]      # -> [0.625, 0.375, 0]
+# ```
+#
+# </details>
+#
+# **5.** The same with top-p = 0.9: how many letters are left, and at temperature 0.2?
+#
+# <details><summary>Answer</summary>
+#
+# All three, as the first two have 0.8. Cold, the first one has 0.92 alone.
+#
+# ```python
+# [(Sampled(t, top_p=0.9).probabilities(scores) > 0).sum() for t in (1.0, 0.2)]      # -> [3, 1]
+# ```
+#
+# </details>
