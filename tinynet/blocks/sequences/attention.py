@@ -87,7 +87,8 @@ def attention_weights(Q, K, mask=None, causal=False, scale=None):
 
 def attention_forward(Q, K, V, mask=None, keep=None, causal=False, scale=None, p=0.0):
     scale = _checked(Q, K, V, mask, keep, p, scale)
-    P, L = _weights(_scores(Q, K, mask, causal, scale))
+    S = _scores(Q, K, mask, causal, scale)
+    P, L = _weights(S)
     Y = _dropped(P, keep, p) @ V                                    # (4)
     return Y, (Q, K, V, Y, L, mask, keep, causal, p, scale)
 
