@@ -165,6 +165,12 @@ def test_print_shows_what_is_folded_on_pages_of_a4(opened, browser):
     assert browser.execute_script("return document.querySelectorAll('main details:not([open])').length") == 0
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script("return document.querySelectorAll('main details.folded:not([open])').length") > 0
+    opened("block-cross_stitch", dark=True)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dict(media="print"))
+    ink, paper = browser.execute_script("const look = getComputedStyle(document.body);"
+                                        "return [look.color, look.backgroundColor]")
+    assert (ink, paper) == ("rgb(0, 0, 0)", "rgb(255, 255, 255)")
+    assert not browser.find_element(By.TAG_NAME, "header").is_displayed()
     made = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", dict(preferCSSPageSize=True))["data"])
     assert b"/MediaBox [0 0 594.95996 841.91998]" in made or b"/MediaBox [0 0 595" in made
 
