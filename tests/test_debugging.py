@@ -56,3 +56,10 @@ def test_a_healthy_step_passes_and_the_switch_is_undone():
     assert backend.watch is None
     assert np.array_equal(x.grad, [2, 4])
     (tn.Tensor([-1.0]) * np.inf).sum()          # outside, nothing is watched
+
+
+@pytest.mark.parametrize("op", [lambda x: x / 0.0, lambda x: tn.ops.maximum(x, np.nan), lambda x: x * 1e300 * 1e300])
+def test_the_first_nan_or_inf_beside_a_number_is_told(op):
+    x = nn.Parameter(np.array([1.0, 2.0]))
+    with tn.debug(), pytest.raises(FloatingPointError, match="appears in its output at"):
+        op(x)

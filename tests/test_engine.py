@@ -363,3 +363,41 @@ def test_gradients_wants_a_list():
     w = nn.Parameter(np.ones(2))
     with pytest.raises(TypeError, match="give a list"):
         engine.gradients((w * w).sum(), w)
+
+
+# %% Numbers beside tensors
+def test_a_float32_without_axes_stays_float32_with_and_without_a_tape():
+    p = nn.Parameter(np.float32(0.3) * np.ones(3, np.float32))
+    with tn.no_grad():
+        without = p.mean() * 0.1 + 1
+    assert without.dtype == (p.mean() * 0.1 + 1).dtype == np.float32
+    assert without.item() == (p.mean() * 0.1 + 1).item()
+    assert (tn.Tensor(np.float32(2)) * 2).dtype == np.float32
+
+
+def test_whole_numbers_beside_float32_become_float32():
+    x = tn.Tensor(np.ones(3, np.float32), requires_grad=True)
+    for other in (np.arange(3), tn.Tensor([1, 2, 3]), [1, 2, 3], True, np.int64(2)):
+        assert (x * other).dtype == (other + x).dtype == np.float32
+
+
+@pytest.mark.parametrize("other", [None, "3", [None, 1.0, 2.0], 10**400])
+def test_what_is_no_number_is_refused(other):
+    x = tn.Tensor(np.ones(3, np.float32), requires_grad=True)
+    with pytest.raises(TypeError, match="takes numbers, arrays and tensors"):
+        x + other
+
+
+def test_beside_a_number_no_factor_is_kept():
+    w = nn.Parameter(np.ones(3))
+    y = (w * 2.0).sum() + (w / 4.0).sum()
+    w.data *= 2
+    y.backward()
+    assert (w.grad == 2.25).all()
+
+
+def test_gradients_wants_leaves_that_want_one():
+    w, x = nn.Parameter(np.ones(2, np.float32)), tn.Tensor([1.0, 2.0])
+    with pytest.raises(TypeError, match="tensor 1 of leaves has no requires_grad"):
+        engine.gradients((w * x).sum(), [w, x])
+    assert engine.gradients((w * x).sum(), iter([w]))[0].dtype == np.float32

@@ -1,9 +1,12 @@
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
 
 from tinynet import nn, optim
+from tinynet.blocks.units.linear import Linear
 
 RNG = np.random.default_rng(0)
 SHAPES = [(3, 4), (4,), (), (0, 2)]
@@ -245,3 +248,17 @@ def test_clip_grad_value_clips_entries():
     optim.clip_grad_value([p], 1)
     np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
     assert mine[2] == 9
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, 0.1, momentum=0.9), lambda p: optim.Adam(p, 0.1)])
+def test_a_copied_optimiser_moves_the_copied_parameters(copied, make):
+    net = Linear(3, 2, rng=0)
+    for net_, optimizer in [(net, make(net.parameters())), copied((net, make(net.parameters())))]:
+        (net_(np.ones((4, 3), np.float32)) ** 2).sum().backward()
+        optimizer.step()
+        net_.zero_grad()
+        moved = net_.W.data.copy()
+        if net_ is not net:
+            np.testing.assert_array_equal(moved, net.W.data)
+            assert not np.array_equal(moved, Linear(3, 2, rng=0).W.data)

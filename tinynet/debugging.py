@@ -98,7 +98,7 @@ def _index(where):
 def _inputs_at(arrays, where):
     """What the inputs hold at the same place, or where they are not finite themselves."""
     lines = []
-    for i, array in enumerate(arrays):
+    for i, array in enumerate(None if a is None else np.asarray(a) for a in arrays):
         bad = None if array is None else _not_finite(array)
         if bad is not None:
             lines.append(f"input {i} already holds {array[bad]:.4g} at {_index(bad)}")

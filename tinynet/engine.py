@@ -38,14 +38,14 @@ class Tensor(LikeAnArray):
     `.grad` is None until a backward pass reaches the leaf; further passes add to it.
     """
 
-    __slots__ = ("_data", "_name", "grad", "requires_grad", "step")
+    __slots__ = ("_data", "_name", "count", "grad", "requires_grad", "step")
     __hash__ = object.__hash__
 
     def __init__(self, data, requires_grad=False, name=None):
         if isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
             raise TypeError("a list of tensors would lose their gradients; put them together with ops.stack(*tensors)")
         self._data = data._data if isinstance(data, Tensor) else np.asarray(data)
-        self.grad = self.step = None
+        self.grad = self.step = self.count = None       # count: what a loss is a mean over, where its op says so
         self._name = name
         if self._data.dtype.kind not in "fiubc":
             raise TypeError(f"a tensor holds numbers, and this data is {self._data.dtype}; convert it to numbers first")
@@ -58,7 +58,7 @@ class Tensor(LikeAnArray):
         """A tensor on what an op computed, which needs no checks."""
         tensor = cls.__new__(cls)
         tensor._data = array if type(array) is np.ndarray else np.asarray(array)
-        tensor._name = tensor.grad = tensor.step = None
+        tensor._name = tensor.count = tensor.grad = tensor.step = None
         tensor.requires_grad = False
         return tensor
 
@@ -131,11 +131,15 @@ def gradients(y, leaves, dy=None):
     """
     if isinstance(leaves, Tensor):
         raise TypeError("gradients: leaves is one tensor; give a list, gradients(y, [x])")
+    leaves = list(leaves)
+    for i, leaf in enumerate(leaves):
+        if not leaf.requires_grad:
+            raise TypeError(f"gradients: tensor {i} of leaves has no requires_grad=True, so nothing was kept for it")
     if not y.requires_grad:
         raise RuntimeError("gradients: no tensor behind y has requires_grad=True (or it was made under no_grad)")
     places = [leaf.step or leaf for leaf in leaves]
     found = dict(_arriving(y, y._upstream(dy), set(places)))
-    return [np.array(found[place]) if place in found else np.zeros_like(leaf._data)
+    return [np.array(found[place], leaf._data.dtype) if place in found else np.zeros_like(leaf._data)
             for place, leaf in zip(places, leaves, strict=True)]
 
 
@@ -181,7 +185,9 @@ class Step:
     def __init__(self, op, backward, cache, parents, y):
         self.op, self.backward, self.cache, self.parents = op, backward, cache, parents
         self.number, self.changes = next(_numbers), changes.count
-        self.shape, self.value = y.shape, y if y.size <= SMALL else None
+        self.shape, self.value = y.shape, None
+        if y.size <= SMALL:
+            self.value = y if y.base is None else y.copy()      # a view would keep the array that it looks at
         self.memo = self._name = None
 
     name = property(attrgetter("_name"), doc="What the user called the result.")
@@ -257,6 +263,8 @@ class Op:
             raise TypeError(f"{self.name}: its forward returned {len(y)} arrays, but an op returns one; stack them on "
                             "a leading axis (np.stack), and take them apart with y[0], y[1], ...")
         out = Tensor._of(y)
+        if self.counts:
+            out.count = self.counts(cache)
         if wanted and backend.writes_tape():
             out.step = Step(self, backward, cache, parents, out._data)
             out.requires_grad = True

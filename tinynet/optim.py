@@ -133,10 +133,21 @@ class _Group:
 
     def __init__(self, params, factor, memory):
         self.params, self.factor, self.counts = params, factor, [0] * len(params)
-        ends = np.cumsum([p.size for p in params])
-        self.flat = [np.zeros(ends[-1], params[0].dtype) for _ in range(3 + len(memory))]
+        self.flat = [np.zeros(sum(p.size for p in params), params[0].dtype) for _ in range(3 + len(memory))]
+        self._cut()
+
+    def _cut(self):
+        ends = np.cumsum([p.size for p in self.params])
         self.parts = [[a[end - p.size:end].reshape(p.shape) for a in self.flat]
-                      for p, end in zip(params, ends, strict=True)]
+                      for p, end in zip(self.params, ends, strict=True)]
+
+    def __getstate__(self):
+        """A copy cuts the views of its own arrays: copied views would look at nothing."""
+        return {name: value for name, value in vars(self).items() if name != "parts"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._cut()
 
     def ready(self):
         """Collect the gradients; yield (count, arrays) once for all parameters, or for each that has one."""

@@ -154,11 +154,12 @@ def package(root):
 
 
 def blocks(root=ROOT):
-    """Every block, those that are there for speed alone last, and every model."""
+    """Every block, those that are there for speed alone last, every model and every balancing rule."""
     folder = package(root)
     files = [path for path in sorted(folder.glob("blocks/*/*.py")) if path.name != "__init__.py"]
     found = [Block(path) for path in [*files, *sorted(folder.glob("blocks/*/*/__init__.py"))]]
-    models = [Block(path) for path in sorted(folder.glob("models/*/*.py")) if path.name != "__init__.py"]
+    rest = [*sorted(folder.glob("models/*/*.py")), *sorted(folder.glob("balancing/*.py"))]
+    models = [Block(path) for path in rest if path.name != "__init__.py"]
     return sorted(found, key=lambda block: block.docstring.startswith("Speed only")) + models
 
 
@@ -229,13 +230,17 @@ def rows(root=ROOT, folder=FOLDER):
                     _add(found[key].tests, f"battery of {block.name}")
     for key, tests in tests_of(root).items():
         _add(found[key].tests, *(f"[{test.rpartition('/')[2]}](../{test.partition('::')[0]})" for test in tests))
-    tables = [read(path) for path in sorted((folder / "tables").rglob("*.py"))]
-    for entry in [*catalogue(folder), *tables]:
+    for entry in told(folder):
         for deck, item in cited(entry.slides):
             row = found[deck, item]
             _add(row.lessons, f"[{entry.topic}]({entry.path.relative_to(folder).as_posix()})")
             _add(row.figures, *(f"[{f}](../figures/{f})" for f in _figures(entry, deck, item)))
     return found
+
+
+def told(folder):
+    """What names slide items in its docstring: the lessons, then the modules of the tables."""
+    return [*catalogue(folder), *(read(path) for path in sorted((folder / "tables").rglob("*.py")))]
 
 
 def _figures(entry, deck, item):
@@ -291,9 +296,9 @@ def about(asked, root=ROOT, folder=FOLDER):
                 lines += ["", f"{block.name} ({number})  {formula}", *_places(block, number, root)]
                 lines += [f"  test      {BATTERY}[{name}]" for name in cases_of(block, root)[:1]]
     lines += ["", *(f"  test      {test}" for test in tests_of(root)[key])]
-    for entry in catalogue(folder):
+    for entry in told(folder):
         if key in cited(entry.slides):
-            lines.append(f"  lesson    lessons/{entry.name}.py:{_cell(entry, key)}")
+            lines.append(f"  lesson    {entry.path.relative_to(folder.parent).as_posix()}:{_cell(entry, key)}")
             lines += [f"  figure    figures/{figure}" for figure in _figures(entry, *key)]
     return "\n".join(lines) + "\n"
 

@@ -470,3 +470,16 @@ def test_a_task_whose_loss_is_no_longer_finite_is_named():
 
     with pytest.raises(FloatingPointError, match="the loss of task 1 in epoch 1, batch 1"):
         fit(loss=loss)
+
+
+def test_ignored_targets_count_nowhere_in_batches_of_other_kinds_and_for_several_tasks():
+    model, targets = net(dropout=0), np.array([0, 1, 0, -1, -1, -1, 1, 0])
+    batches = [(X[:4], targets[:4]), (X[4:8], targets[4:])]
+    right = _cross_entropy(model, X[:8], targets).item()
+    data = Generated(lambda rng: batches[int(rng.integers(2))], 2)
+    data.epoch = lambda rng: ((batch, 4) for batch in batches)
+    still = optim.SGD(model.parameters(), 0.0)
+    history = train.fit(model, lambda m, x, t: [_cross_entropy(m, x, t), squared_error(m, x, Y[:4])], data, still, 1,
+                        progress=False)
+    assert train.evaluate(model, _cross_entropy, data)["loss"] == pytest.approx(right, rel=1e-6)
+    assert history["loss_0"][0] == pytest.approx(right, rel=1e-6)

@@ -2,11 +2,11 @@
 
     (1)  G[i] = |grad_W w[i] L[i]| = w[i] n[i]             tomaszewska fig13
     (2)  Gbar = mean_i G[i]                                tomaszewska fig13
-    (3)  Lratio[i] = L[i](t) / L[i](0)                     tomaszewska fig13: the inverse training rate
+    (3)  Lratio[i] = L[i](t) / L[i](0)                     tomaszewska fig13; the inverse training rate
     (4)  r[i] = Lratio[i] / mean_j Lratio[j]               tomaszewska fig13
-    (5)  target[i] = Gbar r[i]^alpha                       tomaszewska fig14, eq. 1
-    (6)  Lgrad = sum_i |G[i] - target[i]|                  tomaszewska fig15, eq. 2
-    (7)  dLgrad/dw[i] = n[i] sign(G[i] - target[i])        tomaszewska gradnorm, fig16: the target is held constant
+    (5)  target[i] = Gbar r[i]^alpha                       tomaszewska fig14; eq. 1
+    (6)  Lgrad = sum_i |G[i] - target[i]|                  tomaszewska fig15; eq. 2
+    (7)  dLgrad/dw[i] = n[i] sign(G[i] - target[i])        tomaszewska gradnorm, fig16; the target is held constant
     (8)  w = T w / sum_i w[i]                              tomaszewska gradnorm
 
 n[i] = |grad_W L[i]|, the norm of the unweighted gradient on the chosen shared weights W

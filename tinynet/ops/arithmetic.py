@@ -31,20 +31,21 @@ def subtract_backward(dy, cache):
 
 @broadcasts
 def multiply_forward(a, b):
-    return a * b, (a, b)
+    kept = (None, b) if is_number(b) else (a, None) if is_number(a) else (a, b)     # each is kept for the other's sake
+    return a * b, (shape_of(a), shape_of(b), *kept)
 
 
 def multiply_backward(dy, cache):
-    a, b = cache
-    da = None if is_number(a) else unbroadcast(dy * b, a.shape)
-    db = None if is_number(b) else unbroadcast(dy * a, b.shape)
+    a_shape, b_shape, a, b = cache
+    da = None if a_shape is None else unbroadcast(dy * b, a_shape)
+    db = None if b_shape is None else unbroadcast(dy * a, b_shape)
     return da, db
 
 
 @broadcasts
 def divide_forward(a, b):
     y = a / b
-    return y, (shape_of(a), b, y)
+    return y, (shape_of(a), b, None if is_number(b) else y)
 
 
 def divide_backward(dy, cache):
@@ -146,7 +147,7 @@ def absolute_backward(dy, x):
 
 # %% The ops: NumPy already runs these at the speed of memory, so none has a fast twin
 class Arithmetic(Op):
-    """An op in which numbers (and lists of them) take the dtype of the floating array beside
+    """An op in which numbers, lists of them and arrays of whole numbers take the dtype of the floating array beside
     them, so that float32 stays float32.  A number wants no gradient, so none is computed."""
 
     def __call__(self, *inputs):
@@ -165,21 +166,30 @@ _ARRAYS = (Tensor, np.ndarray)
 
 
 def _alike(inputs):
-    dtypes = [x.dtype for x in inputs if not _is_constant(x) and x.dtype.kind == "f"]
-    if not dtypes:
-        return [np.asarray(x) if _is_constant(x) else x for x in inputs]
-    return [_beside(x, dtypes[0]) if _is_constant(x) else x for x in inputs]
+    floats = [x for x in inputs if isinstance(x, _ARRAYS) and x.dtype.kind == "f"]
+    lasting = [x for x in floats if not _is_constant(x)]
+    dtype = (lasting or floats)[0].dtype if floats else None        # what has axes or a gradient decides
+    return [_beside(x, dtype, bool(lasting)) if _is_constant(x) else x for x in inputs]
 
 
-def _beside(x, dtype):
-    """A number as a Python number, which takes any array's dtype; a list as an array."""
-    array = np.asarray(x, dtype)
-    return array if array.ndim else array.item()
+def _beside(x, dtype, as_number):
+    """A number as a Python number, which takes any array's dtype; a list or an array of whole numbers as an array.
+
+    as_number  False: all are constants, and Python's numbers alone would make float64 of them
+    """
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(f"arithmetic on tensors takes numbers, arrays and tensors, and this is {x!r}")
+    if dtype is None or array.dtype.kind == "c":
+        return array
+    return float(array) if as_number and not array.ndim else array.astype(dtype)
 
 
 def _is_constant(x):
-    """Python's and NumPy's numbers, lists of them, and arrays and constant tensors without axes."""
-    return not isinstance(x, _ARRAYS) or (x.ndim == 0 and not (isinstance(x, Tensor) and x.requires_grad))
+    """Python's and NumPy's numbers, lists of them, arrays of whole numbers, and what has no axes and no gradient."""
+    if not isinstance(x, _ARRAYS):
+        return True
+    return (x.ndim == 0 or x.dtype.kind in "iu") and not (isinstance(x, Tensor) and x.requires_grad)
 
 
 add = Arithmetic(add_forward, add_backward)

@@ -34,7 +34,7 @@ def _weighted(functions, model, data):
     means = Means()
     for batch, weight in data.epoch(None):
         row, count = _measured(functions, _Once(model), batch)
-        means.add(row, weight if count is None else count)
+        means.add(row, counted(weight, count))
     return means.values()
 
 
@@ -72,11 +72,20 @@ def taken_apart(returned):
 
     An op that is a mean over something else than the rows, as cross-entropy with ignored targets, says so itself.
     """
-    step = getattr(returned, "step", None)
-    if step is not None and step.op.counts:
-        return returned, step.op.counts(step.cache)
+    if isinstance(returned, Tensor):
+        return returned, returned.count
+    if isinstance(returned, list) and any(getattr(part, "count", None) is not None for part in returned):
+        return returned, tuple(part.count for part in returned)
     pair = type(returned) is tuple and len(returned) == 2 and isinstance(returned[1], int | float | np.number)
     return returned if pair else (returned, None)
+
+
+def counted(weight, count):
+    """The weight of a batch: what its losses count, and where they don't say, that of the batch; 0 stays 0."""
+    if not isinstance(count, tuple):
+        return weight if count is None else count
+    weights = weight if isinstance(weight, tuple) else (weight,) * len(count)
+    return tuple(w if c is None or w == 0 else c for w, c in zip(weights, count, strict=True))
 
 
 def numbers(name, value):

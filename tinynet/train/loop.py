@@ -27,7 +27,7 @@ from tinynet import nn
 from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
 from tinynet.train import batches
-from tinynet.train.evaluation import Means, evaluate, mode, numbers, taken_apart
+from tinynet.train.evaluation import Means, counted, evaluate, mode, numbers, taken_apart
 from tinynet.train.history import History
 from tinynet.train.progress import progress as reporting
 from tinynet.train.resume import Checkpoint
@@ -129,7 +129,7 @@ class Run:
             while self.step < end:
                 batch, weight = next(stream)
                 found, count = self.train_step(batch, 1 + self.step - first)
-                means.add(found, weight if count is None else count)
+                means.add(found, counted(weight, count))
                 self.step += 1
                 after_step(found["loss"])
             row = {self.length.unit: self.rows_done() + 1 if self.length.unit == "epoch" else self.step,

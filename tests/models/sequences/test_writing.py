@@ -88,13 +88,16 @@ def test_a_language_model_that_is_carried_over_remembers_the_batch_before():
     assert nats(net, text, T=7) == pytest.approx(nats(net, text, T=100), rel=1e-5)
 
 
-def test_evaluation_leaves_the_state_that_training_carries_as_it_is():
-    (x, y, _), _ = next(Streams(np.arange(41), 2, 5).epoch(None))
-    reader = Carried(LanguageModel(41, 4, 5, rng=0), 2)
-    reader.loss(x, y)
+def test_evaluation_carries_a_state_of_its_own():
+    text, net = np.arange(41), LanguageModel(41, 4, 5, rng=0)
+    reader, state = Carried(net, 2), None
+    (x, y, begins), _ = next(Streams(text, 2, 5).epoch(None))
+    reader.loss(x, y, begins)
     kept = reader.state_dict()
     assert any(name.startswith("state") and kept[name].any() for name in kept)
-    reader.eval().loss(x[:1, :3], y[:1, :3])
+    for (x, y, begins), _ in Streams(text, 1, 7).epoch(None):
+        expected, state = net.loss(x, y, state and detached(state))
+        assert reader.eval().loss(x, y, begins).item() == expected.item()
     assert all((a == kept[name]).all() for name, a in reader.state_dict().items())
 
 

@@ -63,17 +63,21 @@ class Carried(nn.Module):
     """A language model that goes on reading: truncated backpropagation over the batches of train.batches.Streams.
 
     Its buffers hold the state of B streams after the last batch, so that a checkpoint of `fit` has it, too.
+    Evaluation carries a state of its own, of any number of streams.
     """
 
     def __init__(self, net, B):
-        self.net = net
+        self.net, self.read = net, None
         self.state = mapped(lambda s: nn.Buffer(s.data), net.layers.start(B, net.output.W.dtype))
 
     def loss(self, tokens, targets, begins=True):
         """The mean cross-entropy of the next tokens; where nothing begins, behind the batch before."""
-        loss, state = self.net.loss(tokens, targets, None if begins else detached(self.state))
+        before = self.state if self.training else self.read
+        loss, state = self.net.loss(tokens, targets, None if begins else detached(before))
         if self.training:
             mapped(_keep, self.state, state)
+        else:
+            self.read = detached(state)
         return loss
 
 
