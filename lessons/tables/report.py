@@ -123,7 +123,9 @@ def draw(table, runs, path):
                ylim=(len(table.paper) - 0.5, -0.5))
     axes[0, 0].set_yticklabels(table.paper)
     named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    axes[0, -1].legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    if len(named) > 1:
+        axes[0, -1].legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    fig.suptitle("Bars: standard deviation over the seeds")
     fig.savefig(path, format="png")
 
 
