@@ -1,5 +1,8 @@
 """Which arrays were changed in place, so that a backward that needs their old numbers can refuse.
 
+Noticed are optimisers' steps and `p.data -= ...`.  `p.data[0] -= 1` and `np.subtract(..., out=p.data)` pass unnoticed,
+but for `tinynet.debug()`, which compares the numbers.
+
     >>> import numpy as np
     >>> a, b = np.zeros(3), np.zeros(3)
     >>> before = count

@@ -86,7 +86,8 @@ class Kernel:
         import llvmlite.binding
         import numba
 
-        # LLVM would take 32 numbers at once, and one by one what is left: of the 8 features of a head, all.
+        # LLVM would handle 32 numbers at a time and the rest one by one.  A head has 8 features, so all of them
+        # would be "the rest".
         # It has no such option for one kernel; this one holds for the whole process.
         llvmlite.binding.set_option("", "-force-vector-interleave=1")
         # And a loop over more than a few arrays it would leave scalar, rather than ask first whether they overlap.

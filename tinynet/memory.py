@@ -1,4 +1,4 @@
-"""Memory that was used once stays with the process: for long runs on virtual machines, where fresh pages are slow."""
+"""Keep freed memory in the process instead of giving it back to the system, which is slow on virtual machines."""
 
 import ctypes
 

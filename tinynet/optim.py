@@ -9,8 +9,8 @@
     >>> w.data
     array([ 0.5, -1. ])
 
-An optimiser lays what it needs of all parameters end to end in flat arrays, so that a step is a
-few NumPy calls in all, not a few for each parameter.
+All parameters of one dtype are copied into one flat array, so a step is a few NumPy calls in all, not a few for each
+parameter.
 """
 
 import math

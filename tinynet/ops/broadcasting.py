@@ -70,7 +70,7 @@ def _row_by_row(x, axis):
 def needs(what):
     """Say in one sentence which shapes met and what the op needs, where NumPy would be obscure.
 
-    Costs nothing to speak of while the shapes fit: nothing is looked at before NumPy complains.
+    It costs almost nothing: shapes are looked at only after NumPy has raised an error.
     """
     def decorate(forward):
         @functools.wraps(forward)

@@ -10,7 +10,7 @@
 x (B, D)   x[s] (B, S, D)   known (B, S)   y, z (B, 2 F)   n (B, D), for (3) and (4) (B, H)
 B nodes, S >= 1 places for neighbours, D features in, F of each half of y, H hidden units
 known   boolean, True where there is a neighbour: these come first, and the rows after them are zero
-In the equations S counts a node's own neighbours; without any n = 0, and y = x W for (1).
+S is the number of neighbours of the node.  If S = 0, then n = 0 in (2)-(4), and (1) gives y = x W.
 
 The paper's W [x || n] is a sum of two products; the published code, followed here, puts them side by side.
 Every step is one of the ops with a pair of its own: add, sum, divide, matmul (1) (2) (5), linear, relu, max (3),

@@ -1,4 +1,4 @@
-"""A sparse matrix times a full one: bags of words, of which 1 in 80 stands in a paper, and sums over neighbours.
+"""A sparse matrix times a full one, for bags of words (1 of 80 words occurs in a paper) and sums over neighbours.
 
     (1)  y[n,m] = sum_d x[n,d] c[n,d,m] W[d,m]          shi 2.1
     (2)  dW[d,m] = sum_n x[n,d] c[n,d,m] dy[n,m]
@@ -124,5 +124,5 @@ def times(A, h, mask=None, p=0):
 
 
 def input_mask(module, x):
-    """`mask` for `times`: which numbers of x stay in a module that drops its input with chance p while it trains."""
+    """Draw the dropout mask for `times`: True for each number of x that stays."""
     return module_mask(module, *(x.values.shape if isinstance(x, SparseRows) else x.shape))

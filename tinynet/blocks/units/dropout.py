@@ -46,7 +46,8 @@ def apply_mask(x, mask, p):
     return x if mask is None else dropout.pair(x)[0](x, mask, p)[0]
 
 
-# %% 2. The fast twin, where a mask counts as 0 or 1: a branch would be foretold wrong as often as not
+# %% 2. The fast twin.  The mask is used as the number 0 or 1: an `if` would be slow, because the processor can't
+# predict a random branch
 @parallel_jit
 def _thin(x, mask, scale, y):
     for i in prange(x.size):

@@ -77,8 +77,9 @@ class GraphSAGE(nn.Module):
 
 class GraphSAGEStar(GraphSAGE):
     """GraphSAGE*, the best that Velickovic et al. 2018 got from GraphSAGE: three layers of 512, 512 and 726 features,
-    with LSTMs of 128 units.  That these features are both halves together, and that all neighbours are looked at unless
-    `samples` says how many, is our reading.  "All" takes memory for as many places as the largest neighbourhood has.
+    with LSTMs of 128 units.  The paper doesn't say it, but we assume: the widths count both halves together, and all
+    neighbours are used unless `samples` is given.  "All" takes memory for as many places as the largest neighbourhood
+    has.
     """
 
     def __init__(self, d_in, classes, samples=None, rng=None, dtype=np.float32):

@@ -3,7 +3,7 @@
 Every node takes the mean of its neighbours' class scores, each neighbour counted by its edge's weight; the labelled
 ones keep theirs, until nothing changes.
 Zhu, Ghahramani and Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions".
-With few labels on a large graph what nothing changes any more tells little (Nadler, Srebro and Zhou 2009): stop early.
+With few labels on a large graph the converged scores say little (Nadler, Srebro and Zhou 2009): stop early.
 
     >>> from tinynet.graph import Graph
     >>> from tinynet.models.graphs.label_propagation import label_propagation
