@@ -18,7 +18,9 @@ from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 
@@ -181,11 +183,23 @@ def two_losses(net, x):
 X = np.random.default_rng(1).normal(size=(8, 3))
 
 
+OF_EACH_TASK = {"hard": (), "split 1": ("layers.1",), "mmoe": ("gates",)}      # layers of each task in one array
+
+
+def net_with(layout):
+    if layout == "mmoe":
+        return MMoE(3, (4, 4), (1, 2), rng=0, dtype=float)
+    return SharedTrunk(3, (4, 4), (1, 2), split=1 if layout == "split 1" else None, rng=0, dtype=float)
+
+
 @every_rule
-def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make):
-    net = SharedTrunk(3, (4, 4), (1, 2), rng=0, dtype=float)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("layout", OF_EACH_TASK)
+def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make, layout, named):
+    net, own = net_with(layout), ("heads", *OF_EACH_TASK[layout])
+    shared = [p for name, p in net.named_parameters() if not name.startswith(own)]
     rule = make(2)
-    weights = balanced_backward(two_losses(net, X), rule)
+    weights = balanced_backward(two_losses(net, X), rule, shared if named else None)
     got = {name: p.grad for name, p in net.named_parameters()}
     parts = []
     for task in range(2):
@@ -193,7 +207,7 @@ def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make):
         two_losses(net, X)[task].backward()
         parts.append({name: p.grad for name, p in net.named_parameters()})
     for name, grad in got.items():
-        w = np.ones(2) if rule.shared_only and name.startswith("heads") else weights
+        w = np.ones(2) if rule.shared_only and name.startswith(own) else weights
         expected = sum(w[t] * parts[t][name] for t in range(2) if parts[t][name] is not None)
         np.testing.assert_allclose(grad, expected, rtol=1e-12, atol=1e-15)
 
@@ -210,6 +224,42 @@ def test_the_shared_parameters_are_found_or_named():
     balanced_backward(two_losses(net, X), Looks())
     balanced_backward(two_losses(net, X), Looks(), shared=[net.layers[-1].W])
     assert seen == [(2, 3 * 4 + 4 + 4 * 4 + 4), (2, 4 * 4)]
+
+
+@pytest.mark.parametrize("layout", ["split 1", "mmoe"])
+def test_a_rule_does_not_see_the_tasks_own_layers_in_one_array(layout):
+    net, weights = net_with(layout), []
+    shared = [p for name, p in net.named_parameters() if not name.startswith(("heads", *OF_EACH_TASK[layout]))]
+    seen = []
+
+    class Looks(MGDA):
+        def weigh(self, losses, gradients):
+            seen.append(gradients)
+            return super().weigh(losses, gradients)
+
+    for named in (None, shared):
+        weights.append(balanced_backward(two_losses(net, X), Looks(), named))
+    assert seen[0].shape == (2, sum(p.size for p in shared))
+    assert np.array_equal(*seen)
+    np.testing.assert_allclose(*weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients and name != "gradnorm"])
+@pytest.mark.parametrize("labels", [np.zeros(0, int), np.full(4, -1)])
+def test_a_task_without_data_in_the_batch_is_told(name, labels):
+    net = SharedTrunk(3, (4,), (2, 2), rng=0)
+    missing = cross_entropy(net(X[:len(labels)])[0], labels, ignore=-1)
+    with pytest.raises(ValueError, match=r"the loss of task 0 is 0, .* have data in this batch\? Draw batches"):
+        balanced_backward([missing, cross_entropy(net(X)[1], np.arange(8) % 2)], RULES[name](2))
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_loss_of_0_with_a_gradient_is_no_missing_task():
+    net = SharedTrunk(3, (4,), (1, 1), rng=0)
+    a, b = net(X)
+    a = a.mean() - a.mean().item()
+    assert a.item() == 0
+    assert len(balanced_backward([a, b.mean()], MGDA())) == 2
 
 
 def test_tasks_that_share_nothing_are_told():
