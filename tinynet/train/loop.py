@@ -24,6 +24,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import no_grad
 from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
 from tinynet.train import batches
@@ -167,10 +168,20 @@ class Run:
         if self.clip:
             clip_grad_norm(self.optimizer.params, self.clip)
         self.optimizer.step()
-        if getattr(self.balance, "looks_again", False):
-            again, _ = taken_apart(self.loss(self.model, *batch))
-            self.balance.after_step(np.array([loss.item() for loss in again]))
+        if len(losses) > 1 and getattr(self.balance, "looks_again", False):
+            self.balance.after_step(self.look_again(batch))
         return found, count
+
+    def look_again(self, batch):
+        """The losses (T,) on the same batch after the step; the model's generators and its state stay as they were."""
+        state = self.model.state_dict()
+        rngs = [(rng, rng.bit_generator.state) for _, rng in self.model.named_rngs()]
+        with no_grad():
+            losses, _ = taken_apart(self.loss(self.model, *batch))
+        self.model.load_state_dict(state)
+        for rng, before in rngs:
+            rng.bit_generator.state = before
+        return np.array([loss.item() for loss in losses])
 
     def backward(self, losses):
         if self.balance is not None:
