@@ -146,8 +146,18 @@ def test_nan_in_one_task_is_named_and_the_state_stays(make):
 @pytest.mark.parametrize("name", ["geometric mean", "log losses", "dynamic weight average", "gradnorm", "famo"])
 @pytest.mark.parametrize("loss", [0.0, -1.5])
 def test_a_loss_without_a_logarithm_is_told_with_its_task(name, loss):
-    with pytest.raises(ValueError, match=r"of task 1 is (0|-1.5), but its logarithm needs .* have data in this batch"):
+    what = "ratio to an earlier one" if name in ("dynamic weight average", "gradnorm") else "logarithm"
+    with pytest.raises(ValueError, match=rf"of task 1 is {loss:.4g}, but its {what} needs .* have data in this batch"):
         RULES[name](2)(np.array([1.0, loss]), lambda: np.ones((2, 3)))
+
+
+def test_a_loss_below_famos_minimum_is_told_as_it_is():
+    rule, told = FAMO(2, minimum=[1, 0]), r"FAMO: the loss of task 0 is 0.5, .* above 1; .* give a lower minimum"
+    with pytest.raises(ValueError, match=told):
+        rule(np.array([0.5, 2.0]))
+    rule(np.array([1.5, 2.0]))
+    with pytest.raises(ValueError, match=told):
+        rule.after_step(np.array([0.5, 2.0]))
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients])
@@ -278,8 +288,27 @@ def test_separate_nets_in_one_array_share_nothing_either():
 
 def test_shared_parameters_of_another_net_are_told():
     net, other = (SharedTrunk(3, (4,), (1, 2), rng=seed) for seed in (0, 1))
-    with pytest.raises(ValueError, match="MGDA: no loss depends on any of the 2 parameters that are named as shared"):
+    with pytest.raises(ValueError, match="MGDA: no loss depends on 2 of the 2 parameters that are named as shared"):
         balanced_backward(two_losses(net, X), MGDA(), shared=other.shared())
+    with pytest.raises(ValueError, match=r"on 2 of the 4 parameters .* the first of shape \(4, 3\); name parameters"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=[*net.shared(), *other.shared()])
+    with pytest.raises(ValueError, match=r"on 1 of the 1 parameters .* the first of type DenseLayer"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=net.layers)
+
+
+def test_the_shared_parameters_may_be_one_or_come_from_a_generator():
+    net = SharedTrunk(3, (4, 4), (1, 2), rng=0)
+    W, b = net.layers[-1].W, net.layers[-1].b
+    for given, listed in ((W, [W]), ((p for p in (W, b)), [W, b]), ((W, b), [W, b])):
+        expected = balanced_backward(two_losses(net, X), MGDA(), shared=listed)
+        assert np.array_equal(balanced_backward(two_losses(net, X), MGDA(), shared=given), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients and name != "gradnorm"])
+def test_gradients_whose_squares_float32_cannot_hold_are_weighed(name):
+    G = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    usual, large = (RULES[name](3)(np.ones(3), lambda G=scale * G: G) for scale in np.float32([1, 1e20]))
+    np.testing.assert_allclose(large, usual, rtol=1e-4, atol=1e-6)
 
 
 def test_losses_that_are_no_numbers_are_refused():

@@ -17,7 +17,7 @@ def balanced_backward(losses, rule, shared=None):
 
     losses  a list of tensors with one entry, one a task
     rule    a tinynet.balancing rule
-    shared  the parameters on which the rule sees gradients; without it all leaves that two or more
+    shared  the parameters, or the one, on which the rule sees gradients; without it all leaves that two or more
             losses reach.  GradNorm wants the last shared layer alone.  The weights then hold for all
             that several losses reach.
 
@@ -35,6 +35,7 @@ def balanced_backward(losses, rule, shared=None):
     reached = [_leaves(loss) for loss in losses]
     together = _in_several(reached)
     if shared is not None:
+        shared = [shared] if isinstance(shared, Tensor) else list(shared)
         together = _with_the_named(rule, reached, together, shared)
     G, own = _gradients(losses, reached, together)
     _must_have_data(rule, values, G, own)
@@ -99,9 +100,11 @@ def _in_several(reached):
 def _with_the_named(rule, reached, together, shared):
     """The leaves that several tasks reach, and those that are named as shared, each once."""
     known = {id(leaf) for leaves in reached for leaf in leaves}
-    if shared and not any(id(leaf) in known for leaf in shared):
-        raise ValueError(f"{rule.name}: no loss depends on any of the {len(shared)} parameters that are named as "
-                         "shared; name parameters of the net that is trained")
+    strange = [leaf for leaf in shared if id(leaf) not in known]
+    if strange:
+        what = f"shape {strange[0].shape}" if isinstance(strange[0], Tensor) else f"type {type(strange[0]).__name__}"
+        raise ValueError(f"{rule.name}: no loss depends on {len(strange)} of the {len(shared)} parameters that are "
+                         f"named as shared, the first of {what}; name parameters of the net that is trained")
     return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
 
 

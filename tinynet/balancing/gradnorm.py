@@ -45,7 +45,7 @@ class GradNorm(Rule):
         self.first = np.zeros(tasks)                # L(0); 0 before the first call
 
     def weigh(self, losses, gradients):
-        self._must_be_positive(losses)
+        self._must_be_positive(losses, "ratio to an earlier one")
         if not self.first.any():
             self.first = losses.copy()
         w, n = self.w.data.copy(), np.linalg.norm(gradients, axis=1)
