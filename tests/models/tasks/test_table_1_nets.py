@@ -15,6 +15,7 @@ from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.mrn import MRN
 from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
 from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
 from tinynet.models.tasks.taan import TAAN
 from tinynet.shapes import ShapeError
@@ -154,6 +155,29 @@ def test_dmtrl_at_full_rank_starts_as_the_stl_that_it_takes_over(form, ranks):
     net.take_over(stl)
     for a, b in zip(stl(x), net(x), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("stl", [
+    SeparateNets(5, (6, 6), (2, 4, 3)), SeparateNets(7, (6, 6), (2, 4)), SeparateNets(7, (6,), (2, 4, 3)),
+    SeparateNets(7, (6, 6), (2, 4, 5)), SharedTrunk(7, (6, 6), (2, 4, 3)), MultiTaskNet(7, (6, 6), (2, 4, 3))])
+@pytest.mark.parametrize("form", ["LAF", "Tucker", "TT"])
+def test_dmtrl_takes_over_no_net_of_other_sizes(form, stl):
+    net = DMTRL(7, (6, 6), (2, 4, 3), form=form, K=3, rng=1)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"DMTRL: the weights of layers and heads have the shapes \[\(3, 6, 7\), .* "
+                                         "give a trained SeparateNets of the same sizes"):
+        net.take_over(stl)
+    assert all(np.array_equal(a, before[name]) for name, a in net.state_dict().items())
+
+
+@pytest.mark.parametrize(("form", "ranks", "told"), [
+    ("TT", [(7, 3)], "there are ranks of 1 layers, and the net has 2"),
+    ("TT", [(7, 3), (6, 3), (6, 3)], "there are ranks of 3 layers, and the net has 2"),
+    ("Tucker", [(7, 6), (6, 6)], r"the ranks of a layer are \(7, 6\); Tucker needs 3, those of inputs, outputs, tasks"),
+    ("TT", [(7, 6, 3), (6, 6, 3)], r"the ranks of a layer are \(7, 6, 3\); TT needs 2, those of inputs, tasks")])
+def test_ranks_of_another_number_of_layers_or_axes_are_told(form, ranks, told):
+    with pytest.raises(ValueError, match=f"DMTRL: {told}"):
+        DMTRL(7, (6, 6), (2, 4, 3), form=form, ranks=ranks)
 
 
 def test_distances_of_each_layer():
