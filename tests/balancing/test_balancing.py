@@ -17,7 +17,7 @@ from tinynet.balancing.mgda import MGDA
 from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
-from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.balancing.weighted_sum import WeightedSum, weight_grid
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
 from tinynet.models.tasks.mixture_net import MMoE
@@ -179,7 +179,11 @@ def test_another_number_of_tasks_is_refused(name):
 def test_settings_that_make_no_rule_are_refused():
     for make, match in ((lambda: WeightedSum([1, -1]), "0 or more"), (lambda: GradNorm(2, alpha=-1), "alpha is -1"),
                         (lambda: CAGrad(-1), "c is -1"), (lambda: Uncertainty(["poisson"]), "regression or class"),
-                        (lambda: DynamicWeightAverage(2, every=0), "every 0")):
+                        (lambda: DynamicWeightAverage(2, every=0), "every 0"),
+                        (lambda: GradNorm(0), "GradNorm: it is made for 0 tasks; make it for at least 1"),
+                        (lambda: FAMO(0), "FAMO: it is made for 0 tasks"), (lambda: IMTLL(0), "IMTLL: it is made for"),
+                        (lambda: Uncertainty([]), "Uncertainty: it is made for 0 tasks"),
+                        (lambda: weight_grid(0), "weight_grid: there are 0 tasks; give at least 1")):
         with pytest.raises(ValueError, match=match):
             make()
 

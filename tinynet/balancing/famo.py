@@ -29,6 +29,7 @@ class FAMO(Rule):
 
     def __init__(self, tasks, lr=0.025, decay=1e-3, minimum=0.0):
         self.tasks, self.decay = tasks, float(decay)
+        self._need_tasks()
         self.minimum = np.broadcast_to(np.asarray(minimum, float), (tasks,)).copy()
         self.xi = self.learnable(np.zeros(tasks), lr)
         self.before = np.zeros(tasks)               # L(t) - Lmin

@@ -40,6 +40,7 @@ class GradNorm(Rule):
 
     def __init__(self, tasks, alpha=0.12, lr=0.02):
         self.tasks, self.alpha = tasks, float(alpha)
+        self._need_tasks()
         self._need(alpha >= 0, f"alpha is {alpha}; it must be 0 or more")
         self.w = self.learnable(np.ones(tasks), lr)
         self.first = np.zeros(tasks)                # L(0); 0 before the first call

@@ -88,6 +88,9 @@ class Rule(nn.Module):
         return parameter
 
     # %% What must be right before a rule computes
+    def _need_tasks(self):
+        self._need(self.tasks >= 1, f"it is made for {self.tasks} tasks; make it for at least 1")
+
     def _need(self, right, sentence):
         if not right:
             raise ValueError(f"{self.name}: {sentence}")

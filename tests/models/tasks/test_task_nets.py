@@ -20,6 +20,7 @@ from tinynet.models.tasks.nddr_net import NDDRNet
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.models.tasks.taan import TAAN
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)
@@ -182,6 +183,20 @@ def test_the_control_of_nddr_has_its_layers_without_the_other_task():
     alone, fused = (sum(p.size for f in NDDRNet(6, (8, 4), (3, 2), alone=a).fusions for p in f.parameters())
                     for a in (True, False))
     assert (alone, fused) == (2 * (64 + 8 + 16 + 4), 2 * (128 + 8 + 32 + 4))
+
+
+@pytest.mark.parametrize(("make", "told"), [
+    (lambda: Cascade(6, (4,), ()), "Cascade: there is no task; give the number of outputs of each one"),
+    (lambda: MultiLabelNet(6, (4,), labels=0), "MultiLabelNet: there are 0 labels; give at least 1"),
+    (lambda: CrossStitch(0), "CrossStitch: there are 0 tasks; give at least 1"),
+    (lambda: NDDR(0, 4), "NDDR: there are 0 tasks; give at least 1"),
+    (lambda: CGC(6, (4,), (3, 2), own=2, shared=-1), "CGC: own is 2 and shared -1; each must be 0 or more"),
+    (lambda: TAAN(6, (4,), (3, 2), hinges=-1), "AdaptiveActivation: there are 2 tasks and -1 hinges; give 0 or more"),
+    (lambda: CrossStitch(2)([]), "cross_stitch: the list of the tasks' features is empty; give"),
+    (lambda: NDDR(2, 4)([]), "nddr: the list of the tasks' features is empty")])
+def test_sizes_that_make_no_net_are_refused(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
 
 
 @pytest.mark.parametrize("meet", [CrossStitch(2), NDDR(2, 4)])

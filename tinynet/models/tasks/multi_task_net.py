@@ -141,9 +141,12 @@ class TaskNet(nn.Module):
     def penalty(self):
         """What is added to the loss, a tensor with one entry; None: nothing."""
 
-    def make_heads(self, d_in, classes, rng, dtype):
+    def must_have_tasks(self, classes):
         if not len(classes):
             raise ValueError(f"{type(self).__name__}: there is no task; give the number of outputs of each one")
+
+    def make_heads(self, d_in, classes, rng, dtype):
+        self.must_have_tasks(classes)
         self.heads = [Linear(d_in, c, rng=rng, dtype=dtype) for c in classes]
 
     def outputs(self, x):
