@@ -17,8 +17,10 @@ from tinynet.balancing.mgda import MGDA
 from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
-from tinynet.balancing.weighted_sum import WeightedSum
+from tinynet.balancing.weighted_sum import WeightedSum, weight_grid
+from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
+from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 
@@ -144,8 +146,18 @@ def test_nan_in_one_task_is_named_and_the_state_stays(make):
 @pytest.mark.parametrize("name", ["geometric mean", "log losses", "dynamic weight average", "gradnorm", "famo"])
 @pytest.mark.parametrize("loss", [0.0, -1.5])
 def test_a_loss_without_a_logarithm_is_told_with_its_task(name, loss):
-    with pytest.raises(ValueError, match=r"of task 1 is (0|-1.5), but its logarithm needs .* have data in this batch"):
+    what = "ratio to an earlier one" if name in ("dynamic weight average", "gradnorm") else "logarithm"
+    with pytest.raises(ValueError, match=rf"of task 1 is {loss:.4g}, but its {what} needs .* have data in this batch"):
         RULES[name](2)(np.array([1.0, loss]), lambda: np.ones((2, 3)))
+
+
+def test_a_loss_below_famos_minimum_is_told_as_it_is():
+    rule, told = FAMO(2, minimum=[1, 0]), r"FAMO: the loss of task 0 is 0.5, .* above 1; .* give a lower minimum"
+    with pytest.raises(ValueError, match=told):
+        rule(np.array([0.5, 2.0]))
+    rule(np.array([1.5, 2.0]))
+    with pytest.raises(ValueError, match=told):
+        rule.after_step(np.array([0.5, 2.0]))
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients])
@@ -167,7 +179,11 @@ def test_another_number_of_tasks_is_refused(name):
 def test_settings_that_make_no_rule_are_refused():
     for make, match in ((lambda: WeightedSum([1, -1]), "0 or more"), (lambda: GradNorm(2, alpha=-1), "alpha is -1"),
                         (lambda: CAGrad(-1), "c is -1"), (lambda: Uncertainty(["poisson"]), "regression or class"),
-                        (lambda: DynamicWeightAverage(2, every=0), "every 0")):
+                        (lambda: DynamicWeightAverage(2, every=0), "every 0"),
+                        (lambda: GradNorm(0), "GradNorm: it is made for 0 tasks; make it for at least 1"),
+                        (lambda: FAMO(0), "FAMO: it is made for 0 tasks"), (lambda: IMTLL(0), "IMTLL: it is made for"),
+                        (lambda: Uncertainty([]), "Uncertainty: it is made for 0 tasks"),
+                        (lambda: weight_grid(0), "weight_grid: there are 0 tasks; give at least 1")):
         with pytest.raises(ValueError, match=match):
             make()
 
@@ -181,11 +197,23 @@ def two_losses(net, x):
 X = np.random.default_rng(1).normal(size=(8, 3))
 
 
+OF_EACH_TASK = {"hard": (), "split 1": ("layers.1",), "mmoe": ("gates",)}      # layers of each task in one array
+
+
+def net_with(layout):
+    if layout == "mmoe":
+        return MMoE(3, (4, 4), (1, 2), rng=0, dtype=float)
+    return SharedTrunk(3, (4, 4), (1, 2), split=1 if layout == "split 1" else None, rng=0, dtype=float)
+
+
 @every_rule
-def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make):
-    net = SharedTrunk(3, (4, 4), (1, 2), rng=0, dtype=float)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("layout", OF_EACH_TASK)
+def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make, layout, named):
+    net, own = net_with(layout), ("heads", *OF_EACH_TASK[layout])
+    shared = [p for name, p in net.named_parameters() if not name.startswith(own)]
     rule = make(2)
-    weights = balanced_backward(two_losses(net, X), rule)
+    weights = balanced_backward(two_losses(net, X), rule, shared if named else None)
     got = {name: p.grad for name, p in net.named_parameters()}
     parts = []
     for task in range(2):
@@ -193,7 +221,7 @@ def test_every_leaf_gets_what_the_weights_make_of_its_gradients(make):
         two_losses(net, X)[task].backward()
         parts.append({name: p.grad for name, p in net.named_parameters()})
     for name, grad in got.items():
-        w = np.ones(2) if rule.shared_only and name.startswith("heads") else weights
+        w = np.ones(2) if rule.shared_only and name.startswith(own) else weights
         expected = sum(w[t] * parts[t][name] for t in range(2) if parts[t][name] is not None)
         np.testing.assert_allclose(grad, expected, rtol=1e-12, atol=1e-15)
 
@@ -212,6 +240,42 @@ def test_the_shared_parameters_are_found_or_named():
     assert seen == [(2, 3 * 4 + 4 + 4 * 4 + 4), (2, 4 * 4)]
 
 
+@pytest.mark.parametrize("layout", ["split 1", "mmoe"])
+def test_a_rule_does_not_see_the_tasks_own_layers_in_one_array(layout):
+    net, weights = net_with(layout), []
+    shared = [p for name, p in net.named_parameters() if not name.startswith(("heads", *OF_EACH_TASK[layout]))]
+    seen = []
+
+    class Looks(MGDA):
+        def weigh(self, losses, gradients):
+            seen.append(gradients)
+            return super().weigh(losses, gradients)
+
+    for named in (None, shared):
+        weights.append(balanced_backward(two_losses(net, X), Looks(), named))
+    assert seen[0].shape == (2, sum(p.size for p in shared))
+    assert np.array_equal(*seen)
+    np.testing.assert_allclose(*weights, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients and name != "gradnorm"])
+@pytest.mark.parametrize("labels", [np.zeros(0, int), np.full(4, -1)])
+def test_a_task_without_data_in_the_batch_is_told(name, labels):
+    net = SharedTrunk(3, (4,), (2, 2), rng=0)
+    missing = cross_entropy(net(X[:len(labels)])[0], labels, ignore=-1)
+    with pytest.raises(ValueError, match=r"the loss of task 0 is 0, .* have data in this batch\? Draw batches"):
+        balanced_backward([missing, cross_entropy(net(X)[1], np.arange(8) % 2)], RULES[name](2))
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_loss_of_0_with_a_gradient_is_no_missing_task():
+    net = SharedTrunk(3, (4,), (1, 1), rng=0)
+    a, b = net(X)
+    a = a.mean() - a.mean().item()
+    assert a.item() == 0
+    assert len(balanced_backward([a, b.mean()], MGDA())) == 2
+
+
 def test_tasks_that_share_nothing_are_told():
     nets = [SharedTrunk(3, (4,), (1,), rng=t) for t in range(2)]
     with pytest.raises(ValueError, match="no parameter is shared"):
@@ -228,8 +292,27 @@ def test_separate_nets_in_one_array_share_nothing_either():
 
 def test_shared_parameters_of_another_net_are_told():
     net, other = (SharedTrunk(3, (4,), (1, 2), rng=seed) for seed in (0, 1))
-    with pytest.raises(ValueError, match="MGDA: no loss depends on any of the 2 parameters that are named as shared"):
+    with pytest.raises(ValueError, match="MGDA: no loss depends on 2 of the 2 parameters that are named as shared"):
         balanced_backward(two_losses(net, X), MGDA(), shared=other.shared())
+    with pytest.raises(ValueError, match=r"on 2 of the 4 parameters .* the first of shape \(4, 3\); name parameters"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=[*net.shared(), *other.shared()])
+    with pytest.raises(ValueError, match=r"on 1 of the 1 parameters .* the first of type DenseLayer"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=net.layers)
+
+
+def test_the_shared_parameters_may_be_one_or_come_from_a_generator():
+    net = SharedTrunk(3, (4, 4), (1, 2), rng=0)
+    W, b = net.layers[-1].W, net.layers[-1].b
+    for given, listed in ((W, [W]), ((p for p in (W, b)), [W, b]), ((W, b), [W, b])):
+        expected = balanced_backward(two_losses(net, X), MGDA(), shared=listed)
+        assert np.array_equal(balanced_backward(two_losses(net, X), MGDA(), shared=given), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name](2).asks_gradients and name != "gradnorm"])
+def test_gradients_whose_squares_float32_cannot_hold_are_weighed(name):
+    G = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    usual, large = (RULES[name](3)(np.ones(3), lambda G=scale * G: G) for scale in np.float32([1, 1e20]))
+    np.testing.assert_allclose(large, usual, rtol=1e-4, atol=1e-6)
 
 
 def test_losses_that_are_no_numbers_are_refused():

@@ -34,12 +34,22 @@ def test_every_example_comes_once_a_round_and_small_tasks_come_round_more_often(
 
 def test_tasks_that_give_no_batch_are_refused():
     good = np.zeros((3, 2)), np.zeros(3)
+    with pytest.raises(ValueError, match="TaskBatches: there are 0 tasks and batches of 2 examples each; give at"):
+        TaskBatches([], size=2)
+    with pytest.raises(ValueError, match="TaskBatches: there are 1 tasks and batches of 0 examples each; give at"):
+        TaskBatches([good], size=0)
     with pytest.raises(ValueError, match="TaskBatches: task 1 has no examples, so no batch can have any of it"):
         TaskBatches([good, (np.zeros((0, 2)), np.zeros(0))], size=2)
     with pytest.raises(ValueError, match=r"task 1 has X \(3, 5\) and labels \(3,\), task 0 has X \(3, 2\)"):
         TaskBatches([good, (np.zeros((3, 5)), np.zeros(3))], size=2)
     with pytest.raises(ValueError, match="give a label for each example"):
         TaskBatches([(np.zeros((3, 2)), np.zeros(2))], size=2)
+
+
+def test_labels_of_a_task_may_be_a_list():
+    tasks = [(np.zeros((3, 2)), [0, 1, 2]), (np.ones((2, 2)), [5, 6])]
+    (_, first, second), _ = next(TaskBatches(tasks, size=3).epoch(None))
+    assert (first.tolist(), second.tolist()) == ([0, 1, 2], [5, 6, 5])
 
 
 def test_outputs_of_sets_of_unequal_size():

@@ -9,6 +9,7 @@ import pytest
 
 import tinynet
 from tinynet import metrics, nn, npz, optim, train
+from tinynet.balancing.mgda import MGDA
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
@@ -459,7 +460,9 @@ def test_state_that_no_checkpoint_would_hold_is_refused(tmp_path, state, sentenc
 
 def test_how_a_loss_a_rule_and_a_balance_are_given_is_told():
     for settings, sentence in ((dict(loss=cross_entropy), "it is called as loss"), (dict(rule=3), "rule is 3"),
-                               (dict(balance=len), "give a rule of tinynet.balancing")):
+                               (dict(balance=len), "give a rule of tinynet.balancing"),
+                               (dict(balance=MGDA), r"balance is the class MGDA; make a rule of it: MGDA\("),
+                               (dict(balance=MGDA(), shared=iter([])), "shared is .*give a list of parameters")):
         with pytest.raises(TypeError, match=sentence):
             fit(**settings)
 

@@ -2,6 +2,9 @@
 
     (1)  dtheta = sum_i w[i] dL[i]/dtheta        the shared parameters
     (2)  dphi[i] = dL[i]/dphi[i]                 a task's own, for rules that balance the shared ones only
+
+An array (T, ...) that holds a layer of each task is no shared parameter: the gradient of task i is 0 outside its
+i-th part.  The rule doesn't see it, and (2) holds for it.
 """
 
 import numpy as np
@@ -14,13 +17,14 @@ def balanced_backward(losses, rule, shared=None):
 
     losses  a list of tensors with one entry, one a task
     rule    a tinynet.balancing rule
-    shared  the parameters on which the rule sees gradients; without it all leaves that two or more
+    shared  the parameters, or the one, on which the rule sees gradients; without it all leaves that two or more
             losses reach.  GradNorm wants the last shared layer alone.  The weights then hold for all
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task and for parameters that no two tasks share or no loss depends on, TypeError for losses
-    that aren't single numbers, FloatingPointError for a loss that is NaN or inf.
+    Raises ValueError for no task, for parameters that no two tasks share or no loss depends on and, under a rule that
+    asks for gradients, for a task whose loss and gradients are 0; TypeError for losses that aren't single numbers,
+    FloatingPointError for a loss that is NaN or inf.
     """
     losses = _checked(losses)
     values = np.array([loss.item() for loss in losses])
@@ -31,11 +35,17 @@ def balanced_backward(losses, rule, shared=None):
     reached = [_leaves(loss) for loss in losses]
     together = _in_several(reached)
     if shared is not None:
+        shared = [shared] if isinstance(shared, Tensor) else list(shared)
         together = _with_the_named(rule, reached, together, shared)
     G, own = _gradients(losses, reached, together)
-    _must_meet(rule, together, G)
-    weights = rule(values, lambda: G if shared is None else G[:, _columns(together, shared)])
-    _add(together, np.asarray(weights, G.dtype) @ G)                            # (1)
+    _must_have_data(rule, values, G, own)
+    apart = _apart(rule, together, G)
+    seen = ~apart if shared is None else ~apart & _columns(together, shared)
+    weights = rule(values, lambda: G if seen.all() and shared is None else G[:, seen])
+    step = np.asarray(weights, G.dtype) @ G                                     # (1)
+    if rule.shared_only and apart.any():
+        step[apart] = G[:, apart].sum(axis=0)                                   # (2)
+    _add(together, step)
     for w, (leaves, grads) in zip(np.ones(len(own)) if rule.shared_only else weights, own, strict=True):
         for leaf, grad in zip(leaves, grads, strict=True):
             step = grad if w == 1 else grad * leaf.dtype.type(w)                # (2)
@@ -90,20 +100,42 @@ def _in_several(reached):
 def _with_the_named(rule, reached, together, shared):
     """The leaves that several tasks reach, and those that are named as shared, each once."""
     known = {id(leaf) for leaves in reached for leaf in leaves}
-    if shared and not any(id(leaf) in known for leaf in shared):
-        raise ValueError(f"{rule.name}: no loss depends on any of the {len(shared)} parameters that are named as "
-                         "shared; name parameters of the net that is trained")
+    strange = [leaf for leaf in shared if id(leaf) not in known]
+    if strange:
+        what = f"shape {strange[0].shape}" if isinstance(strange[0], Tensor) else f"type {type(strange[0]).__name__}"
+        raise ValueError(f"{rule.name}: no loss depends on {len(strange)} of the {len(shared)} parameters that are "
+                         f"named as shared, the first of {what}; name parameters of the net that is trained")
     return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
 
 
-def _must_meet(rule, together, G):
-    """Nets apart may hold the tasks' weights in one array (T, ...), which is then no parameter that they share."""
-    if any(leaf.ndim == 0 or len(leaf) != len(G) for leaf in together):
-        return
-    touched = G != 0
-    if touched.any(axis=1).sum() > 1 and touched.sum(axis=0).max() <= 1:
+def _must_have_data(rule, values, G, own):
+    """A mean over no data is 0 in some losses, and rules on gradients would then follow a task that isn't there."""
+    for i in np.flatnonzero(values == 0):
+        if not G[i].any() and not any(grad.any() for grad in own[i][1]):
+            raise ValueError(f"{rule.name}: the loss of task {i} is 0, and so are its gradients; did the task have "
+                             "data in this batch? Draw batches that hold every task, or leave a solved one out")
+
+
+def _apart(rule, together, G):
+    """(P,) Which columns of G belong to arrays (T, ...) of the tasks' own weights?"""
+    own = [_is_each_tasks_own(leaf, part) for leaf, part in zip(together, _parts(together, G), strict=True)]
+    if own and all(own):
         raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
                          f"(T = {len(G)}, ...); share a layer, or train the tasks without a rule on gradients")
+    return np.repeat(np.array(own, bool), [leaf.size for leaf in together])
+
+
+def _is_each_tasks_own(leaf, part):
+    T = len(part)
+    if leaf.ndim == 0 or len(leaf) != T:
+        return False
+    touched = part.reshape(T, T, -1).any(axis=2) if part.size else np.zeros((T, T), bool)
+    return touched.any() and not touched[~np.eye(T, dtype=bool)].any()
+
+
+def _parts(together, G):
+    """The columns of G, leaf by leaf."""
+    return np.split(G, np.cumsum([leaf.size for leaf in together])[:-1], axis=1) if together else []
 
 
 def _gradients(losses, reached, together):

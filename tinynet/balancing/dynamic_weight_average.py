@@ -24,7 +24,7 @@ class DynamicWeightAverage(Rule):
         self.means = np.ones((2, tasks))            # of the two periods before, the later one first
 
     def weigh(self, losses, gradients):
-        self._must_be_positive(losses)
+        self._must_be_positive(losses, "ratio to an earlier one")
         if self.step and self.step % self.every == 0:
             self.means = np.stack([self.total / self.every, self.means[0]])
             self.total = np.zeros_like(self.total)

@@ -29,23 +29,24 @@ class FAMO(Rule):
 
     def __init__(self, tasks, lr=0.025, decay=1e-3, minimum=0.0):
         self.tasks, self.decay = tasks, float(decay)
+        self._need_tasks()
         self.minimum = np.broadcast_to(np.asarray(minimum, float), (tasks,)).copy()
         self.xi = self.learnable(np.zeros(tasks), lr)
         self.before = np.zeros(tasks)               # L(t) - Lmin
 
     def weigh(self, losses, gradients):
+        self._must_be_positive(losses, minimum=self.minimum)
         self.before = losses - self.minimum
-        self._must_be_positive(self.before)
         z = softmax(self.xi.data)                                               # (1)
         c = (z / self.before).sum()                                             # (2)
         return z / (c * self.before)                                            # (3)
 
     def after_step(self, losses):
         """Learn from the losses (T,) that the step has left on the same batch."""
-        after = self._checked(losses) - self.minimum
+        losses = self._checked(losses)
         if self.tasks == 1:
             return
-        self._must_be_positive(after)
-        delta = np.log(self.before) - np.log(after)                             # (4)
+        self._must_be_positive(losses, minimum=self.minimum)
+        delta = np.log(self.before) - np.log(losses - self.minimum)             # (4)
         z = softmax(self.xi.data)
         self.learn(self.xi, z * (delta - z @ delta) + self.decay * self.xi.data)    # (5)

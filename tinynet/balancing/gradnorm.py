@@ -40,12 +40,13 @@ class GradNorm(Rule):
 
     def __init__(self, tasks, alpha=0.12, lr=0.02):
         self.tasks, self.alpha = tasks, float(alpha)
+        self._need_tasks()
         self._need(alpha >= 0, f"alpha is {alpha}; it must be 0 or more")
         self.w = self.learnable(np.ones(tasks), lr)
         self.first = np.zeros(tasks)                # L(0); 0 before the first call
 
     def weigh(self, losses, gradients):
-        self._must_be_positive(losses)
+        self._must_be_positive(losses, "ratio to an earlier one")
         if not self.first.any():
             self.first = losses.copy()
         w, n = self.w.data.copy(), np.linalg.norm(gradients, axis=1)

@@ -38,6 +38,7 @@ class IMTLL(Rule):
 
     def __init__(self, tasks, lr=1e-2):
         self.tasks = tasks
+        self._need_tasks()
         self.s = self.learnable(np.zeros(tasks), lr)
 
     def weigh(self, losses, gradients):

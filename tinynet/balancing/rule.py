@@ -88,6 +88,9 @@ class Rule(nn.Module):
         return parameter
 
     # %% What must be right before a rule computes
+    def _need_tasks(self):
+        self._need(self.tasks >= 1, f"it is made for {self.tasks} tasks; make it for at least 1")
+
     def _need(self, right, sentence):
         if not right:
             raise ValueError(f"{self.name}: {sentence}")
@@ -119,17 +122,24 @@ class Rule(nn.Module):
             raise FloatingPointError(f"{self.name}: the {what} of task {i} {told}; go on from the last checkpoint "
                                      "with a smaller learning rate, or look for the first NaN with tinynet.debug()")
 
-    def _must_be_positive(self, losses):
-        """For rules that divide by a loss or take its logarithm."""
-        for i in np.flatnonzero(losses <= 0)[:1]:
-            raise ValueError(f"{self.name}: the loss of task {i} is {losses[i]:.4g}, but its logarithm needs a loss "
-                             "above 0; did the task have data in this batch? Leave out batches without, or add a "
-                             "constant to a loss that can be negative")
+    def _must_be_positive(self, losses, what="logarithm", minimum=0.0):
+        """For rules that divide by a loss or take its logarithm; `minimum` is a number or (T,)."""
+        least = np.broadcast_to(minimum, losses.shape)
+        for i in np.flatnonzero(losses <= least)[:1]:
+            remedy = "give a lower minimum" if least[i] else "add a constant to a loss that can be negative"
+            raise ValueError(f"{self.name}: the loss of task {i} is {losses[i]:.4g}, but its {what} needs a loss "
+                             f"above {least[i]:.4g}; did the task have data in this batch? Leave out batches without, "
+                             f"or {remedy}")
 
 
 def gram(G):
     """K (T, T) float64 of gradients G (T, P)."""
-    return (G @ G.T).astype(float)                                              # (1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        K = G @ G.T                                                             # (1)
+    if not np.isfinite(K).all():        # float32 ends at 3e38, a square of 2e19; float64 costs memory and time
+        wide = G.astype(float)
+        K = wide @ wide.T                                                       # (1)
+    return K.astype(float)
 
 
 def softmax(x):

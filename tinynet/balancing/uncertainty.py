@@ -46,6 +46,7 @@ class Uncertainty(Rule):
 
     def __init__(self, kinds, lr=1e-2, s=None):
         self.tasks = len(kinds)
+        self._need_tasks()
         self._need(set(kinds) <= set(KINDS), f"the kinds are {kinds}; give {' or '.join(KINDS)} for each task")
         self.factor = np.array([0.5 if kind == "regression" else 1.0 for kind in kinds])
         self.s = self.learnable(np.zeros(self.tasks) if s is None else s, lr)

@@ -30,7 +30,10 @@ def weight_grid(tasks, ratios=(0.01, 0.1, 1, 10, 100)):
     """All weights (points, T) whose ratios to the first task's are in `ratios`, scaled to sum to T.
 
     There are len(ratios) ** (T - 1) points: 5 for two tasks, 625 for five.
+    Raises ValueError for no task.
     """
+    if tasks < 1:
+        raise ValueError(f"weight_grid: there are {tasks} tasks; give at least 1")
     points = np.array([(1, *point) for point in product(ratios, repeat=tasks - 1)], float)
     return points * (tasks / points.sum(axis=1, keepdims=True))
 

@@ -19,10 +19,15 @@ class TaskBatches:
     tasks  [(X, y)] with examples of its own for each task
     An epoch is as long as the largest task's.  Each task is gone through in a random order and then anew, so that a
     small one comes round more often.
-    Raises ValueError for a task without examples, for X and y of unequal lengths and for X of another form.
+    Raises ValueError for no task, for a size below 1, for a task without examples, for X and y of unequal lengths and
+    for X of another form.
     """
 
     def __init__(self, tasks, size):
+        tasks = [(X, np.asarray(y)) for X, y in tasks]
+        if not tasks or size < 1:
+            raise ValueError(f"TaskBatches: there are {len(tasks)} tasks and batches of {size} examples each; give at "
+                             "least 1 of both")
         for t, (X, y) in enumerate(tasks):
             if len(X) != len(y) or X.shape[1:] != tasks[0][0].shape[1:]:
                 raise ValueError(f"TaskBatches: task {t} has X {X.shape} and labels {np.shape(y)}, task 0 has X "
@@ -30,7 +35,7 @@ class TaskBatches:
             if not len(X):
                 raise ValueError(f"TaskBatches: task {t} has no examples, so no batch can have any of it; leave the "
                                  "task out, or give it some")
-        self.tasks, self.size = list(tasks), size
+        self.tasks, self.size = tasks, size
 
     def __len__(self):
         return -(-max(len(X) for X, _ in self.tasks) // self.size)

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinynet import nn
+from tinynet.backend import no_grad
 from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
 from tinynet.train import batches
@@ -62,7 +63,7 @@ def fit(model, loss, train, optimizer, epochs=None, batch_size=32, val=None, met
         raise ValueError(f"fit: batch_size is {batch_size!r}; it must be a whole number, 1 or more")
     train, val = batches.of("train", train, batch_size), _of_val(val)
     length = _length(epochs, steps, every, len(train))
-    _check_settings(model, loss, optimizer, clip, rule, balance)
+    _check_settings(model, loss, optimizer, clip, rule, balance, shared)
     run = Run(model, loss, train, optimizer, length, val, metrics, schedule, clip, rule, np.random.default_rng(rng),
               balance, shared)
     if checkpoint is not None:
@@ -167,10 +168,20 @@ class Run:
         if self.clip:
             clip_grad_norm(self.optimizer.params, self.clip)
         self.optimizer.step()
-        if getattr(self.balance, "looks_again", False):
-            again, _ = taken_apart(self.loss(self.model, *batch))
-            self.balance.after_step(np.array([loss.item() for loss in again]))
+        if len(losses) > 1 and getattr(self.balance, "looks_again", False):
+            self.balance.after_step(self.look_again(batch))
         return found, count
+
+    def look_again(self, batch):
+        """The losses (T,) on the same batch after the step; the model's generators and its state stay as they were."""
+        state = self.model.state_dict()
+        rngs = [(rng, rng.bit_generator.state) for _, rng in self.model.named_rngs()]
+        with no_grad():
+            losses, _ = taken_apart(self.loss(self.model, *batch))
+        self.model.load_state_dict(state)
+        for rng, before in rngs:
+            rng.bit_generator.state = before
+        return np.array([loss.item() for loss in losses])
 
     def backward(self, losses):
         if self.balance is not None:
@@ -234,7 +245,7 @@ def _of_val(val):
     return None if val is None else val if hasattr(val, "epoch") else batches.checked("val", val)
 
 
-def _check_settings(model, loss, optimizer, clip, rule, balance):
+def _check_settings(model, loss, optimizer, clip, rule, balance, shared):
     if isinstance(loss, Op):
         raise TypeError(f"fit: loss is the op {loss.name}, but it is called as loss(model, *batch); give e.g. "
                         f"lambda model, x, t: {loss.name}(model(x), t)")
@@ -245,6 +256,10 @@ def _check_settings(model, loss, optimizer, clip, rule, balance):
         raise TypeError(f"fit: rule is {rule!r}; give one of tinynet.train.rules, or a function of a history's row")
     if balance is not None and not hasattr(balance, "asks_gradients"):
         raise TypeError(f"fit: balance is {balance!r}; give a rule of tinynet.balancing")
+    if isinstance(balance, type):
+        raise TypeError(f"fit: balance is the class {balance.__name__}; make a rule of it: {balance.__name__}(...)")
+    if not isinstance(shared, Tensor | list | tuple | None):
+        raise TypeError(f"fit: shared is {shared!r}, but every step asks for it; give a list of parameters, or one")
     if clip is not None and not clip > 0:
         raise ValueError(f"fit: clip is {clip!r}; it must be above 0")
     if not any(id(p) in own for p in optimizer.params):

@@ -9,10 +9,13 @@ import tinynet as tn
 from tinynet import optim
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.models.tasks.cascade import Cascade
 from tinynet.models.tasks.dmtrl import DMTRL
+from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.mrn import MRN
 from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
 from tinynet.models.tasks.separate_nets import SeparateNets
+from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
 from tinynet.models.tasks.taan import TAAN
 from tinynet.shapes import ShapeError
@@ -95,6 +98,28 @@ def test_images_go_through_convolutions_first(make):
     assert all(p.grad is not None for p in net.parameters())
 
 
+@pytest.mark.parametrize("examples", [3, 5])
+@every_net
+def test_the_same_examples_for_all_are_as_a_stack_of_them(make, examples):
+    """Also as many examples as tasks, where an axis may be taken for the other."""
+    net = small(make)
+    for p in net.parameters():
+        p.data = p.data + rng.normal(size=p.shape)
+    shared = rng.normal(size=(examples, 7))
+    for ours, theirs in zip(net(shared), net(np.stack([shared] * 3)), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [TAAN, SoftOrderNet])
+def test_the_same_images_for_all_are_as_a_stack_of_them(make):
+    net = make((1, 6, 6), (6, 6, 6), (2, 4, 3), channels=(3, 4), rng=0, dtype=float)
+    for p in net.parameters():
+        p.data = p.data + rng.normal(size=p.shape)
+    shared = rng.normal(size=(3, 1, 6, 6))
+    for ours, theirs in zip(net(shared), net(np.stack([shared] * 3)), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-10, atol=1e-12)
+
+
 def test_a_convolution_of_each_task_is_the_shared_one_where_weights_are_equal():
     shared, own = (make((1, 9, 9), (6,), (2, 2, 2), channels=(3, 4), rng=0, dtype=float)
                    for make in (MultiTaskNet, SeparateNets))
@@ -130,6 +155,29 @@ def test_dmtrl_at_full_rank_starts_as_the_stl_that_it_takes_over(form, ranks):
     net.take_over(stl)
     for a, b in zip(stl(x), net(x), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("stl", [
+    SeparateNets(5, (6, 6), (2, 4, 3)), SeparateNets(7, (6, 6), (2, 4)), SeparateNets(7, (6,), (2, 4, 3)),
+    SeparateNets(7, (6, 6), (2, 4, 5)), SharedTrunk(7, (6, 6), (2, 4, 3)), MultiTaskNet(7, (6, 6), (2, 4, 3))])
+@pytest.mark.parametrize("form", ["LAF", "Tucker", "TT"])
+def test_dmtrl_takes_over_no_net_of_other_sizes(form, stl):
+    net = DMTRL(7, (6, 6), (2, 4, 3), form=form, K=3, rng=1)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"DMTRL: the weights of layers and heads have the shapes \[\(3, 6, 7\), .* "
+                                         "give a trained SeparateNets of the same sizes"):
+        net.take_over(stl)
+    assert all(np.array_equal(a, before[name]) for name, a in net.state_dict().items())
+
+
+@pytest.mark.parametrize(("form", "ranks", "told"), [
+    ("TT", [(7, 3)], "there are ranks of 1 layers, and the net has 2"),
+    ("TT", [(7, 3), (6, 3), (6, 3)], "there are ranks of 3 layers, and the net has 2"),
+    ("Tucker", [(7, 6), (6, 6)], r"the ranks of a layer are \(7, 6\); Tucker needs 3, those of inputs, outputs, tasks"),
+    ("TT", [(7, 6, 3), (6, 6, 3)], r"the ranks of a layer are \(7, 6, 3\); TT needs 2, those of inputs, tasks")])
+def test_ranks_of_another_number_of_layers_or_axes_are_told(form, ranks, told):
+    with pytest.raises(ValueError, match=f"DMTRL: {told}"):
+        DMTRL(7, (6, 6), (2, 4, 3), form=form, ranks=ranks)
 
 
 def test_distances_of_each_layer():
@@ -207,6 +255,27 @@ def test_labels_of_another_number_of_classes_are_refused_by_task():
         mean_loss(net, x, np.zeros(5, int), np.zeros(5, int), np.full(5, 8), loss=cross_entropy)
     with pytest.raises(ValueError, match="there are 2 arrays of labels and 3 tasks"):
         loss_of(net, x, LABELS[:2])
+
+
+def test_a_task_without_labels_is_told():
+    labels = [np.zeros(5, int), np.zeros(0, int), np.zeros(5, int)]
+    with pytest.raises(ValueError, match="mean_loss: task 1 has no data in this batch"):
+        mean_loss(small(MultiTaskNet), x, *labels, loss=cross_entropy)
+
+
+@pytest.mark.parametrize("make", [MMoE, Cascade])
+def test_mean_loss_takes_every_net_for_several_tasks(make):
+    net, labels = make(7, (6,), (2, 4, 3), rng=0), [np.arange(5) % c for c in (2, 4, 3)]
+    one = x[0].astype(np.float32)
+    expected = np.mean([cross_entropy(y, t).item() for y, t in zip(net(one), labels, strict=True)])
+    assert mean_loss(net, one, *labels, loss=cross_entropy).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_labels_may_be_lists():
+    net = small(MultiTaskNet)
+    arrays = [np.arange(5) % c for c in (2, 4, 3)]
+    lists = mean_loss(net, x, *[a.tolist() for a in arrays], loss=cross_entropy).item()
+    assert lists == mean_loss(net, x, *arrays, loss=cross_entropy).item()
 
 
 # %% The parameters of saha table1

@@ -20,6 +20,7 @@ from tinynet.models.tasks.nddr_net import NDDRNet
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_sharing_net import SoftSharingNet
+from tinynet.models.tasks.taan import TAAN
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)
@@ -182,6 +183,44 @@ def test_the_control_of_nddr_has_its_layers_without_the_other_task():
     alone, fused = (sum(p.size for f in NDDRNet(6, (8, 4), (3, 2), alone=a).fusions for p in f.parameters())
                     for a in (True, False))
     assert (alone, fused) == (2 * (64 + 8 + 16 + 4), 2 * (128 + 8 + 32 + 4))
+
+
+def test_the_normalised_control_of_nddr_shares_nothing():
+    net = NDDRNet(6, (8, 4), (3, 2), alone=True, normalise=True, rng=0, dtype=float)
+    reached = []
+    for t in range(2):
+        net.zero_grad()
+        (net(X)[t] ** 2).sum().backward()
+        reached.append({name: p.grad.copy() for name, p in net.named_parameters() if p.grad is not None})
+    both = reached[0].keys() & reached[1].keys()
+    assert both
+    for name in both:           # arrays (T, ...): task t reaches its own part alone
+        assert len(reached[0][name]) == 2
+        assert not reached[0][name][1].any()
+        assert not reached[1][name][0].any()
+
+
+def test_behind_a_dense_layer_each_tasks_features_are_normalised_with_its_own_gain_and_bias():
+    norm = NDDRNet(6, (8,), (3, 2), normalise=True, rng=0, dtype=float).norms[0]
+    x = rng.normal(size=(2, 5, 8))
+    plain = (x - x.mean(axis=2, keepdims=True)) / np.sqrt(x.var(axis=2, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(norm(x).data, plain, rtol=1e-10, atol=1e-12)
+    norm.gain.data[1], norm.bias.data[1] = 3, -1
+    np.testing.assert_allclose(norm(x).data, np.stack([plain[0], 3 * plain[1] - 1]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("make", "told"), [
+    (lambda: Cascade(6, (4,), ()), "Cascade: there is no task; give the number of outputs of each one"),
+    (lambda: MultiLabelNet(6, (4,), labels=0), "MultiLabelNet: there are 0 labels; give at least 1"),
+    (lambda: CrossStitch(0), "CrossStitch: there are 0 tasks; give at least 1"),
+    (lambda: NDDR(0, 4), "NDDR: there are 0 tasks; give at least 1"),
+    (lambda: CGC(6, (4,), (3, 2), own=2, shared=-1), "CGC: own is 2 and shared -1; each must be 0 or more"),
+    (lambda: TAAN(6, (4,), (3, 2), hinges=-1), "AdaptiveActivation: there are 2 tasks and -1 hinges; give 0 or more"),
+    (lambda: CrossStitch(2)([]), "cross_stitch: the list of the tasks' features is empty; give"),
+    (lambda: NDDR(2, 4)([]), "nddr: the list of the tasks' features is empty")])
+def test_sizes_that_make_no_net_are_refused(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
 
 
 @pytest.mark.parametrize("meet", [CrossStitch(2), NDDR(2, 4)])

@@ -86,10 +86,12 @@ class AdaptiveActivation(nn.Module):
     """z (T, N, ...) -> h of the same shape.
 
     alpha (tasks, hinges) starts at .01 N(0,1), almost a ReLU for every task, and b (hinges) at U(-.5, .5), as in the
-    published code; rng is a seed or np.random.Generator.
+    published code; rng is a seed or np.random.Generator.  Raises ValueError for tasks or hinges below 0.
     """
 
     def __init__(self, tasks, hinges=64, rng=None, dtype=np.float32):
+        if min(tasks, hinges) < 0:
+            raise ValueError(f"AdaptiveActivation: there are {tasks} tasks and {hinges} hinges; give 0 or more of each")
         rng = np.random.default_rng(rng)
         self.alpha = nn.Parameter((0.01 * rng.normal(size=(tasks, hinges))).astype(dtype))
         self.b = nn.Parameter(rng.uniform(-0.5, 0.5, hinges).astype(dtype))

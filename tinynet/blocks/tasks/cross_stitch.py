@@ -134,6 +134,8 @@ class CrossStitch(nn.Module):
     """
 
     def __init__(self, tasks, channels=None, same=0.9, rng=None, dtype=np.float32):
+        if tasks < 1:
+            raise ValueError(f"CrossStitch: there are {tasks} tasks; give at least 1")
         leading = () if channels is None else (channels,)
         if same is None:
             A = np.random.default_rng(rng).dirichlet(np.ones(tasks), (*leading, tasks))
@@ -147,10 +149,12 @@ class CrossStitch(nn.Module):
 
 
 def stacked(X, block):
-    """The tasks' features as one tensor (T, N, C, ...); raises ShapeError for a list of different shapes."""
+    """The tasks' features as one tensor (T, N, C, ...); raises ShapeError for a list of different shapes or of none."""
     if not isinstance(X, (list, tuple)):
         return X
     shapes = [np.shape(x) for x in X]
+    if not shapes:
+        raise ShapeError(f"{block}: the list of the tasks' features is empty; give (N, C, ...) of each task")
     if len(set(shapes)) > 1:
         raise ShapeError(f"{block}: the tasks' features have the shapes {' and '.join(map(str, shapes))}; where tasks "
                          "meet their layers must be equally wide, and the examples as many")

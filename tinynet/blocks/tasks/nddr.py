@@ -82,6 +82,8 @@ class NDDR(nn.Module):
     """
 
     def __init__(self, tasks, channels, same=0.9, dtype=np.float32):
+        if tasks < 1:
+            raise ValueError(f"NDDR: there are {tasks} tasks; give at least 1")
         own, other = (same, (1 - same) / (tasks - 1)) if tasks > 1 else (1, 0)
         mixing = other + (own - other) * np.eye(tasks)
         W = np.kron(mixing, np.eye(channels)).reshape(tasks, channels, tasks * channels)

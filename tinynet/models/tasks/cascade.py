@@ -26,6 +26,7 @@ class Cascade(TaskNet):
     """A trunk of `widths` units, then one stage a task, of as many hidden units as the trunk's last layer."""
 
     def __init__(self, d_in, widths, classes, rng=None, dtype=np.float32):
+        self.must_have_tasks(classes)
         rng, D = np.random.default_rng(rng), widths[-1]
         self.trunk = SharedTrunk(d_in, widths, classes[:1], rng=rng, dtype=dtype).layers
         inputs = [D, *(D + c for c in classes[:-1])]

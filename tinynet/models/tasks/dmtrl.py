@@ -50,16 +50,21 @@ class DMTRL(MultiTaskNet):
     bias        at the start; the published code has 1
 
     The factors start at random, scaled so that W has He's variance.  `take_over` starts from a trained STL instead.
-    Raises ValueError for a form that there isn't and for ranks above the sizes.
+    Raises ValueError for a form that there isn't, for ranks of another number of layers or axes and for ranks above the
+    sizes.
     """
 
-    def __init__(self, *sizes, form="LAF", K=5, ranks=None, activation=relu, bias=0.0, **settings):
+    def __init__(self, d_in, widths, classes, channels=(), form="LAF", K=5, ranks=None, activation=relu, bias=0.0,
+                 **settings):
         if form not in FORMS:
             raise ValueError(f"DMTRL: there is no form {form!r}; choose one of {', '.join(FORMS)}")
+        if ranks is not None and len(ranks) != len(channels) + len(widths):
+            raise ValueError(f"DMTRL: there are ranks of {len(ranks)} layers, and the net has "
+                             f"{len(channels) + len(widths)}; give ranks for each layer")
         self.form, self.K, self.activation, self.bias = form, K, activation, bias
         self.ranks = None if ranks is None else [tuple(r) for r in ranks]
         self._given = None if ranks is None else iter(self.ranks)
-        super().__init__(*sizes, **settings)
+        super().__init__(d_in, widths, classes, channels, **settings)
 
     def bend(self, rng):
         return self.activation or (lambda z: z)
@@ -70,9 +75,11 @@ class DMTRL(MultiTaskNet):
             _must_fit("K", self.K, T, "tasks")
             return Factored(latent_layers, self._draw(rng, inputs, (self.K, inputs, outputs), (T, self.K)), bias)
         ranks = next(self._given) if self._given else self._ruled(rng, inputs, outputs)
-        for rank, most, name in zip(ranks, (inputs, outputs, T) if self.form == "Tucker" else (inputs, T),
-                                    ("inputs", "outputs", "tasks") if self.form == "Tucker" else ("inputs", "tasks"),
-                                    strict=True):
+        axes = dict(inputs=inputs, outputs=outputs, tasks=T) if self.form == "Tucker" else dict(inputs=inputs, tasks=T)
+        if len(ranks) != len(axes):
+            raise ValueError(f"DMTRL: the ranks of a layer are {tuple(ranks)}; {self.form} needs {len(axes)}, those of "
+                             f"{', '.join(axes)}")
+        for rank, (name, most) in zip(ranks, axes.items(), strict=True):
             _must_fit("the rank", rank, most, name)
         if self.form == "Tucker":
             P, Q, R = ranks
@@ -93,7 +100,15 @@ class DMTRL(MultiTaskNet):
         return [max(rank_at(np.moveaxis(stack, axis, 0).reshape(stack.shape[axis], -1), 0.5), 1) for axis in axes]
 
     def take_over(self, stl):
-        """Begin with the factorised weights, the biases and the heads of a trained STL net of the same sizes."""
+        """Begin with the factorised weights, the biases and the heads of a trained STL net of the same sizes.
+
+        Raises ValueError for a net of other sizes, and changes nothing then.
+        """
+        ours, theirs = ([(*layer.weights()[0].shape,) for layer in net.layers] + [head.W.shape for head in net.heads]
+                        for net in (self, stl))
+        if ours != theirs:
+            raise ValueError(f"DMTRL: the weights of layers and heads have the shapes {ours} here and {theirs} in the "
+                             "net to take over; give a trained SeparateNets of the same sizes")
         for ours, theirs in zip(self.layers, stl.layers, strict=True):
             W, factors = theirs.weights.W.data.swapaxes(1, 2).astype(float), ours.weights.factors
             found = (latent_layers_factors(W, self.K) if self.form == "LAF" else

@@ -58,6 +58,8 @@ class CGC(MMoE):
 
     def __init__(self, d_in, widths, classes, own=1, shared=1, rng=None, dtype=np.float32):
         T = len(classes)
+        if min(own, shared) < 0:
+            raise ValueError(f"CGC: own is {own} and shared {shared}; each must be 0 or more")
         super().__init__(d_in, widths, classes, experts=T * own + shared, rng=rng, dtype=dtype)
         owner = np.append(np.repeat(np.arange(T), own), np.full(shared, -1))
         closed = (owner != np.arange(T)[:, None]) & (owner >= 0)

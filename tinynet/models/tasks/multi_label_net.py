@@ -20,6 +20,8 @@ class MultiLabelNet(nn.Module):
     """x (N, d_in) -> logits (N, labels), for tinynet.blocks.losses.binary_cross_entropy."""
 
     def __init__(self, d_in, widths, labels, rng=None, dtype=np.float32):
+        if labels < 1:
+            raise ValueError(f"MultiLabelNet: there are {labels} labels; give at least 1")
         self.net = SharedTrunk(d_in, widths, (labels,), rng=rng, dtype=dtype)
 
     def forward(self, x):

@@ -38,12 +38,15 @@ def mean_loss(net, x, *labels, loss):
 
     labels  one array a task: classes (N) or, for several labels an example, 0 and 1 (N, classes[t])
     `partial(mean_loss, loss=...)` is a loss for `fit` on TaskBatches.
-    Raises ValueError, which names the task, for labels that its head has no output for.
+    Raises ValueError, which names the task, where there are none and for labels that its head has no output for.
     """
     outputs, losses = net(x), []
     if len(outputs) != len(labels):
         raise ValueError(f"mean_loss: there are {len(labels)} arrays of labels and {len(outputs)} tasks; give one each")
-    for t, (y, its) in enumerate(zip(outputs, labels, strict=True)):
+    for t, (y, its) in enumerate(zip(outputs, map(np.asarray, labels), strict=True)):
+        if not len(its):
+            raise ValueError(f"mean_loss: task {t} has no data in this batch, and a mean over none is no loss; draw "
+                             "batches that hold every task, e.g. by TaskBatches")
         needs = its.shape[1] if its.ndim == 2 else int(its.max(initial=-1)) + 1
         if needs > y.shape[1] or (its.ndim == 2 and needs != y.shape[1]):
             raise ValueError(f"mean_loss: task {t} has {needs} classes in its labels and {y.shape[1]} in the net's "
@@ -135,9 +138,15 @@ def _on_images(x, function):
 class TaskNet(nn.Module):
     """What all nets for several tasks have: a head a task."""
 
-    def make_heads(self, d_in, classes, rng, dtype):
+    def penalty(self):
+        """What is added to the loss, a tensor with one entry; None: nothing."""
+
+    def must_have_tasks(self, classes):
         if not len(classes):
             raise ValueError(f"{type(self).__name__}: there is no task; give the number of outputs of each one")
+
+    def make_heads(self, d_in, classes, rng, dtype):
+        self.must_have_tasks(classes)
         self.heads = [Linear(d_in, c, rng=rng, dtype=dtype) for c in classes]
 
     def outputs(self, x):
@@ -164,6 +173,7 @@ class MultiTaskNet(TaskNet):
     """
 
     same_examples = False       # must all tasks see the same examples, because they meet example by example?
+    needs_tasks = False         # does a layer need the axis of tasks, even where all see the same examples?
 
     def __init__(self, d_in, widths, classes, channels=(), rng=None, dtype=np.float32):
         if not len(widths):
@@ -205,13 +215,12 @@ class MultiTaskNet(TaskNet):
         """What the tasks make of each other's features x (T, N, ...) behind this layer, counted from 0: nothing."""
         return x
 
-    def penalty(self):
-        """What is added to the loss, a tensor with one entry; None: nothing."""
-
     def features(self, x):
         """(T, N, widths[-1]), or (N, widths[-1]) for all tasks alike: what the heads see."""
         x = np.asarray(x) if isinstance(x, (list, tuple)) else x
         self._check(x)
+        if self.needs_tasks and x.ndim == 1 + len(self.example):
+            x = ops.stack(*[x] * self.tasks)
         for place, layer in enumerate(self.layers):
             x = self.meet(place, layer(x))
         return x

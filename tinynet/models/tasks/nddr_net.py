@@ -17,14 +17,14 @@ from tinynet import nn, ops
 from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.tasks.nddr import NDDR, nddr
 from tinynet.blocks.units.activations import relu
-from tinynet.blocks.units.layer_norm import LayerNorm
+from tinynet.blocks.units.layer_norm import layer_norm
 from tinynet.models.tasks.separate_nets import SeparateNets
 
 
 class NDDRNet(SeparateNets):
     """same       the start of the NDDR layers, as in NDDR
     normalise  between NDDR and ReLU: batch normalisation behind convolutions, as in the paper, and layer normalisation
-               behind dense layers
+               behind dense layers; each task has its own
     start      trained SeparateNets of the same sizes to begin with
     alone      the control: as many extra layers, each of which sees its own task's features only
     """
@@ -41,7 +41,7 @@ class NDDRNet(SeparateNets):
         self.norms = []
         if normalise:
             self.norms = [EachBatchNorm(T * c, dtype=dtype) for c in channels]
-            self.norms += [LayerNorm(width, dtype=dtype) for width in widths]
+            self.norms += [EachLayerNorm(T, width, dtype) for width in widths]
 
     def meet(self, layer, x):
         x = self.fusions[layer](x)
@@ -71,3 +71,14 @@ class EachBatchNorm(BatchNorm):
         T, N, C, *places = X.shape
         rows = super().forward(X.swapaxes(0, 1).reshape(N, T * C, *places))
         return rows.reshape(N, T, C, *places).swapaxes(0, 1)
+
+
+class EachLayerNorm(nn.Module):
+    """X (T, N, D) -> the same, with a gain and a bias (T, D), each task's own."""
+
+    def __init__(self, tasks, features, dtype):
+        self.gain = nn.Parameter(np.ones((tasks, features), dtype))
+        self.bias = nn.Parameter(np.zeros((tasks, features), dtype))
+
+    def forward(self, X):
+        return ops.stack(*(layer_norm(X[t], self.gain[t], self.bias[t]) for t in range(len(self.gain))))

@@ -16,6 +16,8 @@ from tinynet.models.tasks.multi_task_net import DenseLayer, MultiTaskNet
 class SoftOrderNet(MultiTaskNet):
     """Raises ValueError unless there are two dense layers or more, all of one width, so that modules fit everywhere."""
 
+    needs_tasks = True
+
     def _add_dense(self, sizes, rng):
         widths = sizes[1:]
         if len(widths) < 2 or len(set(widths)) > 1:

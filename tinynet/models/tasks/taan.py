@@ -27,6 +27,8 @@ class TAAN(MultiTaskNet):
     c            its weight; the published code has .1
     """
 
+    needs_tasks = True
+
     def __init__(self, *sizes, hinges=64, regularizer=None, c=0.1, **settings):
         if regularizer not in REGULARIZERS:
             raise ValueError(f"TAAN: there is no regularizer {regularizer!r}; choose None, "
