@@ -45,6 +45,8 @@ TABLE_1 = Table("saha table1", "mAP@10", ("youtube8m",), {
     for method, (found, millions) in MAP_AND_MILLIONS.items()
 }, {method: {method: partial(on_youtube8m, method=method)} for method in TWELVE},
     columns=(Column("mean mAP@10", digits=3), Column("parameters", "parameters (M)", digits=2)),
+    why={("MRN_full", "youtube8m"): "the printed count lacks one covariance of 1024 x 1024",
+         ("DMTRL-Tucker", "youtube8m"): "the ranks are those of a random stack"},
     needs=youtube8m_folder, names={"youtube8m": "Youtube-8M"},
     about="Youtube-8M's files have to be brought along; whoever has them gets this table with `python -m "
           'lessons.tables taan --data DIR --runs 1 --only "saha table1"`.  Its three DMTRL rows are linear '

@@ -191,8 +191,8 @@ def _balanced(make):
 
 
 SHARING = {"single task": _plain(SeparateNets), "separate nets": _plain(SeparateNets),
-           "shared trunk": _plain(SharedTrunk), "soft sharing": _plain(SoftSharingNet), "cross-stitch": _faster(CrossStitchNet),
-           "NDDR": _faster(NDDRNet), "MMoE": _plain(MMoE), "CGC": _plain(CGC)}
+           "shared trunk": _plain(SharedTrunk), "soft sharing": _plain(SoftSharingNet),
+           "cross-stitch": _faster(CrossStitchNet), "NDDR": _faster(NDDRNet), "MMoE": _plain(MMoE), "CGC": _plain(CGC)}
 BALANCING = {
     "random weights": _balanced(lambda kinds, lr: RandomWeights()),
     "dynamic weight average": _balanced(lambda kinds, lr: DynamicWeightAverage(len(kinds), every=50)),

@@ -36,8 +36,8 @@ ROBOT = _table("ours sarcos", "error in % of the variance (lower is better)", ("
                "Seven torques from 1,000 rows, tested on the other 3,449 of SARCOS's test file.  " + RULES, sarcos,
                lower=True)
 PUPILS = _table("ours school", "explained variance %", ("School",),
-                "139 schools, 15 % of each one's pupils to train on.  The single-task row learns each school by itself.  "
-                "In all other rows, separate nets too, the schools start alike, and each one's head (and MMoE's gate) "
-                "is pulled to the mean over the schools.  Nets that hold a part for each pair of tasks are left out.  "
-                + RULES, school, beside="single task")
+                "139 schools, 15 % of each one's pupils to train on.  The single-task row learns each school by "
+                "itself.  In all other rows, separate nets too, the schools start alike, and each one's head (and "
+                "MMoE's gate) is pulled to the mean over the schools.  Nets that hold a part for each pair of tasks "
+                "are left out.  " + RULES, school, beside="single task")
 TABLES = (DIGITS, PAIRS, ROBOT, PUPILS)
