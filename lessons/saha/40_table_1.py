@@ -105,10 +105,11 @@ lesson.number("MRN_full short of one 1024 x 1024 covariance (M)", f"{(formula['M
 sizes, classes, few = (20, (16, 16, 16)), (3, 5, 4, 6, 2), {"D": 20, "H": 16, "T": 5, "C": 20}
 small = few["D"] * 16 + 16 + 2 * (16 * 16 + 16), 17 * few["C"]
 nets = {name: make(*sizes, classes, rng=0) for name, make in recipes.TWELVE.items()}
-counted = {name: sum(p.size for p in net.parameters()) for name, net in nets.items()}
+counted = {name: recipes.count(net) for name, net in nets.items()}
 assert counted["STL"] == 5 * small[0] + small[1]
 assert counted["TAAN"] == small[0] + small[1] + 3 * (5 * 64 + 64)
-assert counted["MRN_full"] == counted["STL"]            # covariances are not parameters: the table adds them by hand
+assert counted["MRN_t"] == counted["STL"] + 3 * 5 * 5               # a covariance of the tasks a layer
+assert counted["MRN_full"] == counted["MRN_t"] + 20 * 20 + 2 * 16 * 16 + 3 * 16 * 16    # and of inputs and outputs
 
 # %% [markdown]
 # ## A small race
@@ -137,6 +138,31 @@ for name, its in runs.items():
     over, (theirs, _) = its - runs["STL"], tables.MAP_AND_MILLIONS.get(name, (None, None))
     lesson.number(name, f"{its.mean():.3f} +- {its.std(ddof=1):.3f}; {over.mean():+.3f} +- "
                   f"{over.std(ddof=1) / len(seeds) ** 0.5:.3f}", theirs, "table 1")
+
+# %% [markdown]
+# ## The maximum over the checks (erratum 8)
+# The published code tests now and then while it trains, and reports the highest of these checks.  So the test examples
+# choose the weights.  Here is one run with twelve checks: the highest one beside the last one.
+
+
+# %%
+def checks(make, seed, steps=2 if lesson.quick else 20, times=12):
+    """mAP@10 on the test halves (times,), after every so many steps of one run."""
+    domains, found = multi_domain(seed, test=100), []
+    net = make(24, (32, 32, 32), [d.Y.shape[1] for d in domains], rng=seed)
+    adam = optim.Adam(recipes.parameters_of(net), lr=5e-3, l2=1e-4)
+    for k in range(times):
+        recipes.train(net, [(d.X, d.Y) for d in domains], recipes.summed_cross_entropy, adam, steps, 16, 100 * seed + k)
+        outputs = outputs_of(net, [d.X_test for d in domains], size=100)
+        found.append(np.mean([map_at_k(o, d.Y_test) for o, d in zip(outputs, domains, strict=True)]))
+    return np.array(found)
+
+
+flattered = {}
+for name in ("STL", "Hard-Share", "TAAN"):
+    its = np.array([checks(recipes.TWELVE[name], seed) for seed in seeds])
+    flattered[name] = (its.max(axis=1) - its[:, -1]).mean()
+    lesson.number(f"{name}: maximum of 12 checks, the last one", [its.max(axis=1).mean(), its[:, -1].mean()])
 
 # %%
 fig, axes = plot.subplots(1, 2, height=6, sharey=True)
@@ -179,7 +205,10 @@ lesson.save(fig, "saha_table2_ratios")
 best = max(METHODS, key=lambda name: runs[name].mean())
 spread = runs["TAAN"] - runs["Hard-Share"]
 error = spread.std(ddof=1) / len(seeds) ** 0.5
-lesson.shown("eleven counts are table 1's, Tucker's within the spread of its ranks; its MRN_full lacks one covariance; "
+same = [name for name, size in formula.items() if f"{size / 1e6:.3g}" == tables.MAP_AND_MILLIONS[name][1]]
+lesson.shown(f"{len(same)} of {len(METHODS)} counts are table 1's to the printed digits, not those of "
+             f"{' and '.join(name for name in METHODS if name not in same)}; the maximum over 12 checks is "
+             f"{min(flattered.values()):.3f} to {max(flattered.values()):.3f} above the last one; "
              f"on made-up domains {best} leads and TAAN is {spread.mean():+.3f} +- {error:.3f} from hard sharing; "
              f"Lcos and Ldis cost {ratio['TAAN + Lcos'][0]:.2f} and {ratio['TAAN + Ldis'][0]:.2f} times TAAN's step")
 

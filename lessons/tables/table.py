@@ -26,12 +26,14 @@ class Column(NamedTuple):
     title   its words in the table; without it the metric
     digits  behind the point
     axis    the word for x where the metric is a curve; it is drawn, and its last point stands in the table
+    lower   is a lower number better?
     """
 
     metric: str = "test accuracy"
     title: str = ""
     digits: int = 1
     axis: str = ""
+    lower: bool = False
 
 
 class Table(NamedTuple):
@@ -54,6 +56,7 @@ class Table(NamedTuple):
     about: str = ""                     # what a reader has to know of the whole table
     names: dict = MappingProxyType({})  # {dataset: how it is written}
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
+    beside: str = ""                    # the system that every other row is compared with, seed by seed
 
     metric = property(lambda self: self.columns[0].metric)
     slug = property(lambda self: self.name.replace(" ", "_"))

@@ -7,6 +7,8 @@ import pytest
 
 from lessons.tables.taan.recipes import on_youtube8m
 from lessons.tables.table import Run
+from tinynet import optim
+from tinynet.data.task_batches import TaskBatches
 from tinynet.data.youtube8m import FEATURES, TASKS, example, masked_crc, records, verticals, video, youtube8m
 
 rng = np.random.default_rng(0)
@@ -104,14 +106,38 @@ def test_the_decks_numbers_of_labels_would_be_counted(tmp_path):
     assert sum(counts) == 3557
 
 
-def test_the_recipe_of_the_table_runs_on_such_files(folder):
-    """saha table1 with one call, for whoever has the files."""
+def test_the_recipe_of_the_table_runs_on_such_files(folder, tmp_path, monkeypatch):
+    """saha table1 with one call, for whoever has the files; a run that was stopped ends as it would have ended."""
     videos = [a_video(labels)[2] for labels in [*([i, i + 16] for i in range(16)), *([i] for i in range(16))] * 2]
     (folder / "train02.tfrecord").write_bytes(b"".join(map(record, videos)))
     (folder / "validate00.tfrecord").write_bytes(b"".join(map(record, videos * 3)))
-    measured = on_youtube8m(Run("youtube8m", 0, folder), "TAAN + Lcos", epochs=2, widths=(6, 6), batch=3)
+    small = dict(method="TAAN + Lcos", epochs=3, widths=(6, 6), batch=3)
+    measured = on_youtube8m(Run("youtube8m", 0, folder), **small)
+    step, taken = optim.Adam.step, []
+
+    def stops(self):
+        taken.append(self)
+        if len(taken) > 2 * steps:
+            raise KeyboardInterrupt
+        step(self)
+    steps = len(TaskBatches([(task.X, task.Y) for task in youtube8m(root=folder)], 3))
+    monkeypatch.setattr(optim.Adam, "step", stops)
+    run = Run("youtube8m", 0, folder, tmp_path / "cell")
+    run.folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        on_youtube8m(run, **small)
+    monkeypatch.setattr(optim.Adam, "step", lambda self: (taken.append(self), step(self)))
+    assert on_youtube8m(run, **small) == measured
+    assert len(taken) == 3 * steps + 1                  # two epochs, the step that stopped, and the third epoch
     assert set(measured) == {*(f"task {t}" for t in range(1, 17)), "parameters", "mean mAP@10"}
     assert 0 < measured["mean mAP@10"] <= 1
+
+
+def test_a_vocabulary_with_a_byte_order_mark_is_read(folder):
+    before = verticals(folder / "vocabulary.csv")
+    change("vocabulary.csv", lambda d: b"\xef\xbb\xbf" + d)(folder)
+    for its, had in zip(verticals(folder / "vocabulary.csv"), before, strict=True):
+        assert its.tolist() == had.tolist()
 
 
 # %% What is refused
@@ -141,7 +167,11 @@ def longer(data):
     (flip(50), r"record 0 of train00\.tfrecord has \d+ bytes whose checksum differs"),
     (flip(-1), r"record 1 of train00\.tfrecord has \d+ bytes whose checksum differs"),
     (change("train00.tfrecord", longer), r"record 0 .* says that it has 1000000 bytes, but the file ends after \d+"),
-    (change("train00.tfrecord", lambda d: d[:-1]), r"record 1 .* says that it has \d+ bytes, but the file ends after"),
+    (change("train00.tfrecord", lambda d: d[:-1]), r"record 1 .* has its \d+ bytes, but ends within its checksum"),
+    (change("train00.tfrecord", lambda d: d[:-4]), r"record 1 .* has its \d+ bytes, but ends within its checksum"),
+    (change("train00.tfrecord", lambda d: d[:-5]), r"record 1 .* says that it has \d+ bytes, but the file ends after"),
+    (change("train01.tfrecord", lambda d: record(a_video([2**63])[2])), r"a record is no tf\.train\.Example"),
+    (change("vocabulary.csv", lambda d: d.replace(b"\n3,", b"\nthree,")), r"the Index 'three', which is no whole"),
     (change("train01.tfrecord", lambda d: d + b"abc"), r"record 1 .* ends after 3 bytes of a length, which takes 12"),
     (change("train01.tfrecord", lambda d: record(b"\x0a\xff")), r"a record is no tf\.train\.Example"),
     (change("train01.tfrecord", lambda d: record(message(mean_rgb=np.zeros(3)))),

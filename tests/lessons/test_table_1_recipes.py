@@ -54,6 +54,16 @@ def test_every_method_of_the_tables_has_a_recipe_and_seconds():
     assert all(t > 0 for both in took.values() for t in both)
 
 
+def test_what_is_counted_of_mrn():
+    """saha table1: its covariances are learnt, too, but not where they are never updated."""
+    of = {name: recipes.count({**recipes.TWELVE, **recipes.AS_PUBLISHED}[name](6, (5, 4), (2, 3, 4), rng=0))
+          for name in ("STL", "MRN_t", "MRN_full", "MRN, never updated")}
+    assert of["STL"] == 3 * (6 * 5 + 5 + 5 * 4 + 4) + 5 * 9
+    assert of["MRN_t"] == of["STL"] + 2 * 3 * 3
+    assert of["MRN_full"] == of["MRN_t"] + 6 * 6 + 5 * 5 + 5 * 5 + 4 * 4
+    assert of["MRN, never updated"] == of["STL"]
+
+
 @pytest.mark.skipif("TINYNET_DATA" not in os.environ, reason="TINYNET_DATA names no folder with omniglot/")
 def test_two_steps_on_omniglot(tmp_path):
     measured = recipes.on_omniglot(Run("ten alphabets", 0, folder=tmp_path), "TAAN", steps=2)

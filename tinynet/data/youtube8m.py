@@ -70,7 +70,9 @@ def records(path):
             if masked_crc(head[:8]) != checksum:
                 raise _damaged(path, number, "has a length whose checksum differs")
             left -= 12
-            if length + 4 > left:
+            if length <= left < length + 4:
+                raise _damaged(path, number, f"has its {length} bytes, but ends within its checksum")
+            if length > left:
                 raise _damaged(path, number, f"says that it has {length} bytes, but the file ends after {left}")
             data, checksum = file.read(length), struct.unpack("<I", file.read(4))[0]
             if masked_crc(data) != checksum:
@@ -136,7 +138,7 @@ def example(data):
                 found[parts[1].decode()] = ([value for _, value in lists] if kind == 1 else
                                             np.frombuffer(b"".join(v for _, v in lists), "<f4") if kind == 2 else
                                             _whole_numbers(lists))
-    except (IndexError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (IndexError, KeyError, ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"youtube8m: a record is no tf.train.Example ({error}); the file must be one of the "
                          f"video-level ones from {SOURCE}") from error
     return found
@@ -156,14 +158,19 @@ def video(data):
 def verticals(path):
     """[the labels of each of the 16 TASKS] by the column Vertical1 of vocabulary.csv.
 
-    Raises FileNotFoundError without the file, ValueError where a column or one of the verticals is missing.
+    Raises FileNotFoundError without the file, ValueError where a column or one of the verticals is missing and
+    for an Index that is no whole number.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"youtube8m: there is no {path}; get it from {SOURCE}")
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"Index", "Vertical1"} <= rows[0].keys():
         raise ValueError(f"youtube8m: {Path(path).name} lacks the columns Index and Vertical1; get it from {SOURCE}")
+    for row in rows:
+        if not str(row["Index"]).isdecimal():
+            raise ValueError(f"youtube8m: {Path(path).name} has the Index {row['Index']!r}, which is no whole number; "
+                             f"get it again from {SOURCE}")
     its = {name: np.array([int(row["Index"]) for row in rows if row["Vertical1"] == name]) for name in TASKS}
     if missing := [name for name in TASKS if not len(its[name])]:
         raise ValueError(f"youtube8m: {Path(path).name} has no label of the vertical {missing[0]!r}; get the whole "

@@ -38,13 +38,15 @@ OMNIGLOT = Table("ours omniglot", "accuracy %", ("ten alphabets",), {
           "authors' own runs (yingrliu/TAAN-MTL, Omniglot/Results-*.txt) have all 50 alphabets, 105 x 105 pixels, "
           "images split at random and the maximum over the test checks: TAAN 84.1 +- 0.9, with Ldis 85.5 to 86.7, with "
           "Lcos 80.7 to 83.0, with their \"Ltn\", a sum of row norms, 75.9 to 79.9, by its weight; no other method was "
-          "run there.  Soft-Order has two dense layers more than the rest, because it permutes layers.")
+          "run there.  Soft-Order has two dense layers more than the rest, because it permutes layers.", beside="STL")
 
 TABLE_1 = Table("saha table1", "mAP@10", ("youtube8m",), {
     method: dict(youtube8m={"mean mAP@10": found, "parameters": millions})
     for method, (found, millions) in MAP_AND_MILLIONS.items()
 }, {method: {method: partial(on_youtube8m, method=method)} for method in TWELVE},
     columns=(Column("mean mAP@10", digits=3), Column("parameters", "parameters (M)", digits=2)),
+    why={("MRN_full", "youtube8m"): "the printed count lacks one covariance of 1024 x 1024",
+         ("DMTRL-Tucker", "youtube8m"): "the ranks are those of a random stack"},
     needs=youtube8m_folder, names={"youtube8m": "Youtube-8M"},
     about="Youtube-8M's files have to be brought along; whoever has them gets this table with `python -m "
           'lessons.tables taan --data DIR --runs 1 --only "saha table1"`.  Its three DMTRL rows are linear '

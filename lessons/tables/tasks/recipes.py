@@ -3,8 +3,9 @@
 Four problems: MultiMNIST (20,000 pairs, mean accuracy of both digits), SARCOS (1,000 rows, error in % of the
 torques' variance), School (15 % of each school's pupils, explained variance in %) and digits with starved classes
 (3 labels for five classes, accuracy on those).  Nothing is chosen by test results: every system has the same
-settings on a problem, and the last weights count.  School's settings (steps, decay, pull) were chosen by a shared trunk
-on a third of the training pupils of seed 0, held out five times, so the table's seeds begin at 1.
+settings on a problem (but for OF_ITS_OWN), and the last weights count.  School's settings (steps, decay, pull) were
+chosen by a shared trunk on a third of the training pupils of seed 0, held out five times, so the table's seeds begin at
+1.
 
     run("NDDR", seed=0, folder=..., data=...) -> {column: value}
 
@@ -136,7 +137,7 @@ def school_problem(seed, data, steps=150, share=0.15, pull=PULL):
         return 100 * (1 - ((guess - right) ** 2).sum() / ((right - right.mean()) ** 2).sum())
     sizes = dict(d_in=28, widths=(16,), classes=(1,) * T)
     return Problem((x, *(target[r][:, None] for r in known)), loss, ("regression",) * T, sizes, score, steps, None,
-                   3e-3, decay=1.0, soft=pull / T, alike=True)
+                   3e-3, decay=1.0, soft=pull / T, alike=pull > 0)
 
 
 def _from_the_mean(net):
@@ -189,9 +190,9 @@ def _balanced(make):
     return lambda problem, seed: (SharedTrunk(**problem.sizes, rng=seed), make(problem.kinds, problem.lr), 1)
 
 
-SHARING = {"separate nets": _plain(SeparateNets), "shared trunk": _plain(SharedTrunk),
-           "soft sharing": _plain(SoftSharingNet), "cross-stitch": _faster(CrossStitchNet), "NDDR": _faster(NDDRNet),
-           "MMoE": _plain(MMoE), "CGC": _plain(CGC)}
+SHARING = {"single task": _plain(SeparateNets), "separate nets": _plain(SeparateNets),
+           "shared trunk": _plain(SharedTrunk), "soft sharing": _plain(SoftSharingNet),
+           "cross-stitch": _faster(CrossStitchNet), "NDDR": _faster(NDDRNet), "MMoE": _plain(MMoE), "CGC": _plain(CGC)}
 BALANCING = {
     "random weights": _balanced(lambda kinds, lr: RandomWeights()),
     "dynamic weight average": _balanced(lambda kinds, lr: DynamicWeightAverage(len(kinds), every=50)),
@@ -209,7 +210,18 @@ BALANCING = {
 }
 SYSTEMS = SHARING | BALANCING
 # 139 tasks: a pupil would go through all schools' columns (CGC: experts), and each layer holds 139 x 139 parts
-LEFT_OUT = {("cross-stitch", "School"), ("NDDR", "School"), ("CGC", "School")}
+LEFT_OUT = {("cross-stitch", "School"), ("NDDR", "School"), ("CGC", "School"),
+            # but on School "separate nets" are single-task nets
+            *(("single task", column) for column in PROBLEMS if column != "School")}
+# School's other systems start alike and are pulled to the mean head of all schools, so that its separate nets learn
+# from each other, too
+OF_ITS_OWN = {"single task": dict(pull=0.0)}
+
+
+def _seen_by(rule, net):
+    """The parameters whose gradients the rule sees: GradNorm's W is the last shared layer, others see all shared ones.
+    """
+    return [net.layers[-1].W] if isinstance(rule, GradNorm) else None
 
 
 # %% A cell
@@ -231,7 +243,7 @@ def _start_alike(net):
 
 def cell(system, column, seed, folder, data=None, **settings):
     """One value; settings go to the problem, e.g. steps=10."""
-    problem = PROBLEMS[column](seed, data, **settings)
+    problem = PROBLEMS[column](seed, data, **OF_ITS_OWN.get(system, {}), **settings)
     net, rule, factor = SYSTEMS[system](problem, seed)
     soft = isinstance(net, SoftSharingNet)
     if problem.alike:
@@ -246,6 +258,7 @@ def cell(system, column, seed, folder, data=None, **settings):
     checkpoint = Path(folder, f"{system} {column} {seed}.npz".replace(" ", "_"))
     arrays = problem.arrays if problem.batch else Whole(problem.arrays, 1)
     train.fit(net, loss, arrays, adam, steps=problem.steps, every=max(problem.steps // 10, 1),
-              batch_size=problem.batch or 1, rng=seed, balance=rule, checkpoint=checkpoint, progress=False)
+              batch_size=problem.batch or 1, rng=seed, balance=rule, shared=_seen_by(rule, net), checkpoint=checkpoint,
+              progress=False)
     with no_grad():
         return float(problem.score(net))

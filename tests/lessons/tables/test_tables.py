@@ -203,6 +203,24 @@ def test_a_single_run_is_called_one_with_and_without_a_papers_value():
     assert report.verdict(table, "New", "a", "", [51.2, 51.3]) == ""
 
 
+def test_rows_are_compared_seed_by_seed(tmp_path):
+    table = SMALL._replace(datasets=("a",), paper={"Old": {}, "New": {}}, columns=(Column("error", lower=True),),
+                           run={"Old": {"Old": score}, "New": {"New": score}}, beside="Old")
+    values = {"Old": {0: 10.0, 1: 20.0, 2: 30.0, 3: 0.0}, "New": {2: 27.0, 1: 19.0, 0: 11.0}}    # seed 3: not run yet
+    runs = {Cell("t", system, "a", seed): {"error": (value, 1.0)}
+            for system, its in values.items() for seed, value in its.items()}
+    assert report.compared(table, "New", "a", runs) == "-1.0 +- 1.2, better in 2 of 3 seeds"
+    higher = table._replace(columns=(Column("error"),))
+    assert report.compared(higher, "New", "a", runs) == "-1.0 +- 1.2, better in 1 of 3 seeds"
+    assert report.compared(table, "Old", "a", runs) == ""
+    assert report.compared(table._replace(beside=""), "New", "a", runs) == ""
+    one = {cell: its for cell, its in runs.items() if cell.seed == 0}
+    assert report.compared(table, "New", "a", one) == ""
+    text = report.write((table,), runs, tmp_path, "x")
+    assert "compares each row with Old, seed by seed" in text
+    assert "| New |  | 19.0 +- 8.0 | 3 | 1.0 | -1.0 +- 1.2, better in 2 of 3 seeds |" in text
+
+
 def test_the_papers_values_are_those_of_the_deck():
     assert graph.FIG9.paper["GAT"] == dict(cora="83.0 +- 0.7", citeseer="72.5 +- 0.7", pubmed="79.0 +- 0.3")
     rows = {system: "/".join(paper.get(name, "-") for name in graph.FIG9.datasets)
