@@ -92,11 +92,17 @@ def test_a_damaged_file_is_refused(file):
         writer.load(file)
 
 
+def hear_ctrl_c():
+    """A shell starts what runs in the background deaf to it, and so would be the processes of these tests."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_and_a_reader_who_has_seen_enough_end_it_without_a_traceback(file):
     command = [sys.executable, "-m", "lessons", "language_model", "--prompt", "a", "--letters", "100000000"]
     for stop, code in ((lambda p: p.send_signal(signal.SIGINT), 130), (lambda p: p.stdout.close(), 1)):
-        with subprocess.Popen(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(command, cwd=FOLDER.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=hear_ctrl_c) as process:
             process.stdout.read(5)                  # it writes while it goes on
             stop(process)
             assert process.stderr.read() == b""
