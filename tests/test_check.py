@@ -8,7 +8,7 @@ import pytest
 import tinynet as tn
 from tinynet import cases, nn, ops
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
-from tinynet.blocks.sequences.attention import attention
+from tinynet.blocks.sequences.attention import attention, attention_weights
 from tinynet.blocks.tasks.cross_stitch import cross_stitch_forward
 from tinynet.blocks.units.linear import Linear, linear, linear_backward, linear_forward
 from tinynet.blocks.units.softmax import softmax_backward, softmax_forward
@@ -384,7 +384,8 @@ def test_the_alpha_gradient_printed_on_the_slide_fails(rng):
 
 def test_a_block_of_ours_under_another_name_is_known(rng):
     def my_attention_backward(dY, cache):
-        Q, K, V, P, *_, scale = cache
+        Q, K, V, *_, scale = cache
+        P = attention_weights(Q, K)
         dS = P * (dY @ V.swapaxes(-1, -2)) * scale              # the other entries of the normaliser forgotten
         return dS @ K, dS.swapaxes(-1, -2) @ Q, P.swapaxes(-1, -2) @ dY
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinynet import Op, nn
-from tinynet.blocks.sequences.attention import attention
+from tinynet.blocks.sequences.attention import attention, attention_weights
 from tinynet.blocks.units.apl import apl
 from tinynet.check import KINDS, gradcheck
 
@@ -210,8 +210,8 @@ def test_a_softmax_inside_a_block():
     arrays = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
 
     def backward(dY, cache):
-        Q, K, V, P, *_, scale = cache
-        dP = dY @ V.T
+        Q, K, V, *_, scale = cache
+        P, dP = attention_weights(Q, K), dY @ V.T
         dS = P * (dP - (P * dP).sum(0, keepdims=True)) * scale
         return dS @ K, dS.T @ Q, P.T @ dY
     report = gradcheck(attention.forward, backward, *arrays)

@@ -388,14 +388,6 @@ def test_what_is_no_number_is_refused(other):
         x + other
 
 
-def test_beside_a_number_no_factor_is_kept():
-    w = nn.Parameter(np.ones(3))
-    y = (w * 2.0).sum() + (w / 4.0).sum()
-    w.data *= 2
-    y.backward()
-    assert (w.grad == 2.25).all()
-
-
 def test_gradients_wants_leaves_that_want_one():
     w, x = nn.Parameter(np.ones(2, np.float32)), tn.Tensor([1.0, 2.0])
     with pytest.raises(TypeError, match="tensor 1 of leaves has no requires_grad"):

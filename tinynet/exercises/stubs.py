@@ -261,6 +261,8 @@ def _written(value):
         draw = f"uniform(0.5, 2, {value.shape})" if positive else f"normal(size={value.shape})"
         return f"rng.{draw}" if value.shape else f"np.array(rng.{draw})"
     if isinstance(value, np.ndarray) and value.dtype == bool:
+        if value.ndim == 2 and not (value[:, 1:] > value[:, :-1]).any():        # tokens first, then padding
+            return f"np.arange({value.shape[1]}) < np.array({value.sum(axis=1).tolist()})[:, None]"
         return f"rng.random({value.shape}) < 0.6"
     if isinstance(value, np.ndarray):
         return f"np.array({value.tolist()})" if value.size <= 20 else None

@@ -31,14 +31,13 @@ def subtract_backward(dy, cache):
 
 @broadcasts
 def multiply_forward(a, b):
-    kept = (None, b) if is_number(b) else (a, None) if is_number(a) else (a, b)     # each is kept for the other's sake
-    return a * b, (shape_of(a), shape_of(b), *kept)
+    return a * b, (a, b)
 
 
 def multiply_backward(dy, cache):
-    a_shape, b_shape, a, b = cache
-    da = None if a_shape is None else unbroadcast(dy * b, a_shape)
-    db = None if b_shape is None else unbroadcast(dy * a, b_shape)
+    a, b = cache
+    da = None if is_number(a) else unbroadcast(dy * b, a.shape)
+    db = None if is_number(b) else unbroadcast(dy * a, b.shape)
     return da, db
 
 

@@ -129,9 +129,10 @@ def dropped_weights_get_their_gradient(dY, cache):
 @mutant("attention_causal", None)
 def weights_of_another_sum(dY, cache):
     """A log-sum-exp of all keys, also of those that the query may not see."""
-    Q, K, V, Y, L, *settings, scale = cache
-    whole = np.log(np.exp(Q @ K.swapaxes(-1, -2) * scale).sum(axis=-1))
-    return attention_backward(dY, (Q, K, V, Y, whole, *settings, scale))
+    P, dP, through = scores(dY, cache)
+    all_seen = attention_weights(*cache[:2], scale=cache[-1]) * (P > 0)
+    dS = all_seen * (dP - (all_seen * dP).sum(axis=-1, keepdims=True))
+    return *through(dS), all_seen.swapaxes(-1, -2) @ dY, None, None
 
 
 @mutant("attention_added_mask", "sign")
