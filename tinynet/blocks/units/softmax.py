@@ -111,6 +111,7 @@ _LOG2, _LOG2_REST = map(np.float32, (355 / 512, np.log(2) - 355 / 512))     # k 
 _P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
     0.500000001, 0.166666667, 0.0416664649, 0.00833331093, 0.001393365, 0.00019890991))
 CHUNK = 8192        # numbers of the rows at once
+BLOCK = 128         # numbers that are summed by themselves: a long float32 sum of one after the other would lose digits
 
 
 @inner_jit
@@ -145,9 +146,15 @@ def _exp(X, first, last, m, scale, Y, shift):
 def _sums(Y, first, last, s, shift):
     C = Y.shape[1]
     for n in range(first, last):
-        total = np.float32(0)
-        for c in range(C):
-            total += Y[n - shift, c]
+        total, whole = np.float32(0), C // BLOCK * BLOCK
+        for start in range(0, whole, BLOCK):
+            part = np.float32(0)
+            for c in range(BLOCK):
+                part += Y[n - shift, start + c]
+            total += part
+        rest = Y[n - shift, whole:]
+        for c in range(rest.size):
+            total += rest[c]
         s[n] = total                                                        # (2)
 
 
