@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Convolution
+
+# %% [markdown]
 """What is a convolution, what does a net of them see, and why is a deep one better than a wide one?
 
 Slides: csc321 alexnet, vgg, depth, cnn-jacobian, augment

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # A fast convolution in six steps
+
+# %% [markdown]
 """Six forms of one convolution: what makes each of them faster than the one before?
 
 Slides: csc321 vgg, cnn-jacobian

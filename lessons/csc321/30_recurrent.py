@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Recurrent nets
+
+# %% [markdown]
 """How does a net read a sequence, and what do gates change?
 
 Slides: csc321 rnn-jacobian, stacked, lm, generate, erratum 12

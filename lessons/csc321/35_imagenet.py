@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Three nets for large images
+
+# %% [markdown]
 """Three nets for large images side by side: what did depth buy, and what does it cost?
 
 Slides: csc321 alexnet, vgg, imagenet, depth

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Translation with attention
+
+# %% [markdown]
 """How does a net translate a sequence, and why does it need to look back?
 
 Slides: csc321 seq2seq, birnn, context, score, map, length, teacher, erratum 10, erratum 11, erratum 13, erratum 14

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Project 4: a text autoencoder
+
+# %% [markdown]
 """Project 4: what does a net that repeats sentences learn, and what is noise good for?
 
 Slides: csc321 augment, generate, teacher, seq2seq, erratum 13

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Captions: attention over pixels
+
+# %% [markdown]
 """How does a net describe a picture, and where does it look for each word?
 
 Slides: csc321 caption, context, score

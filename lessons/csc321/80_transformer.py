@@ -1,3 +1,7 @@
+# %% [markdown]
+# # The transformer
+
+# %% [markdown]
 """What is left of a net when attention is all it has?
 
 Slides: csc321 transformer, lm, erratum 15

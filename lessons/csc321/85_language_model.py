@@ -1,3 +1,7 @@
+# %% [markdown]
+# # A language model that writes
+
+# %% [markdown]
 """Prompt in, text out: how does a net write that only scores the next letter?
 
 Slides: csc321 lm, generate

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Plain and residual nets on images
+
+# %% [markdown]
 """Does a deeper convolutional net learn worse, and what does a shortcut change?
 
 Slides: shi fig1, fig3, fig4, fig5, 1.6; csc321 cifar, resmath

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Methods older than graph convolution
+
+# %% [markdown]
 """What does each method believe about an edge?
 
 Slides: shi 2.3, fig9, erratum 17, erratum 18, erratum 19

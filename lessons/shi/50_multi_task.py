@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Auxiliary tasks
+
+# %% [markdown]
 """Multi-task learning, hard and soft, and four kinds of auxiliary task: which of them help?
 
 Slides: shi fig10, fig11, fig12, aux

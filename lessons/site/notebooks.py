@@ -97,7 +97,9 @@ def execute(made, asked, name, root=ROOT):
     settings = {name: getattr(asked, name) for name in SETTINGS}
     settings["data"] = settings["data"] and str(Path(settings["data"]).resolve())
     begin = nbformat.v4.new_code_cell(f"from lessons.site import inside; inside.begin(**{settings})", id="begin")
-    end = nbformat.v4.new_code_cell("print('\\n'.join(inside.loaded()))", id="end")
+    # imported anew, because a lesson may use the name
+    listing = "from lessons.site import inside; print('\\n'.join(inside.loaded()))"
+    end = nbformat.v4.new_code_cell(listing, id="end")
     whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells, end]))
     client = NotebookClient(whole, kernel_manager_class=Here, timeout=None,
                             resources=dict(metadata=dict(path=str(root))))

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Many tasks in one net
+
+# %% [markdown]
 """One net for many tasks: what is gained, and when does one task harm the other?
 
 Slides: tomaszewska fig1, fig2, shared-trunk, negative-transfer

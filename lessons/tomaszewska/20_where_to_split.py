@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Where to split
+
+# %% [markdown]
 """After which layer should the tasks part?  A sweep over all split levels, and soft sharing as the way between.
 
 Slides: tomaszewska fig4, fig5, shared-trunk; shi fig10, fig11, fig12

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # NDDR: layers that see all tasks' features
+
+# %% [markdown]
 """Let every layer see both tasks' features: NDDR, and what it brings to classes with few labels.
 
 Slides: tomaszewska fig9-fig12, init, erratum 9

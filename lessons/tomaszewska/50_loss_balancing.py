@@ -1,3 +1,7 @@
+# %% [markdown]
+# # Weighing the tasks' losses
+
+# %% [markdown]
 """How much should each task's loss count?  Weights from a grid, from the tasks' noise, and from a dozen other rules.
 
 Slides: tomaszewska weighted, uncertainty, erratum 4, erratum 16

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # GradNorm
+
+# %% [markdown]
 """GradNorm: learn the weights so that all tasks train at a similar rate.
 
 Slides: tomaszewska gradnorm, fig13-fig16, erratum 7

@@ -1,3 +1,7 @@
+# %% [markdown]
+# # When many tasks help
+
+# %% [markdown]
 """When does training on many tasks help?  Capacity, task covariance, optimisation.
 
 Slides: tomaszewska wu2020, negative-transfer

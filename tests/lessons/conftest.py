@@ -44,6 +44,7 @@ from tinynet.lesson import lesson
 # </details>
 '''
 FIGURE = '''from tinynet import plot
+inside = "a name that the build uses, too"
 fig, ax = plot.subplots()
 plot.curves(ax, [0, 1], {"plain": [0, 1], "$x^2$": [0, 2]})
 ax.set(xlabel="step $t$", ylabel="loss", title="A panel")

@@ -185,7 +185,9 @@ def test_a_lesson_opens_as_a_notebook(entry):
     source = entry.path.read_text(encoding="utf-8")
     assert set(entry.fields) == set(FIELDS)
     assert entry.question.endswith(("?", "."))
-    assert any(markdown for markdown, _ in cells(source)), "a lesson's text stands in `# %% [markdown]` cells"
+    assert source.startswith("# %% [markdown]\n# # "), "a lesson opens with its title; its text, the docstring too, " \
+                                                      "stands in `# %% [markdown]` cells"
+    assert re.search(r'^# %% \[markdown\]\n"""', source, re.MULTILINE)
     assert not re.search(r"^# %% (?!\[markdown\]$)", source, re.MULTILINE), "a notebook loses a title behind `# %%`"
     for markdown, text in cells(source):
         ast.parse(text)
