@@ -104,10 +104,10 @@ class DMTRL(MultiTaskNet):
 
         Raises ValueError for a net of other sizes, and changes nothing then.
         """
-        ours, theirs = ([(*layer.weights()[0].shape,) for layer in net.layers] + [head.W.shape for head in net.heads]
-                        for net in (self, stl))
-        if ours != theirs:
-            raise ValueError(f"DMTRL: the weights of layers and heads have the shapes {ours} here and {theirs} in the "
+        here, there = ([layer.weights()[0].shape for layer in net.layers] + [head.W.shape for head in net.heads]
+                       for net in (self, stl))
+        if here != there:
+            raise ValueError(f"DMTRL: the weights of layers and heads have the shapes {here} here and {there} in the "
                              "net to take over; give a trained SeparateNets of the same sizes")
         for ours, theirs in zip(self.layers, stl.layers, strict=True):
             W, factors = theirs.weights.W.data.swapaxes(1, 2).astype(float), ours.weights.factors
