@@ -6,7 +6,7 @@ Every contender does the same work: before anything is timed its gradients (or i
 import numpy as np
 import torch
 
-from benchmarks.blocks import normal, ours, pytorch, same_work
+from benchmarks.blocks import normal, same_work
 from benchmarks.timing import benchmark
 from tinynet.backend import no_grad
 from tinynet.balancing.aligned_mtl import AlignedMTL
@@ -23,32 +23,11 @@ from tinynet.balancing.pcgrad import PCGrad
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
-from tinynet.blocks.tasks.cross_stitch import cross_stitch
 from tinynet.engine import Tensor
 from tinynet.models.tasks.cross_stitch_net import CrossStitchNet
 from tinynet.models.tasks.mixture_net import MMoE
 from tinynet.models.tasks.nddr_net import NDDRNet
 from tinynet.models.tasks.shared_trunk import SharedTrunk
-
-
-# %% The unit itself
-def stitched(T, *shape):
-    X, A, dY = normal(T, *shape), normal(shape[1], T, T), normal(T, *shape)[::-1].copy()
-    X, A = X.reshape(*X.shape[:3], -1), A
-    return same_work({
-        "tinynet": ours(cross_stitch, (X, A), dY.reshape(X.shape)),
-        "PyTorch, einsum": pytorch(lambda x, a: torch.einsum("cij,jncp->incp", a, x), (X, A), dY.reshape(X.shape))})
-
-
-@benchmark("cross-stitch unit, forward + backward (2 tasks, 32 x 64 x 784)", goal=3)
-def tasks_cross_stitch_2():
-    return stitched(2, 32, 64, 784)
-
-
-@benchmark("cross-stitch unit, forward + backward (4 tasks, 32 x 64 x 784)", goal=3)
-def tasks_cross_stitch_4():
-    return stitched(4, 32, 64, 784)
-
 
 # %% A step of a net
 SIZES = dict(d_in=100, widths=(100, 100, 100, 100))
@@ -76,9 +55,9 @@ def a_step(net, of_torch, T, N=100):
     return same_work({"tinynet": run, "PyTorch": theirs})
 
 
-def columns(x, p, l):
-    """Every task's linear layer with ReLU, in one batched product as ours."""
-    W, b = p[f"layers.{l}.weights.W"], p[f"layers.{l}.weights.b"]
+def columns(x, p, layer):
+    """Every task's, or every expert's, linear layer with ReLU, in one batched product as ours."""
+    W, b = p[f"{layer}.weights.W"], p[f"{layer}.weights.b"]
     x = x.expand(len(W), *x.shape) if x.ndim == 2 else x
     return torch.relu(torch.baddbmm(b[:, None], x, W.transpose(1, 2)))
 
@@ -91,7 +70,7 @@ def heads(x, p, T):
 def stitch_net(T):
     def forward(x, p):
         for l in range(4):
-            x = torch.einsum("cij,jnc->inc", p[f"stitches.{l}.A"], columns(x, p, l))
+            x = torch.einsum("cij,jnc->inc", p[f"stitches.{l}.A"], columns(x, p, f"layers.{l}"))
         return heads(x, p, T)
     return a_step(CrossStitchNet(**SIZES, classes=(10,) * T, rng=0), forward, T)
 
@@ -99,7 +78,7 @@ def stitch_net(T):
 def nddr_net(T):
     def forward(x, p):
         for l in range(4):
-            z = torch.cat(list(columns(x, p, l)), dim=1)
+            z = torch.cat(list(columns(x, p, f"layers.{l}")), dim=1)
             W, b = p[f"fusions.{l}.W"], p[f"fusions.{l}.b"]
             x = torch.relu(torch.stack([torch.nn.functional.linear(z, W[t], b[t]) for t in range(T)]))
         return heads(x, p, T)
@@ -132,14 +111,29 @@ def tasks_mmoe():
         gates = torch.softmax(torch.einsum("nd,ted->tne", x, p["gates.W"]) + p["gates.b"][:, None], -1)
         h = x
         for l in range(4):
-            W, b = p[f"experts.{l}.weights.W"], p[f"experts.{l}.weights.b"]
-            h = h.expand(len(W), *h.shape) if h.ndim == 2 else h
-            h = torch.relu(torch.baddbmm(b[:, None], h, W.transpose(1, 2)))
+            h = columns(h, p, f"experts.{l}")
         return heads(torch.einsum("tne,end->tnd", gates, h), p, 4)
     return a_step(MMoE(**SIZES, classes=(10,) * 4, experts=4, rng=0), forward, 4)
 
 
 # %% A step with a balancing rule on a shared trunk
+def combine_gradients(losses, w, trunk, own, shared_only):
+    """PyTorch's gradient of each task, weighted by w[t], on the trunk and on the task's own head (W and b).
+
+    shared_only  the heads' gradients are not weighted
+    """
+    total = None
+    for t, L in enumerate(losses):
+        head = own[2 * t:2 * t + 2]
+        grads = torch.autograd.grad(L, [*trunk, *head], retain_graph=t < len(losses) - 1)
+        flat = torch.cat([g.reshape(-1) for g in grads[:len(trunk)]])
+        total = w[t] * flat if total is None else total + w[t] * flat
+        for m, g in zip(head, grads[len(trunk):], strict=True):
+            m.grad = g if shared_only else w[t] * g
+    for m, g in zip(trunk, total.split([m.numel() for m in trunk]), strict=True):
+        m.grad = g.reshape(m.shape)
+
+
 def balanced(make, T):
     """A backward pass with this rule, beside PyTorch's gradients of each task, combined with the weights the rule gave.
 
@@ -181,16 +175,7 @@ def balanced(make, T):
                 with torch.no_grad():
                     [L.item() for L in their_losses()]
             return [m.grad.numpy() for m in mirrors]
-        trunk, own = mirrors[:shared], mirrors[shared:]
-        total = None
-        for t, L in enumerate(losses):
-            grads = torch.autograd.grad(L, [*trunk, *own[2 * t:2 * t + 2]], retain_graph=t < T - 1)
-            flat = torch.cat([g.reshape(-1) for g in grads[:shared]])
-            total = w[t] * flat if total is None else total + w[t] * flat
-            for m, g in zip(own[2 * t:2 * t + 2], grads[shared:], strict=True):
-                m.grad = g if rule.shared_only else w[t] * g
-        for m, g in zip(trunk, total.split([m.numel() for m in trunk]), strict=True):
-            m.grad = g.reshape(m.shape)
+        combine_gradients(losses, w, mirrors[:shared], mirrors[shared:], rule.shared_only)
         return [m.grad.numpy() for m in mirrors]
     return same_work({"tinynet": run, "PyTorch": theirs})
 

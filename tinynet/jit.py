@@ -107,7 +107,7 @@ class Kernel:
                           "them again; set NUMBA_CACHE_DIR to a writable folder", stacklevel=4)
 
     def _compile_parts(self):
-        """Compile the kernels that this one calls by name; they stand in the same file (see inner_jit).
+        """Compile the kernels that this one calls by name (see inner_jit).
 
         Their machine code becomes part of this kernel's, so the cache needs no copy of it.
         """
@@ -134,8 +134,9 @@ def reordering_jit(loops):
 
 
 def inner_jit(loops):
-    """A part of the kernels in its file, which call it by name: loops that would be too long in one piece.
+    """A part of kernels, which call it by name: loops that would be too long in one piece.
     A product and a sum become one instruction, which rounds once.
+    It stands in the file of its kernels (but see float32_kernels): numba's cache looks at the date of that file alone.
     """
     return Kernel(loops, fastmath={"contract"})
 

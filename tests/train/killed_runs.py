@@ -1,6 +1,6 @@
 """Train a tiny net again and again, killed with SIGKILL at random moments and resumed; compare the ends.
 
-Run by test_train.py in a process of its own: it forks a child for every life of a run, so that
+Run by test_checkpoints.py in a process of its own: it forks a child for every life of a run, so that
 numpy is imported only once.  Prints JSON: the kills, where they struck, and what differed.
 """
 

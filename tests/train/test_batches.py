@@ -5,8 +5,7 @@ import pytest
 
 from tinynet.train.batches import Shuffled, Streams, Windows
 
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(20, 3)).astype(np.float32), RNG.normal(size=(20, 2)).astype(np.float32)
+from .small_runs import X, Y
 
 
 def test_batches_drawn_twice_from_the_same_seed_are_the_same_and_augmented_in_training_alone():

@@ -40,7 +40,7 @@ def balanced_backward(losses, rule, shared=None):
     G, own = _gradients(losses, reached, together)
     _must_have_data(rule, values, G, own)
     apart = _apart(rule, together, G)
-    seen = ~apart if shared is None else ~apart & _columns(together, shared)
+    seen = ~apart & _columns(together, [shared is None or any(leaf is p for p in shared) for leaf in together])
     weights = rule(values, lambda: G if seen.all() and shared is None else G[:, seen])
     step = np.asarray(weights, G.dtype) @ G                                     # (1)
     if rule.shared_only and apart.any():
@@ -122,7 +122,7 @@ def _apart(rule, together, G):
     if own and all(own):
         raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
                          f"(T = {len(G)}, ...); share a layer, or train the tasks without a rule on gradients")
-    return np.repeat(np.array(own, bool), [leaf.size for leaf in together])
+    return _columns(together, own)
 
 
 def _is_each_tasks_own(leaf, part):
@@ -133,9 +133,14 @@ def _is_each_tasks_own(leaf, part):
     return touched.any() and not touched[~np.eye(T, dtype=bool)].any()
 
 
-def _parts(together, G):
-    """The columns of G, leaf by leaf."""
-    return np.split(G, np.cumsum([leaf.size for leaf in together])[:-1], axis=1) if together else []
+def _parts(leaves, flat):
+    """The columns of an array (..., P), leaf by leaf."""
+    return np.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=-1) if leaves else []
+
+
+def _columns(leaves, chosen):
+    """(P,) Does a column belong to a chosen leaf?  chosen has a boolean for each leaf."""
+    return np.repeat(np.array(chosen, bool), [leaf.size for leaf in leaves])
 
 
 def _gradients(losses, reached, together):
@@ -152,16 +157,8 @@ def _gradients(losses, reached, together):
     return G, own
 
 
-def _columns(together, chosen):
-    """The columns of G that belong to the chosen leaves."""
-    wanted = {id(leaf) for leaf in chosen}
-    return np.concatenate([np.full(leaf.size, id(leaf) in wanted) for leaf in together] or [np.zeros(0, bool)])
-
-
 def _add(leaves, flat):
     """Add to each leaf's `.grad` its part of a flat array."""
-    end = 0
-    for leaf in leaves:
-        start, end = end, end + leaf.size
-        step = flat[start:end].reshape(leaf.shape).astype(leaf.dtype, copy=False)
+    for leaf, part in zip(leaves, _parts(leaves, flat), strict=True):
+        step = part.reshape(leaf.shape).astype(leaf.dtype, copy=False)
         leaf.grad = step if leaf.grad is None else leaf.grad + step

@@ -24,8 +24,10 @@ def unbroadcast(d, shape):
     >>> unbroadcast(np.ones((3, 2)), (2,))
     array([3., 3.])
     """
-    if shape is None or d.shape == shape:
-        return None if shape is None else d
+    if shape is None:
+        return None
+    if d.shape == shape:
+        return d
     new = d.ndim - len(shape)
     stretched = (*range(new), *(new + i for i, n in enumerate(shape) if n == 1))
     return summed(d, stretched).reshape(shape)

@@ -74,8 +74,9 @@ def taken_apart(returned):
     """
     if isinstance(returned, Tensor):
         return returned, returned.count
-    if isinstance(returned, list) and any(getattr(part, "count", None) is not None for part in returned):
-        return returned, tuple(part.count for part in returned)
+    if isinstance(returned, list):
+        counts = tuple(getattr(part, "count", None) for part in returned)
+        return returned, counts if any(count is not None for count in counts) else None
     pair = type(returned) is tuple and len(returned) == 2 and isinstance(returned[1], int | float | np.number)
     return returned if pair else (returned, None)
 

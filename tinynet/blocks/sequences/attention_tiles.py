@@ -25,16 +25,11 @@ import math
 import numpy as np
 
 from tinynet import threads
+from tinynet.blocks.units.float32_kernels import exp32, ordered
 from tinynet.jit import PARTS, contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
 
 QUERIES, KEYS = 64, 128
 BY_ROWS, AS_IT_IS, TURNED = map(np.int32, (101, 111, 112))          # words of CBLAS
-
-# exp in float32 is that of softmax; see there
-_LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1 / np.log(2), 1.5 * 2**23))
-_LOG2, _LOG2_REST = map(np.float32, (355 / 512, np.log(2) - 355 / 512))
-_P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
-    0.500000001, 0.166666667, 0.0416664649, 0.00833331093, 0.001393365, 0.00019890991))
 
 
 # %% 1. Within a tile of b queries and n keys, the corner of S, P or D (QUERIES, KEYS)
@@ -61,15 +56,14 @@ def _mask_tile(S, b, n, seen, added, start, row_step, step):
 
 @inner_jit
 def _raise_top(S, b, n, m):
-    """Floats are ordered as the whole numbers of their bits are, with those below 0 turned round: these the compiler
-    compares in vectors.  It makes no difference that NaN may be passed over, because it is met again in the sum."""
+    """NaN may be passed over; the sum meets it again."""
     bits = S.view(np.int32)
     for r in range(b):
         if S.itemsize == 4:
             top = np.int32(-2**31)
             for j in range(n):
-                top = max(top, bits[r, j] ^ ((bits[r, j] >> np.int32(31)) & np.int32(2**31 - 1)))
-            largest = np.int32(top ^ ((top >> np.int32(31)) & np.int32(2**31 - 1))).view(np.float32)
+                top = max(top, ordered(bits[r, j]))
+            largest = np.int32(ordered(top)).view(np.float32)
             m[r] = largest if largest > m[r] else m[r]                                  # (2)
         else:
             for j in range(n):
@@ -83,13 +77,7 @@ def _exp_tile(S, b, n, less):
         base = less[r] if less[r] != -np.inf else S.dtype.type(0)
         if S.itemsize == 4:
             for j in range(n):
-                z = np.float32(S[r, j] - base)
-                y = _LOWEST if z < _LOWEST else z
-                t = np.float32(y * _PER_LOG2 + _ROUND)
-                x = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
-                p = ((((_P5 * x + _P4) * x + _P3) * x + _P2) * x + _P1) * x + _P0
-                e = (p * x * x + x + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
-                S[r, j] = np.float32(0) if z < _LOWEST else e                           # (3) (6)
+                S[r, j] = exp32(np.float32(S[r, j] - base))                             # (3) (6)
         else:
             for j in range(n):
                 S[r, j] = np.exp(S[r, j] - base)                                        # (3) (6)

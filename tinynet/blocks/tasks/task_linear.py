@@ -12,7 +12,6 @@ Y (T, N, C)
 Lesson: where_to_split
 """
 
-
 from tinynet.engine import Op
 from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes

@@ -16,6 +16,7 @@ Lesson: attention
 import numpy as np
 
 from tinynet.backend import at_least
+from tinynet.blocks.units.float32_kernels import exp32, ordered
 from tinynet.engine import Op
 from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit, reordering_jit
 from tinynet.shapes import ShapeError, block_name
@@ -102,28 +103,19 @@ def log_sum_exp_backward(dL, cache):
 
 # %% 2. The fast twin: some rows at once, so few that they stay in the processor's nearest caches from one loop to the
 # next.  A loop does one thing, because only then the compiler makes vectors of it.
-# exp(z) = 2^k exp(r) with k = round(z / log 2) and |r| <= log(2) / 2, where 1 + r + r^2 P(r) is exact to
-# float32 when P meets (exp(r) - 1 - r) / r^2 at six Chebyshev nodes.  Adding 1.5 * 2^23 rounds to a whole
-# number and leaves it in the lowest bits, which 2^k is made of.  Plain arithmetic runs in vectors; a call to
-# math.exp does not.  float64, mostly used to check gradients, stays with NumPy's exp.
-_LOWEST, _ONE, _PER_LOG2, _ROUND = map(np.float32, (-87.3, 1, 1 / np.log(2), 1.5 * 2**23))
-_LOG2, _LOG2_REST = map(np.float32, (355 / 512, np.log(2) - 355 / 512))     # k * 355 / 512 is exact
-_P0, _P1, _P2, _P3, _P4, _P5 = map(np.float32, (
-    0.500000001, 0.166666667, 0.0416664649, 0.00833331093, 0.001393365, 0.00019890991))
 CHUNK = 8192        # numbers of the rows at once
 BLOCK = 128         # numbers that are summed by themselves: a long float32 sum of one after the other would lose digits
 
 
 @inner_jit
 def _top(X, first, last, m):
-    """Floats are ordered as the whole numbers of their bits are, with those below 0 turned round: these the compiler
-    compares in vectors.  It makes no difference that NaN may be passed over, because it is met again in the sum."""
+    """NaN may be passed over; the sum meets it again."""
     bits, C = X.view(np.int32), X.shape[1]
     for n in range(first, last):
         top = np.int32(-2**31)
         for c in range(C):
-            top = max(top, bits[n, c] ^ ((bits[n, c] >> np.int32(31)) & np.int32(2**31 - 1)))
-        largest = np.int32(top ^ ((top >> np.int32(31)) & np.int32(2**31 - 1))).view(np.float32)
+            top = max(top, ordered(bits[n, c]))
+        largest = np.int32(ordered(top)).view(np.float32)
         m[n] = largest if largest > -np.inf else np.float32(0)              # (1)
 
 
@@ -133,13 +125,7 @@ def _exp(X, first, last, m, scale, Y, shift):
     C = X.shape[1]
     for n in range(first, last):
         for c in range(C):
-            z = X[n, c] - m[n]
-            y = _LOWEST if z < _LOWEST else z
-            t = np.float32(y * _PER_LOG2 + _ROUND)
-            r = (y - (t - _ROUND) * _LOG2) - (t - _ROUND) * _LOG2_REST
-            p = ((((_P5 * r + _P4) * r + _P3) * r + _P2) * r + _P1) * r + _P0
-            e = (p * r * r + r + _ONE) * np.int32((t.view(np.int32) + 127) << 23).view(np.float32)
-            Y[n - shift, c] = scale[n] * (np.float32(0) if z < _LOWEST else e)      # (6)
+            Y[n - shift, c] = scale[n] * exp32(X[n, c] - m[n])              # (6)
 
 
 @reordering_inner_jit
@@ -162,7 +148,7 @@ def _sums(Y, first, last, s, shift):
 def _shares(Y, first, last, s):
     C = Y.shape[1]
     for n in range(first, last):
-        share = _ONE / s[n] if s[n] != 0 else np.float32(0)
+        share = np.float32(1) / s[n] if s[n] != 0 else np.float32(0)
         for c in range(C):
             Y[n, c] *= share                                                # (3)
 

@@ -49,7 +49,7 @@ class DMTRL(MultiTaskNet):
     activation  the published code has none (erratum 8), which makes its three rows of table1 linear networks: pass None
     bias        at the start; the published code has 1
 
-    The factors start at random, scaled so that W has He's variance.  `take_over` starts from a trained STL instead.
+    The factors start at random, scaled so that W has He's variance, or by `take_over` from trained SeparateNets.
     Raises ValueError for a form that there isn't, for ranks of another number of layers or axes and for ranks above the
     sizes.
     """
@@ -100,14 +100,14 @@ class DMTRL(MultiTaskNet):
         return [max(rank_at(np.moveaxis(stack, axis, 0).reshape(stack.shape[axis], -1), 0.5), 1) for axis in axes]
 
     def take_over(self, stl):
-        """Begin with the factorised weights, the biases and the heads of a trained STL net of the same sizes.
+        """Begin with the factorised weights, the biases and the heads of trained SeparateNets of the same sizes.
 
         Raises ValueError for a net of other sizes, and changes nothing then.
         """
-        ours, theirs = ([(*layer.weights()[0].shape,) for layer in net.layers] + [head.W.shape for head in net.heads]
-                        for net in (self, stl))
-        if ours != theirs:
-            raise ValueError(f"DMTRL: the weights of layers and heads have the shapes {ours} here and {theirs} in the "
+        here, there = ([layer.weights()[0].shape for layer in net.layers] + [head.W.shape for head in net.heads]
+                       for net in (self, stl))
+        if here != there:
+            raise ValueError(f"DMTRL: the weights of layers and heads have the shapes {here} here and {there} in the "
                              "net to take over; give a trained SeparateNets of the same sizes")
         for ours, theirs in zip(self.layers, stl.layers, strict=True):
             W, factors = theirs.weights.W.data.swapaxes(1, 2).astype(float), ours.weights.factors
