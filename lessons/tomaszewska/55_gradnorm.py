@@ -92,7 +92,7 @@ np.testing.assert_allclose(rule.w.data, 2 * moved / moved.sum(), rtol=1e-6)
 # the mean over the tasks of $L_i(t) / L_i(0)$, and the worst task. The oracle's weights are $1 / \sigma_i^2$.
 # Erratum 7, run beside:
 # - $r^{-\alpha}$
-# - an Adam that is made anew in every step, which makes of the gradient a step of plus or minus the rate
+# - an Adam that is made anew in every step: whatever the gradient, its step is plus or minus the rate
 # - $w = T\,\mathrm{softmax}(s)$ with $s$ learnt, in place of the weights that are scaled to sum to $T$
 # - $L(0)$ taken anew in each batch of the first epoch, here 100 steps: until then $r$ is 1, and the start is forgotten
 
