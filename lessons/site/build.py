@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from lessons.site import listing, mathematics, notebooks, planted, play, prose, reading
+from lessons.tables import ledger
 from lessons.tools import slides
 from lessons.tools.catalogue import FOLDER, catalogue
 from tinynet.exercises import sheets
@@ -55,15 +56,14 @@ def image_size(data):
 
 
 def runs_of(table):
-    """{(system, dataset): {metric: [value]}} of a table's ledger, what was measured on test data alone."""
-    path = slides.ROOT / "figures" / "ledger" / f"{table.replace(' ', '_')}.jsonl"
+    """{(system, dataset): {metric: [value]}} of a table's ledger, by seed; only what was measured on test data."""
+    runs = ledger.read(slides.ROOT / "figures" / "ledger" / f"{table.replace(' ', '_')}.jsonl")
     found = defaultdict(lambda: defaultdict(list))
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        run = json.loads(line)
-        if run["metric"].startswith("test") and not isinstance(run["value"], list):
-            found[run["system"], run["dataset"]][run["metric"]].append((run["seed"], run["value"]))
-    return {key: {metric: [value for _, value in sorted(values)] for metric, values in of.items()}
-            for key, of in sorted(found.items())}
+    for cell, measured in sorted(runs.items()):
+        for metric, (value, _) in measured.items():
+            if metric.startswith("test") and not isinstance(value, list):
+                found[cell.system, cell.dataset][metric].append(value)
+    return found
 
 
 class Site:
