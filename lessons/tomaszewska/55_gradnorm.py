@@ -209,8 +209,8 @@ lesson.save(fig, "tomaszewska_fig16_weights-and-losses")
 # - The two forms in public code have 250 inputs and 100 outputs, and their tanh is saturated. There GradNorm doesn't
 #   win (one seed each, 3,000 steps, measured apart): .46 against .43 for equal weights, and .99 for both.
 # - An oracle that knows the scales, $1/\sigma_i^2$, needs no rule at all. The paper's figure doesn't show it.
-# - A fresh Adam in every step, softmax weights and a late $L(0)$ are other algorithms. Their numbers stand above: that
-#   one toy can't tell them from the right one would be no proof that they are right.
+# - A fresh Adam in every step, softmax weights and a late $L(0)$ are other algorithms. Their numbers stand above. Where
+#   they are as good as the right one on this one toy, it is no proof that they are right.
 
 # %%
 mean = {name: r.mean(axis=1) for name, r in ratios.items()}
