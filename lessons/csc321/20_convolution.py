@@ -46,7 +46,6 @@ written = np.array([b[k] + (W[k] * X[n, :, i:i + 3, j:j + 3]).sum() for n, k, i,
 assert abs(Y.ravel() - written).max() < 1e-12, "block v. the sum, largest difference"
 lesson.number("weights of the convolution", W.size)
 lesson.number("weights of a layer of units from 3 x 8 x 8 to 4 x 6 x 6", X[0].size * Y[0].size)
-assert np.allclose(Y.ravel(), written)
 
 # %% [markdown]
 # ## Its three gradients

@@ -133,7 +133,6 @@ for before, name in zip([None, *seconds], seconds, strict=False):
     lesson.number(f"{name}: ms{times_faster}", 1e3 * seconds[name])
 lesson.number("largest relative error of a form (float32)", max(gaps.values()))
 assert max(gaps.values()) < 1e-5
-assert max(gaps.values()) < 1e-5
 
 # %%
 fig, ax = plot.subplots()

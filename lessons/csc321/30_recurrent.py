@@ -51,7 +51,6 @@ for t in range(4):
     h = np.tanh(x[0, t] @ W + h @ U + b)
 states, cache = rnn_forward(x, W, U, b, np.zeros((1, 5)))
 assert abs(h - states[0, -1]).max() < 1e-12, "RNN: by the equation - by the block"
-assert np.allclose(h, states[0, -1])
 
 # %% [markdown]
 # ## rnn-jacobian: backward through time is a product of matrices
@@ -65,7 +64,6 @@ for t in reversed(range(4)):
     dh = dh * (1 - states[0, t] ** 2) @ U.T
 gap = abs(dh - rnn_backward(upstream, cache)[4][0]).max()
 assert gap < 1e-12, "product of Jacobians - the block's dh0"
-assert gap < 1e-12
 
 # %% [markdown]
 # ## GRU: gates decide what is read and what is kept
@@ -80,7 +78,6 @@ for t in range(4):
     n = np.tanh(x[0, t] @ Wn + r * (h @ Un))
     h = n + z * (h - n)
 assert abs(h - net(x)[0].data[0, -1]).max() < 1e-12, "GRU: by the equations - by the block"
-assert np.allclose(h, net(x)[0].data[0, -1])
 
 # %% [markdown]
 # **Erratum 12.** The paper resets the state *before* the product, $n = \tanh(x W_n + (r \odot h) U_n)$; cuDNN and
@@ -106,7 +103,6 @@ for t in range(4):
 y, (_, cell) = net(x)
 gaps = [abs(h - y.data[0, -1]).max(), abs(c - cell.data[0]).max()]
 assert max(gaps) < 1e-12, "LSTM: by the equations - by the block (h, c)"
-assert np.allclose(h, y.data[0, -1])
 
 # %% [markdown]
 # ## What gates change: the gradient of the last state, step by step back

@@ -45,7 +45,6 @@ Q, K, V = np.split(x @ net.qkv.W.data.T, 3, axis=2)
 heads = [attention(Q[..., part], K[..., part], V[..., part]).data for part in (slice(0, 4), slice(4, 8))]
 gap = abs(np.concatenate(heads, axis=2) @ net.out.W.data.T - net(x).data).max()
 assert gap < 1e-12, "two heads by the equation - by the block"
-assert gap < 1e-12
 
 # %% [markdown]
 # ## A set, not a sequence
@@ -55,7 +54,6 @@ assert gap < 1e-12
 order = rng.permutation(5)
 gap = abs(net(x[:, order]).data - net(x).data[:, order]).max()
 assert gap < 1e-12, "outputs of shuffled words - shuffled outputs"
-assert gap < 1e-12
 
 # %% [markdown]
 # ## Positions

@@ -309,8 +309,8 @@ lesson.shown(f"on the karate club a head attends to some members {received[top[0
 #
 # </details>
 #
-# **5.** r is 1 for node 0 and 0 for the others. How much more does node 0 weigh, for a node with s = 0 and one with s =
-# -7?
+# **5.** r is 1 for node 0 and 0 for the others. How much more does node 0 weigh for a node with s = 0, and how much for
+# one with s = -7?
 #
 # <details><summary>Answer</summary>
 #

@@ -238,11 +238,11 @@ lesson.shown(f"beyond 3 standard errors these auxiliary tasks help: {', '.join(h
 #
 # <details><summary>Answer</summary>
 #
-# 53 beside 81: the trunk's 28 count once.
+# 81 beside 53: the trunk's 28 count once.
 #
 # ```python
-# [sum(p.size for p in kind(6, (4,), (3, 2), rng=0).parameters()) for kind in (SharedTrunk, SeparateNets)]
-# # -> [53, 81]
+# [sum(p.size for p in kind(6, (4,), (3, 2), rng=0).parameters()) for kind in (SeparateNets, SharedTrunk)]
+# # -> [81, 53]
 # ```
 #
 # </details>

@@ -13,8 +13,9 @@ from pathlib import Path
 import jinja2
 
 from lessons.site import listing, mathematics, notebooks, planted, play, prose, reading
+from lessons.tables import ledger
 from lessons.tools import slides
-from lessons.tools.catalogue import FOLDER, catalogue, read
+from lessons.tools.catalogue import FOLDER, catalogue
 from tinynet.exercises import sheets
 
 HERE = Path(__file__).parent
@@ -54,21 +55,15 @@ def image_size(data):
     return struct.unpack(">II", data[16:24])
 
 
-def recipes(folder=FOLDER):
-    """The recipes of the papers' tables, as their docstrings describe them."""
-    return [read(path) for path in sorted((folder / "tables").rglob("*.py"))]
-
-
 def runs_of(table):
-    """{(system, dataset): {metric: [value]}} of a table's ledger, what was measured on test data alone."""
-    path = slides.ROOT / "figures" / "ledger" / f"{table.replace(' ', '_')}.jsonl"
+    """{(system, dataset): {metric: [value]}} of a table's ledger, by seed; only what was measured on test data."""
+    runs = ledger.read(slides.ROOT / "figures" / "ledger" / f"{table.replace(' ', '_')}.jsonl")
     found = defaultdict(lambda: defaultdict(list))
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        run = json.loads(line)
-        if run["metric"].startswith("test") and not isinstance(run["value"], list):
-            found[run["system"], run["dataset"]][run["metric"]].append((run["seed"], run["value"]))
-    return {key: {metric: [value for _, value in sorted(values)] for metric, values in of.items()}
-            for key, of in sorted(found.items())}
+    for cell, measured in sorted(runs.items()):
+        for metric, (value, _) in measured.items():
+            if metric.startswith("test") and not isinstance(value, list):
+                found[cell.system, cell.dataset][metric].append(value)
+    return found
 
 
 class Site:
@@ -91,7 +86,7 @@ class Site:
         named = {name for entry in entries for name in entry.blocks}
         named |= {b.name for key, found in self.of_item.items() if key[0] in self.decks for b, _ in found}
         self.blocks = {b.name: b for b in every if self.whole or b.name in named}
-        self.recipes = recipes()
+        self.recipes = slides.recipes()
         self.tables = sorted(path.stem for path in (slides.ROOT / "figures" / "results").glob("*.md"))
         self.mistakes, self.pages, self.search = {}, {}, []
         self.figures = {}                           # {name: (alternative text, width, height)}
@@ -190,7 +185,7 @@ class Site:
         formulas.sort(key=lambda f: first.index(f["block"].name) if f["block"].name in first else len(first))
         elsewhere = [e for e in self.every_lesson if key in slides.cited(e.slides)]
         recipes = [e.path for e in self.recipes if key in slides.cited(e.slides)]
-        figures = [f for e in elsewhere for f in slides._figures(e, deck, item) if f in self.figures]
+        figures = [f for e in elsewhere for f in slides.figures_of(e, deck, item) if f in self.figures]
         inside = {o.name for _, s in told for cell in s.cells for o in reading.outputs(cell)}
         exercises = [e for e in self.sheets[deck] if item in e.slides]
         batteries = {b.name: slides.cases_of(b, slides.ROOT) for b, _ in self.of_item.get(key, ())}

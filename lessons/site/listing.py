@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-TAG = re.compile(r"#((?: \(\d+\)(?:-\(\d+\))?)+)\s*$")
+from lessons.tools.slides import TAG, outermost, tagged
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,17 @@ def coloured(source):
 def lines_of(path):
     """Every Line of a file; line n is at place n - 1."""
     source = path.read_text(encoding="utf-8")
-    spans = [(f.lineno, f.end_lineno, f.name) for f in ast.walk(ast.parse(source)) if isinstance(f, ast.FunctionDef)]
     found = []
     for n, (text, markup) in enumerate(zip(source.split("\n"), coloured(source), strict=True), 1):
-        inside = sorted((a, name) for a, b, name in spans if a <= n <= b)
-        start, name = inside[0] if inside else (0, "")
-        found.append(Line(path, n, _linked(markup), _tagged(text), name, start))
+        function = outermost(source, n)
+        name, start = (function.name, function.lineno) if function else ("", 0)
+        found.append(Line(path, n, _linked(markup), tuple(tagged(text)), name, start))
     return found
-
-
-def _tagged(text):
-    tag = TAG.search(text)
-    pairs = re.findall(r"\((\d+)\)(?:-\((\d+)\))?", tag[1]) if tag else ()
-    return tuple(str(n) for first, last in pairs for n in range(int(first), int(last or first) + 1))
 
 
 def _linked(markup):
     """The tag's numbers as links to their equations, near the code, so that narrow pages show them."""
-    comment = re.search(r'<span class="c1">#((?: \(\d+\)(?:-\(\d+\))?)+)</span>$', markup)
+    comment = re.search(rf'<span class="c1">{TAG}</span>$', markup)
     if not comment:
         return markup
     links = re.sub(r"\((\d+)\)", r'<a href="#eq-\1">(\1)</a>', comment[1])

@@ -1,6 +1,4 @@
-"""The mistakes planted in our blocks, with what the checker says of each; kept, because checking 404 of them takes a
-minute.
-"""
+"""The mistakes planted in our blocks, with what the checker says of each; kept, because checking all takes a minute."""
 
 import hashlib
 import inspect

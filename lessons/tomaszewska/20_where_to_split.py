@@ -147,9 +147,10 @@ lesson.save(fig, "shi_fig12_soft-sharing")
 
 # %% [markdown]
 # ## With --data: 139 schools, a task each, 15 % of the pupils to learn from
-# About 17 pupils a school and 28 columns. A ridge a school is hopeless, one for all is good, and one for all with a
-# number for each school is better. A head of 17 numbers a school spoils what the shared trunk has learned, unless it is
-# pulled to the mean head: $L_t + \lambda |v_t - \bar v|^2$. Settings were chosen on training pupils held out (seed 0).
+# About 17 pupils a school and 28 columns. A ridge regression for each school is hopeless. One for all schools is good,
+# and better with a number for each school. A head of 17 numbers a school spoils what the shared trunk has learned,
+# unless it is pulled to the mean head: $L_t + \lambda |v_t - \bar v|^2$. Settings were chosen on training pupils held
+# out (seed 0).
 
 
 # %%

@@ -96,7 +96,7 @@ np.testing.assert_allclose(rule.w.data, 2 * moved / moved.sum(), rtol=1e-6)
 # the mean over the tasks of $L_i(t) / L_i(0)$, and the worst task. The oracle's weights are $1 / \sigma_i^2$.
 # Erratum 7, run beside:
 # - $r^{-\alpha}$
-# - an Adam that is made anew in every step, which makes of the gradient a step of plus or minus the rate
+# - an Adam that is made anew in every step: whatever the gradient, its step is plus or minus the rate
 # - $w = T\,\mathrm{softmax}(s)$ with $s$ learnt, in place of the weights that are scaled to sum to $T$
 # - $L(0)$ taken anew in each batch of the first epoch, here 100 steps: until then $r$ is 1, and the start is forgotten
 
@@ -213,8 +213,8 @@ lesson.save(fig, "tomaszewska_fig16_weights-and-losses")
 # - The two forms in public code have 250 inputs and 100 outputs, and their tanh is saturated. There GradNorm doesn't
 #   win (one seed each, 3,000 steps, measured apart): .46 against .43 for equal weights, and .99 for both.
 # - An oracle that knows the scales, $1/\sigma_i^2$, needs no rule at all. The paper's figure doesn't show it.
-# - A fresh Adam in every step, softmax weights and a late $L(0)$ are other algorithms. Their numbers stand above: that
-#   one toy can't tell them from the right one would be no proof that they are right.
+# - A fresh Adam in every step, softmax weights and a late $L(0)$ are other algorithms. Their numbers stand above. Where
+#   they are as good as the right one on this one toy, it is no proof that they are right.
 
 # %%
 mean = {name: r.mean(axis=1) for name, r in ratios.items()}

@@ -35,6 +35,7 @@ DECKS = {
 }
 ITEMS = {deck: [*names.split(), *(f"erratum {n}" for n in errata)] for deck, (_, names, errata) in DECKS.items()}
 BATTERY = "tests/blocks/test_battery.py::test_backward_is_the_derivative_of_forward"
+TAG = r"#((?: \(\d+\)(?:-\(\d+\))?)+)"        # at the end of a code line: "# (1)", "# (1) (4)-(6)"
 HOME = {f"erratum {n}": deck for deck, (_, _, errata) in DECKS.items() for n in errata}
 
 INTRO = """# The lessons
@@ -117,22 +118,23 @@ class Block:
         for file in self.files:
             source = file.read_text(encoding="utf-8")
             for n, line in enumerate(source.splitlines(), 1):
-                tag = re.search(r"#((?: \(\d+\)(?:-\(\d+\))?)+)\s*$", line)
-                for number in _numbers(tag[1]) if tag else ():
-                    found[number].append((file, n, _function(source, n)))
+                for number in tagged(line):
+                    function = outermost(source, n)
+                    found[number].append((file, n, function.name if function else ""))
         return {number: sorted(places, key=lambda p: (p[0] != self.path, _is_fast(p[0], p[1]), p[1]))
                 for number, places in found.items()}
 
 
-def _numbers(tag):
-    """The numbers in " (1) (4)-(6)"."""
-    for first, last in re.findall(r"\((\d+)\)(?:-\((\d+)\))?", tag):
-        yield from map(str, range(int(first), int(last or first) + 1))
+def tagged(line):
+    """The numbers of a code line's tag: "1", "4", "5", "6" of "# (1) (4)-(6)"."""
+    tag = re.search(rf"{TAG}\s*$", line)
+    pairs = re.findall(r"\((\d+)\)(?:-\((\d+)\))?", tag[1]) if tag else ()
+    return [str(n) for first, last in pairs for n in range(int(first), int(last or first) + 1)]
 
 
-def _function(source, line):
-    """The name of the outermost function or method that this line stands in."""
-    return next((f.name for f in _functions(source) if f.lineno <= line <= f.end_lineno), "")
+def outermost(source, line):
+    """The outermost function or method that this line stands in, as a node of the tree; None where there is none."""
+    return next((f for f in _functions(source) if f.lineno <= line <= f.end_lineno), None)
 
 
 @cache
@@ -222,28 +224,33 @@ def rows(root=ROOT, folder=FOLDER):
     found = defaultdict(Row)
     for block in blocks(root):
         link = f"[{block.name}]({_from_lessons(block.path, root)})"
+        battery = [f"battery of {block.name}"] if block.equations and cases_of(block, root) else []
         for number, (_, source) in block.equations.items():
             for key in cited(source):
                 functions = list(dict.fromkeys(f"`{name}`" for _, _, name in block.tags.get(number, ()) if name))
                 _add(found[key].equations, f"{link} ({number}) {', '.join(functions)}")
-                if cases_of(block, root):
-                    _add(found[key].tests, f"battery of {block.name}")
+                _add(found[key].tests, *battery)
     for key, tests in tests_of(root).items():
         _add(found[key].tests, *(f"[{test.rpartition('/')[2]}](../{test.partition('::')[0]})" for test in tests))
     for entry in told(folder):
         for deck, item in cited(entry.slides):
             row = found[deck, item]
             _add(row.lessons, f"[{entry.topic}]({entry.path.relative_to(folder).as_posix()})")
-            _add(row.figures, *(f"[{f}](../figures/{f})" for f in _figures(entry, deck, item)))
+            _add(row.figures, *(f"[{f}](../figures/{f})" for f in figures_of(entry, deck, item)))
     return found
 
 
 def told(folder):
     """What names slide items in its docstring: the lessons, then the modules of the tables."""
-    return [*catalogue(folder), *(read(path) for path in sorted((folder / "tables").rglob("*.py")))]
+    return [*catalogue(folder), *recipes(folder)]
 
 
-def _figures(entry, deck, item):
+def recipes(folder=FOLDER):
+    """The modules of the tables, as their docstrings describe them."""
+    return [read(path) for path in sorted((folder / "tables").rglob("*.py"))]
+
+
+def figures_of(entry, deck, item):
     return [f for f in entry.figures if f.startswith(f"{deck}_") and item in re.split(r"_|\.png", f)]
 
 
@@ -299,7 +306,7 @@ def about(asked, root=ROOT, folder=FOLDER):
     for entry in told(folder):
         if key in cited(entry.slides):
             lines.append(f"  lesson    {entry.path.relative_to(folder.parent).as_posix()}:{_cell(entry, key)}")
-            lines += [f"  figure    figures/{figure}" for figure in _figures(entry, *key)]
+            lines += [f"  figure    figures/{figure}" for figure in figures_of(entry, *key)]
     return "\n".join(lines) + "\n"
 
 

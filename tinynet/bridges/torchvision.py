@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet.bridges import pytorch, safetensors
+from tinynet.bridges import weights
 
 
 def load_torchvision(net, source):
@@ -49,10 +49,8 @@ def _read(path):
     if not path.is_file():
         raise FileNotFoundError(f"load_torchvision: there is no file {path}; torchvision's weights are brought along; "
                                 "this module's docstring says how")
-    if path.suffix == ".safetensors":
-        return safetensors.load(path)[0]
-    if path.suffix in (".pt", ".pth"):
-        return pytorch.load(path)
+    if path.suffix in weights.FORMS:
+        return weights.read(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)

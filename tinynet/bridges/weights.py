@@ -31,6 +31,7 @@ RENAMED = {
     BatchNorm: dict(gain="weight", bias="bias", mean="running_mean", var="running_var"),
 }
 RECURRENT = (RNN, GRU, LSTM)
+FORMS = {".safetensors": safetensors, ".pt": pytorch, ".pth": pytorch}
 
 
 def to_pytorch(net):
@@ -82,15 +83,19 @@ def save(net, path):
 
 def load(net, path):
     """Fill the net from such a file and return it.  Raises what the readers and `from_pytorch` raise."""
-    read = _form(path).load(path)
-    return from_pytorch(net, read[0] if isinstance(read, tuple) else read)
+    return from_pytorch(net, read(path))
+
+
+def read(path):
+    """{name: array} of such a file, under the names that stand in it.  Raises what its reader raises."""
+    form = _form(path)
+    return form.load(path)[0] if form is safetensors else form.load(path)
 
 
 def _form(path):
-    forms = {".safetensors": safetensors, ".pt": pytorch, ".pth": pytorch}
-    if Path(path).suffix not in forms:
-        raise ValueError(f"weights: {path} ends in none of {', '.join(forms)}; choose one of them")
-    return forms[Path(path).suffix]
+    if Path(path).suffix not in FORMS:
+        raise ValueError(f"weights: {path} ends in none of {', '.join(FORMS)}; choose one of them")
+    return FORMS[Path(path).suffix]
 
 
 def _joined(prefix, name):

@@ -247,7 +247,7 @@ def flickr_captions(seed, folder, data, epochs=20, least=5, size=50):
     parts, rng = {part: flickr8k(part, data) for part in PARTS}, np.random.default_rng(seed)
     images = {part: found.images for part, found in parts.items()}
     return captions(parts, images, lambda X, rng: flip(scaled(X), rng), scaled, picture_net(rng), rng, seed, folder,
-                    epochs, 5, least, size)
+                    epochs, each=5, least=least, size=size)
 
 
 def flickr_frozen(seed, folder, data, epochs=30, least=5, size=50):
@@ -263,7 +263,7 @@ def flickr_frozen(seed, folder, data, epochs=30, least=5, size=50):
     def even(X, rng=None):
         return (X.astype(np.float32) - mean) / np.maximum(deviation, 1e-6)
 
-    return captions(parts, found, even, even, places, rng, seed, folder, epochs, 1, least, size)
+    return captions(parts, found, even, even, places, rng, seed, folder, epochs, each=1, least=least, size=size)
 
 
 def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, each, least, size):
@@ -297,8 +297,8 @@ def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, 
     return described(net, testing(seen["test"]), references, vocabulary)
 
 
-# what a net writes about every picture after its first epoch: far better than the commonest caption, and no better than
-# this is nothing learnt from the pictures
+# What a net writes about every picture after its first epoch. It scores far better than the commonest caption. A net
+# that scores no better than this caption has learnt nothing from the pictures.
 CONSTANT = "a man in a blue shirt is standing on a ball"
 
 

@@ -2,7 +2,7 @@
 
 Slides: csc321 length, lm, caption
 
-`python -m lessons.tables sequences --data DIR --runs 3`: about four hours of one core, by the time of a few steps.
+`python -m lessons.tables sequences --data DIR --runs 3`: about four hours of one core, estimated from a few steps.
 """
 
 from functools import partial

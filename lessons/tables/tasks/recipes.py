@@ -211,7 +211,7 @@ BALANCING = {
 SYSTEMS = SHARING | BALANCING
 # 139 tasks: a pupil would go through all schools' columns (CGC: experts), and each layer holds 139 x 139 parts
 LEFT_OUT = {("cross-stitch", "School"), ("NDDR", "School"), ("CGC", "School"),
-            # but on School "separate nets" are single-task nets
+            # on the other problems "separate nets" are single-task nets already
             *(("single task", column) for column in PROBLEMS if column != "School")}
 # School's other systems start alike and are pulled to the mean head of all schools, so that its separate nets learn
 # from each other, too
