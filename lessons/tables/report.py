@@ -48,11 +48,6 @@ def ours(table, system, dataset, runs):
     return max(found, key=lambda f: f[:2], default=(0, "", {}, 0))[1:]
 
 
-def ends(values):
-    """The numbers themselves, or the last points of curves."""
-    return [value[-1][1] if isinstance(value, list) else value for value in values]
-
-
 def stated(paper):
     """(value, spread or 0) of "83.0 +- 0.7"; None of an empty cell."""
     value, _, spread = paper.partition(" +- ")
@@ -64,15 +59,18 @@ def section(table, dataset, runs):
     lines = [f"## {table.name}: {table.names.get(dataset, dataset)}, {table.unit}", ""]
     lines += [table.about, ""] if table.about else []
     lines += [BESIDE.format(table.beside), ""] if table.beside else []
-    titles = [c.title or c.metric if len(table.columns) > 1 else "" for c in table.columns]
-    heads = [f"{title} {word}".strip() for title in titles for word in ("paper", "ours")]
+    columns = [c for c in table.columns if not c.axis]                      # curves are drawn
+    printed = [any(table.of_paper(system, dataset, c) for system in table.paper) for c in columns]
+    titles = [c.title or c.metric if len(columns) > 1 else "" for c in columns]
+    heads = [f"{title} {word}".strip() for title, given in zip(titles, printed, strict=True)
+             for word in (("paper", "ours") if given else ("ours",))]
     lines += [f"| system | {' | '.join(heads)} | seeds | seconds a run | |", "| --- " * (len(heads) + 4) + "|"]
     for system in table.paper:
         variant, values, seconds = ours(table, system, dataset, runs)
         cells, remarks = [], [variant if variant != system else ""]
-        for column in table.columns:
-            paper, mine = table.of_paper(system, dataset, column), ends(values.get(column.metric, ()))
-            cells += [paper, mean_and_spread(mine, column.digits) if mine else ""]
+        for column, given in zip(columns, printed, strict=True):
+            paper, mine = table.of_paper(system, dataset, column), values.get(column.metric, ())
+            cells += [paper] * given + [mean_and_spread(mine, column.digits) if mine else ""]
             remarks.append(verdict(table, system, dataset, paper, mine, column))
         remarks.append(compared(table, system, dataset, runs))
         count = len(values.get(table.metric, ()))
@@ -127,9 +125,8 @@ def compared(table, system, dataset, runs):
 def by_seed(table, system, dataset, runs):
     """{seed: number in the first column} of what stands for the system."""
     variant = ours(table, system, dataset, runs)[0]
-    found = {cell.seed: measured[table.metric][0] for cell, measured in runs.items()
-             if (cell.table, cell.system, cell.dataset) == (table.name, variant, dataset) and table.metric in measured}
-    return dict(zip(found, ends(found.values()), strict=True))
+    return {cell.seed: measured[table.metric][0] for cell, measured in runs.items()
+            if (cell.table, cell.system, cell.dataset) == (table.name, variant, dataset) and table.metric in measured}
 
 
 # %% The figure
@@ -142,7 +139,7 @@ def draw(table, runs, path):
             if paper := stated(table.of_paper(system, dataset, table.columns[0])):
                 ax.errorbar(paper[0], row - 0.16, xerr=paper[1] or None, fmt="s", color=plot.GREY, capsize=3,
                             label="paper")
-            if values := ends(ours(table, system, dataset, runs)[1].get(table.metric, ())):
+            if values := ours(table, system, dataset, runs)[1].get(table.metric, ()):
                 ax.errorbar(fmean(values), row + 0.16, xerr=stdev(values) if len(values) > 1 else None, fmt="D",
                             color=plot.COLOURS[0], capsize=3, label="tinynet")
         ax.set(title=table.names.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)),

@@ -25,7 +25,7 @@ class Column(NamedTuple):
     metric  its name in what a recipe returns
     title   its words in the table; without it the metric
     digits  behind the point
-    axis    the word for x where the metric is a curve; it is drawn, and its last point stands in the table
+    axis    the word for x where the metric is a curve, which is drawn and not written
     lower   is a lower number better?
     """
 
