@@ -4,6 +4,7 @@ import numpy as np
 
 from tinynet.blocks.losses import binary_cross_entropy as _binary_cross_entropy
 from tinynet.blocks.losses import cross_entropy as _cross_entropy
+from tinynet.blocks.losses import linear_cross_entropy as _linear_cross_entropy
 from tinynet.blocks.losses import mean_squared_error as _mean_squared_error
 from tinynet.blocks.losses import skip_gram as _skip_gram
 from tinynet.cases.registry import case
@@ -38,6 +39,19 @@ def cross_entropy_probabilities(rng, N, C):
 @case(_cross_entropy.cross_entropy, never_empty="C")
 def cross_entropy_of_each_row(rng, B, T, C):
     return (rng.normal(size=(B, T, C)), rng.integers(-1, C, (B, T))), dict(reduction="none")
+
+
+@case(_linear_cross_entropy.linear_cross_entropy, never_empty="C")
+def linear_cross_entropy(rng, N, C, D):
+    """One row at a time, so that there are several parts; the second doesn't count."""
+    t = np.where(np.arange(N) == 1, -1, rng.integers(0, max(C, 1), N))
+    return [*(rng.normal(size=s) for s in ((N, D), (C, D), C)), t], dict(rows=1)
+
+
+@case(_linear_cross_entropy.linear_cross_entropy, never_empty="C")
+def linear_cross_entropy_smoothed_without_bias(rng, B, T, C, D):
+    return [rng.normal(size=(B, T, D)), rng.normal(size=(C, D)), None, rng.integers(-1, C, (B, T))], \
+        dict(smoothing=0.1)
 
 
 @case(_binary_cross_entropy.binary_cross_entropy, never_empty="N C")

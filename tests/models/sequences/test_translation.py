@@ -8,10 +8,11 @@ from tinynet import nn, optim
 from tinynet.blocks.sequences.masking import BEGIN, END, tokens
 from tinynet.check import gradcheck
 from tinynet.data.text import padded, teacher
-from tinynet.models.sequences.encoder_decoder import EncoderDecoder, real_tokens
+from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
 from tinynet.models.sequences.text_autoencoder import TextAutoencoder, between, noisy
 from tinynet.models.sequences.transformer import Transformer
+from tinynet.models.sequences.word_loss import real_tokens
 
 FORMS = {
     "before": lambda rng=0, dtype=float: EncoderDecoder(9, 8, 6, 5, 4, "before", rng=rng, dtype=dtype),

@@ -35,9 +35,6 @@ def _check(x, t, w, smoothing, reduction):
     if x.ndim == 0 or t.shape != (x.shape if t.dtype.kind == "f" and t.ndim == x.ndim else x.shape[:-1]):
         raise ShapeError(f"cross_entropy: x (... C) = {x.shape} and t (...) = {t.shape}: t needs one class index "
                          "for each row of x, so make their leading axes equal")
-    if t.dtype.kind not in "iu" and t.shape != x.shape:
-        raise TypeError(f"cross_entropy: the targets are {t.dtype}, but class indices are integers; "
-                        "convert them, e.g. t.astype(np.int64)")
     C = x.shape[-1]
     if C == 0:
         raise ValueError(f"cross_entropy: x has shape {x.shape}, with no classes to choose from; give it at least 1")
@@ -49,19 +46,27 @@ def _check(x, t, w, smoothing, reduction):
                          f"[0, 1] and one of {', '.join(map(repr, REDUCTIONS))}")
 
 
-def _counted(x, t, ignore):
-    """The rows that count (M, C), their targets (M) or (M, C), and the mask (N) that picked them."""
-    C = x.shape[-1]
-    if t.dtype.kind == "f":
-        return x.reshape(-1, C), t.reshape(-1, C), np.ones(t[..., 0].size, bool)
+def right_targets(block, t, C, ignore):
+    """Where t (...) counts: a mask.  Raises ValueError for a target outside 0..C-1, TypeError for no whole numbers."""
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"{block}: the targets are {t.dtype}, but class indices are integers; convert them, e.g. "
+                        "t.astype(np.int64)")
     keep = t != ignore
     wrong = np.argwhere(keep & ((t < 0) | (t >= C)))
     if len(wrong):
         at = tuple(int(i) for i in wrong[0])
         where = at[0] if len(at) == 1 else at
-        raise ValueError(f"cross_entropy: the target at position {where} is {t[at]}, but must be in 0..{C - 1} "
+        raise ValueError(f"{block}: the target at position {where} is {t[at]}, but must be in 0..{C - 1} "
                          f"(or {ignore} to be ignored); correct the labels or give x more classes")
-    keep, X = keep.reshape(-1), x.reshape(t.size, C)
+    return keep
+
+
+def _counted(x, t, ignore):
+    """The rows that count (M, C), their targets (M) or (M, C), and the mask (N) that picked them."""
+    C = x.shape[-1]
+    if t.dtype.kind == "f" and t.ndim == x.ndim:
+        return x.reshape(-1, C), t.reshape(-1, C), np.ones(t[..., 0].size, bool)
+    keep, X = right_targets("cross_entropy", t, C, ignore).reshape(-1), x.reshape(t.size, C)
     return (X, t.reshape(-1), keep) if keep.all() else (X[keep], t.reshape(-1)[keep], keep)
 
 

@@ -28,6 +28,11 @@ def cross_entropy_of_a_softmax(valve, x, t, reduction="mean"):
     return l if reduction == "none" else l.sum() / (l.size if reduction == "mean" else 1)
 
 
+def linear_cross_entropy(valve, x, W, b, t, ignore=-1, smoothing=0.0, rows=None):
+    z = valve("the product", x @ W.T)
+    return cross_entropy(valve, z if b is None else z + valve("the bias", b), t, ignore, smoothing)
+
+
 def binary_cross_entropy(valve, x, t):
     softplus = ((-abs(x)).exp() + 1).log() + ops.maximum(x, 0.0 * x)
     return (valve("the sigmoid", softplus) - valve("the target", x * t)).mean()
@@ -37,4 +42,4 @@ def mean_squared_error(valve, y, t):
     return (valve("the prediction", y * y) - valve("the target", y * t) * 2 + t * t).mean()
 
 
-RECIPES = (cross_entropy, cross_entropy_of_a_softmax, binary_cross_entropy, mean_squared_error)
+RECIPES = (cross_entropy, cross_entropy_of_a_softmax, linear_cross_entropy, binary_cross_entropy, mean_squared_error)

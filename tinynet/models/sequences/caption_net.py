@@ -12,13 +12,12 @@ arXiv:1502.03044, sections 3.1.2 and 4.2.1.
 import numpy as np
 
 from tinynet import nn, ops
-from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.attention_gru import AttentionGRU
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.units.activations import relu, tanh
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
-from tinynet.models.sequences.encoder_decoder import real_tokens
+from tinynet.models.sequences.word_loss import word_loss
 from tinynet.shapes import ShapeError
 
 
@@ -102,8 +101,7 @@ class CaptionNet(nn.Module):
     def loss(self, images, inputs, targets):
         """Mean cross-entropy of the real words, and the penalty over their maps."""
         features, maps = self(images, inputs)
-        h, wanted = real_tokens(features, targets)
-        loss = cross_entropy(self.output(h), wanted)
+        loss = word_loss(features, self.output.W, self.output.b, targets)
         if not self.penalty:
             return loss
         looked_at = (maps * (targets >= 0)[..., None].astype(maps.dtype)).sum(axis=1)

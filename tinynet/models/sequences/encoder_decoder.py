@@ -13,25 +13,16 @@ The three differ in where c comes from and in nothing else, so that they can be 
 import numpy as np
 
 from tinynet import nn, ops
-from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.additive_attention import AdditiveAttention, additive_attention_weights
 from tinynet.blocks.sequences.attention_gru import AttentionGRU
 from tinynet.blocks.sequences.bidirectional import Bidirectional
-from tinynet.blocks.sequences.embedding import Embedding, embedding
+from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.masking import PAD
 from tinynet.blocks.units.activations import tanh
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
-
-
-def real_tokens(h, targets):
-    """(rows of h (B, T, D) whose target counts, those targets), gathered before the output layer, which costs most.
-
-    targets (B, T), -1 where there is none
-    """
-    rows = np.flatnonzero(targets.reshape(-1) >= 0)
-    return embedding(h.reshape(-1, h.shape[2]), rows), targets.reshape(-1)[rows]
+from tinynet.models.sequences.word_loss import word_loss
 
 
 class EncoderDecoder(nn.Module):
@@ -97,8 +88,7 @@ class EncoderDecoder(nn.Module):
 
     def loss(self, source, mask, inputs, targets):
         """Mean cross-entropy of the target's real words, under teacher forcing (csc321 teacher)."""
-        features, wanted = real_tokens(self(source, mask, inputs), targets)
-        return cross_entropy(self.output(features), wanted)
+        return word_loss(self(source, mask, inputs), self.output.W, self.output.b, targets)
 
     def step(self, tokens, state):
         """One more word of the target (B) -> state."""

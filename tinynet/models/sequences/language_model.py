@@ -7,7 +7,6 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.backend import no_grad
-from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.lstm import LSTM
@@ -16,6 +15,7 @@ from tinynet.blocks.sequences.stacked import Stacked
 from tinynet.blocks.sequences.state import detached, mapped
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
+from tinynet.models.sequences.word_loss import word_loss
 
 CELLS = dict(rnn=RNN, gru=GRU, lstm=LSTM)
 
@@ -39,14 +39,19 @@ class LanguageModel(nn.Module):
         self.layers = Stacked(*(CELLS[cell](d, width, **given) for d in sizes[:-1]), p=p, rng=rng)
         self.drop, self.output = Dropout(p, rng), Linear(width, words, **given)
 
-    def forward(self, tokens, state=None):
+    def features(self, tokens, state=None):
+        """What the output layer is applied to, (B, T, width), and the state."""
         h, state = self.layers.run(self.drop(self.embedding(tokens)), state)
-        return self.output(self.drop(h)), state
+        return self.drop(h), state
+
+    def forward(self, tokens, state=None):
+        h, state = self.features(tokens, state)
+        return self.output(h), state
 
     def loss(self, tokens, targets, state=None):
         """(mean cross-entropy of the next tokens, state): truncated backpropagation goes on from detached(state)."""
-        scores, state = self(tokens, state)
-        return cross_entropy(scores, targets), state
+        h, state = self.features(tokens, state)
+        return word_loss(h, self.output.W, self.output.b, targets), state
 
     def read(self, tokens, state=None):
         return self.layers.run(self.embedding(tokens), state)[1]

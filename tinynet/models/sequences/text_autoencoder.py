@@ -10,13 +10,12 @@ Denoising (Shen et al. 2020, arXiv:1905.12777): the encoder reads a noisy senten
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.masking import PAD, UNKNOWN
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
-from tinynet.models.sequences.encoder_decoder import real_tokens
+from tinynet.models.sequences.word_loss import word_loss
 
 
 class TextAutoencoder(nn.Module):
@@ -42,8 +41,7 @@ class TextAutoencoder(nn.Module):
 
     def loss(self, sentences, mask, inputs, targets):
         """Mean cross-entropy of the real words of the target."""
-        h, wanted = real_tokens(self(sentences, mask, inputs), targets)
-        return cross_entropy(self.output(h), wanted)
+        return word_loss(self(sentences, mask, inputs), self.output.W, self.output.b, targets)
 
     def step(self, tokens, state):
         return self.decoder.step(self.embedding(tokens), state)

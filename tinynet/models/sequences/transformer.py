@@ -8,7 +8,6 @@ Radford et al. 2019, "Language models are unsupervised multitask learners".
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.masking import PAD, check_tokens
 from tinynet.blocks.sequences.positions import LearntPositions, Rotary, Sinusoid
@@ -16,7 +15,7 @@ from tinynet.blocks.sequences.transformer_block import TransformerBlock
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.layer_norm import LayerNorm
 from tinynet.blocks.units.linear import linear
-from tinynet.models.sequences.encoder_decoder import real_tokens
+from tinynet.models.sequences.word_loss import word_loss
 from tinynet.shapes import ShapeError
 
 
@@ -92,10 +91,7 @@ class GPT(nn.Module):
 
     def loss(self, tokens, targets):
         """Mean cross-entropy of the next tokens; targets -1 don't count."""
-        h, wanted = self.features(tokens), targets
-        if (targets < 0).any():
-            h, wanted = real_tokens(h, targets)
-        return cross_entropy(linear(h, self.embedding.E), wanted)
+        return word_loss(self.features(tokens), self.embedding.E, None, targets)
 
     # %% Writing
     def read(self, tokens, state=None):
@@ -167,8 +163,8 @@ class Transformer(nn.Module):
 
     def loss(self, source, mask, inputs, targets):
         """Mean cross-entropy of the target's real words; smoothed while training."""
-        h, wanted = real_tokens(self(source, mask, inputs), targets)
-        return cross_entropy(linear(h, self.target.E), wanted, smoothing=self.smoothing if self.training else 0.0)
+        return word_loss(self(source, mask, inputs), self.target.E, None, targets,
+                         smoothing=self.smoothing if self.training else 0.0)
 
     # %% Writing
     def encode(self, source, mask=None):
