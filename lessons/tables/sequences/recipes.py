@@ -17,7 +17,6 @@ from tinynet import nn, optim
 from tinynet.blocks.images.batch_norm import BatchNorm
 from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import MaxPool
-from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.masking import BEGIN, END
 from tinynet.blocks.units.activations import ReLU
 from tinynet.bridges.efficient_net import SHA256 as WEIGHTS
@@ -35,6 +34,7 @@ from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
 from tinynet.models.sequences.language_model import Carried, LanguageModel, nats
 from tinynet.models.sequences.transformer import GPT, Transformer
+from tinynet.models.sequences.word_loss import start_at_frequencies
 from tinynet.train.batches import ByLength, Generated, Shuffled, Streams, Windows
 from tinynet.train.loop import fit
 from tinynet.train.rules import EarlyStopping
@@ -104,6 +104,8 @@ def translation(name, seed, folder, data, epochs=EPOCHS, test_sentences=1000):
     """Perplexity, BLEU of 1 to 4 joined sentences, BLEU and perplexity by the source's words, and BLEU of a beam."""
     parts, german, english = pairs(data)
     net = NETS[name](len(german), len(english), rng=seed)
+    if name != "transformer":
+        start_at_frequencies(net.output.b, np.concatenate([english.encode(words) for words in parts["train"][1]]))
     train = Joined(*parts["train"], german, english)
     val = ByLength(coded(*parts["val"], german, english), SIZE)
     if name == "transformer":
@@ -285,7 +287,7 @@ def captions(parts, seen, training, testing, places, rng, seed, folder, epochs, 
         return images, *teacher(*padded([numbers[i][rng.integers(5)] for i in rows]))
 
     net = CaptionNet(PixelEncoder(places), 128, len(vocabulary), 96, 192, 64, p=0.3, rng=rng)
-    net.words = Embedding(len(vocabulary), 96, None, 1.0, rng)      # N(0, 1): with 0.1 words are hardly heard at first
+    start_at_frequencies(net.output.b, np.concatenate([caption for captions in numbers for caption in captions]))
     first = padded([vocabulary.encode(caption_words(captions[0])) for captions in parts["dev"].captions])
     val = Shuffled((testing(seen["dev"]), *teacher(*first)), 100)
     steps = -(-len(numbers) * each // size)

@@ -12,7 +12,7 @@ from tinynet.models.sequences.encoder_decoder import EncoderDecoder
 from tinynet.models.sequences.generate import beam_search, best, generate
 from tinynet.models.sequences.text_autoencoder import TextAutoencoder, between, noisy
 from tinynet.models.sequences.transformer import Transformer
-from tinynet.models.sequences.word_loss import real_tokens
+from tinynet.models.sequences.word_loss import real_tokens, start_at_frequencies
 
 FORMS = {
     "before": lambda rng=0, dtype=float: EncoderDecoder(9, 8, 6, 5, 4, "before", rng=rng, dtype=dtype),
@@ -162,3 +162,10 @@ def test_bad_settings():
         net.encode(np.array([[4, 5]]), tokens([1, 2]))
     with pytest.raises(ValueError, match=r"Transformer: the tokens have shape \(2,\), but must be \(B, T\)"):
         net.encode(np.array([4, 5]))
+
+
+def test_an_output_layer_starts_at_the_words_shares():
+    net = EncoderDecoder(9, 8, 6, 5, 4, rng=0)
+    start_at_frequencies(net.output.b, np.array([3, 3, 7]))
+    np.testing.assert_allclose(np.exp(net.output.b.data), np.array([1, 1, 1, 3, 1, 1, 1, 2]) / 11, rtol=1e-6)
+    assert net.output.b.dtype == np.float32

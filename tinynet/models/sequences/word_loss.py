@@ -30,3 +30,13 @@ def word_loss(h, W, b, targets, smoothing=0.0):
     if targets.size * len(W) > WHOLE:
         return linear_cross_entropy(h, W, b, targets, smoothing=smoothing)
     return cross_entropy(linear(h, W, b), targets, smoothing=smoothing)
+
+
+def start_at_frequencies(b, tokens):
+    """Let an output layer's bias b (V) begin as the log of the words' shares in `tokens`, counted with one more each.
+
+    Otherwise the features before the layer learn these shares first, since each of their many weights moves as fast
+    as the bias: tanh is saturated after some 25 steps of Adam, and a translator stays at the shares for epochs.
+    """
+    counts = np.bincount(tokens, minlength=len(b.data)) + 1
+    b.data = np.log(counts / counts.sum()).astype(b.dtype)
