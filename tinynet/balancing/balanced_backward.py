@@ -4,7 +4,8 @@
     (2)  dphi[i] = dL[i]/dphi[i]                 a task's own, for rules that balance the shared ones only
 
 An array (T, ...) that holds a layer of each task is no shared parameter: the gradient of task i is 0 outside its
-i-th part.  The rule doesn't see it, and (2) holds for it.
+i-th part.  The rule doesn't see it, and (2) holds for it.  So it is with (k T, ...), k layers of each task one after
+the other (CGC's own experts).
 """
 
 import numpy as np
@@ -117,7 +118,7 @@ def _must_have_data(rule, values, G, own):
 
 
 def _apart(rule, together, G):
-    """(P,) Which columns of G belong to arrays (T, ...) of the tasks' own weights?"""
+    """(P,) Which columns of G belong to arrays (k T, ...) of the tasks' own weights?"""
     own = [_is_each_tasks_own(leaf, part) for leaf, part in zip(together, _parts(together, G), strict=True)]
     if own and all(own):
         raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
@@ -127,9 +128,12 @@ def _apart(rule, together, G):
 
 def _is_each_tasks_own(leaf, part):
     T = len(part)
-    if leaf.ndim == 0 or len(leaf) != T:
+    if not leaf.size or leaf.ndim == 0 or len(leaf) % T:
         return False
-    touched = part.reshape(T, T, -1).any(axis=2) if part.size else np.zeros((T, T), bool)
+    by_task = part.reshape(T, T, -1)                # whose gradient, whose weights
+    if by_task[0, 1].any():                         # a quick answer for nearly all that is shared
+        return False
+    touched = by_task.any(axis=2)
     return touched.any() and not touched[~np.eye(T, dtype=bool)].any()
 
 
