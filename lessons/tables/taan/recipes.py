@@ -39,10 +39,13 @@ TWELVE = {
     "TAAN": TAAN, "TAAN + Ltn": partial(TAAN, regularizer="trace"),
     "TAAN + Lcos": partial(TAAN, regularizer="cosine"), "TAAN + Ldis": partial(TAAN, regularizer="distance")}
 # what the published code does differently (saha erratum 8): linear DMTRL with biases that start at 1, and MRN whose
-# covariances never change, which is STL with weight decay
+# covariances never change, which is STL with weight decay; and (erratum 6) a "trace norm" that is the sum of the rows'
+# lengths, and an Lcos whose norms are constants
 AS_PUBLISHED = {**{f"{name}, linear": partial(TWELVE[name], activation=None, bias=1.0)
                    for name in ("DMTRL-Tucker", "DMTRL-LAF", "DMTRL-TT")},
-                "MRN, never updated": partial(MRN, every=None)}
+                "MRN, never updated": partial(MRN, every=None),
+                "TAAN, published Ltn": partial(TAAN, regularizer="published trace"),
+                "TAAN, published Lcos": partial(TAAN, regularizer="published cosine")}
 
 
 # %% Training
