@@ -174,7 +174,7 @@ def reconstruction(seed):
 # %%
 kinds = {"related task": related, "hints": hints, "focusing attention": attention,
          "attention, dim clutter": lambda seed: attention(seed, clutter=0.3),
-         "representation learning": representation, "reconstruction": reconstruction}
+         "representation learning": representation, "by reconstruction": reconstruction}
 gains = {}
 for kind, run in kinds.items():
     runs = [run(seed) for seed in seeds]
