@@ -217,9 +217,8 @@ same = [name for name, size in formula.items() if f"{size / 1e6:.3g}" == tables.
 by_size = {n: np.mean([its for (_, examples), its in flattered.items() if examples == n]) for n in (100, 25)}
 lesson.shown(f"{len(same)} of {len(METHODS)} counts are table 1's to the printed digits, not those of "
              f"{' and '.join(name for name in METHODS if name not in same)}; the maximum over 30 checks is "
-             f"{by_size[100]:.4f} above the last one with 100 test examples a domain, {by_size[25]:.4f} with 25; in the "
-             f"short race "
-             f"{best} leads and TAAN is {spread.mean():+.3f} +- {error:.3f} from hard sharing; "
+             f"{by_size[100]:.4f} above the last one with 100 test examples a domain, {by_size[25]:.4f} with 25; in "
+             f"the short race {best} leads and TAAN is {spread.mean():+.3f} +- {error:.3f} from hard sharing; "
              f"Lcos and Ldis cost {ratio['TAAN + Lcos'][0]:.2f} and {ratio['TAAN + Ldis'][0]:.2f} times TAAN's step")
 
 # %% [markdown]
