@@ -301,12 +301,14 @@ def test_experts_of_which_none_is_shared_are_told():
 
 def test_shared_parameters_of_another_net_are_told():
     net, other = (SharedTrunk(3, (4,), (1, 2), rng=seed) for seed in (0, 1))
-    with pytest.raises(ValueError, match="MGDA: no loss depends on 2 of the 2 parameters that are named as shared"):
+    with pytest.raises(ValueError, match="MGDA: no two losses depend on 2 of the 2 parameters .* named as shared"):
         balanced_backward(two_losses(net, X), MGDA(), shared=other.shared())
     with pytest.raises(ValueError, match=r"on 2 of the 4 parameters .* the first of shape \(4, 3\); name parameters"):
         balanced_backward(two_losses(net, X), MGDA(), shared=[*net.shared(), *other.shared()])
     with pytest.raises(ValueError, match=r"on 1 of the 1 parameters .* the first of type DenseLayer"):
         balanced_backward(two_losses(net, X), MGDA(), shared=net.layers)
+    with pytest.raises(ValueError, match=r"on 1 of the 3 parameters .* the first of shape \(1, 4\); .* tasks share"):
+        balanced_backward(two_losses(net, X), MGDA(), shared=[*net.shared(), net.heads[0].W])
 
 
 def test_the_shared_parameters_may_be_one_or_come_from_a_generator():

@@ -23,7 +23,7 @@ def balanced_backward(losses, rule, shared=None):
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task, for parameters that no two tasks share or no loss depends on and, under a rule that
+    Raises ValueError for no task, for parameters that no two tasks share and, under a rule that
     asks for gradients, for a task whose loss and gradients are 0; TypeError for losses that aren't single numbers,
     FloatingPointError for a loss that is NaN or inf.
     """
@@ -37,7 +37,7 @@ def balanced_backward(losses, rule, shared=None):
     together = _in_several(reached)
     if shared is not None:
         shared = [shared] if isinstance(shared, Tensor) else list(shared)
-        together = _with_the_named(rule, reached, together, shared)
+        _must_be_shared(rule, together, shared)
     G, own = _gradients(losses, reached, together)
     _must_have_data(rule, values, G, own)
     apart = _apart(rule, together, G)
@@ -98,15 +98,14 @@ def _in_several(reached):
     return [found[key] for key in found if count[key] > 1]
 
 
-def _with_the_named(rule, reached, together, shared):
-    """The leaves that several tasks reach, and those that are named as shared, each once."""
-    known = {id(leaf) for leaves in reached for leaf in leaves}
-    strange = [leaf for leaf in shared if id(leaf) not in known]
+def _must_be_shared(rule, together, named):
+    known = {id(leaf) for leaf in together}
+    strange = [leaf for leaf in named if id(leaf) not in known]
     if strange:
         what = f"shape {strange[0].shape}" if isinstance(strange[0], Tensor) else f"type {type(strange[0]).__name__}"
-        raise ValueError(f"{rule.name}: no loss depends on {len(strange)} of the {len(shared)} parameters that are "
-                         f"named as shared, the first of {what}; name parameters of the net that is trained")
-    return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+        raise ValueError(f"{rule.name}: no two losses depend on {len(strange)} of the {len(named)} parameters that are "
+                         f"named as shared, the first of {what}; name parameters that tasks share, of the net that is "
+                         "trained")
 
 
 def _must_have_data(rule, values, G, own):
