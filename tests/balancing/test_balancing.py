@@ -301,7 +301,7 @@ def test_experts_of_which_none_is_shared_are_told():
 
 def test_shared_parameters_of_another_net_are_told():
     net, other = (SharedTrunk(3, (4,), (1, 2), rng=seed) for seed in (0, 1))
-    with pytest.raises(ValueError, match="MGDA: no two losses depend on 2 of the 2 parameters .* named as shared"):
+    with pytest.raises(ValueError, match=r"MGDA: no two losses depend on 2 of the 2 parameters .* named as shared"):
         balanced_backward(two_losses(net, X), MGDA(), shared=other.shared())
     with pytest.raises(ValueError, match=r"on 2 of the 4 parameters .* the first of shape \(4, 3\); name parameters"):
         balanced_backward(two_losses(net, X), MGDA(), shared=[*net.shared(), *other.shared()])
