@@ -6,7 +6,7 @@
 
 Slides: tomaszewska fig9-fig12, init, erratum 9
 Blocks: nddr, cross_stitch, expert_mixture, cross_entropy, binary_cross_entropy
-Run time: 31 s, --quick 2 s (one core)
+Run time: 31 s, --quick 3 s (one core)
 Figures: tomaszewska_fig12_near-identity.png, tomaszewska_fig10_fig11_starved-classes.png
 
 The layer equation by equation, its start near the identity, and the experiment behind fig10 and fig11:
