@@ -109,12 +109,12 @@ def stitched(tasks):
 
 
 @benchmark("cross-stitch (2 tasks, 32 x 64 x 28 x 28, per channel)", goal=5)
-def cross_stitch_unit():
+def tasks_cross_stitch_2():
     return stitched(2)
 
 
 @benchmark("cross-stitch (4 tasks, 32 x 64 x 28 x 28, per channel)", goal=3)
-def cross_stitch_of_four():
+def tasks_cross_stitch_4():
     return stitched(4)
 
 

@@ -20,6 +20,7 @@ from tinynet.balancing.imtl import IMTLG, IMTLL
 from tinynet.balancing.log_losses import LogLosses
 from tinynet.balancing.mgda import MGDA
 from tinynet.balancing.pcgrad import PCGrad
+from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.uncertainty import Uncertainty
 from tinynet.balancing.weighted_sum import WeightedSum
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
@@ -180,8 +181,17 @@ def balanced(make, T):
     return same_work({"tinynet": run, "PyTorch": theirs})
 
 
-RULES = {       # learnt weights at rate 0, so that every run does the same work; random ones would differ in each
-    "equal weights": lambda T: WeightedSum(), "uncertainty": lambda T: Uncertainty(["regression"] * T, lr=0),
+class OneDraw(RandomWeights):
+    """The weights of the first step in all steps."""
+
+    def weigh(self, losses, gradients):
+        self.step = np.zeros((), np.int64)
+        return super().weigh(losses, gradients)
+
+
+RULES = {       # learnt weights at rate 0, so that every run does the same work
+    "equal weights": lambda T: WeightedSum(), "random weights": lambda T: OneDraw(),
+    "uncertainty": lambda T: Uncertainty(["regression"] * T, lr=0),
     "GradNorm": lambda T: GradNorm(T, lr=0), "PCGrad": lambda T: PCGrad(), "MGDA": lambda T: MGDA(),
     "IMTL-G": lambda T: IMTLG(), "IMTL-L": lambda T: IMTLL(T, lr=0),
     "dynamic weight average": lambda T: DynamicWeightAverage(T, every=50), "geometric mean": lambda T: GeometricMean(),

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
+import tinynet as tn
 from tinynet import nn, optim, plot
 from tinynet.blocks.losses.mean_squared_error import mean_squared_error
 from tinynet.blocks.tasks.activation_distance import (
@@ -32,7 +33,7 @@ from tinynet.blocks.tasks.functional_regularization import cosine_regularizer, d
 from tinynet.blocks.tasks.trace_norm import trace_norm
 from tinynet.lesson import lesson
 from tinynet.models.tasks.multi_task_net import mean_loss
-from tinynet.models.tasks.taan import TAAN
+from tinynet.models.tasks.taan import TAAN, published_cosine, published_trace
 from tinynet.train import fit
 from tinynet.train.batches import Whole
 
@@ -114,7 +115,8 @@ lesson.save(fig, "saha_metric_orthonormal")
 # %% [markdown]
 # ## What the published code computes (erratum 6)
 # Its cross term multiplies by relu(b) where it needs 1[b > 0], and writes .4 for $1/\sqrt{2\pi}$.  Its "trace norm" is
-# the sum of row norms.  Its cosine detaches the norms, W and U, so b hears nothing of Lcos.
+# the sum of row norms.  Its cosine detaches the norms, W and U, so b hears nothing of Lcos.  `TAAN` has both forms:
+# `regularizer="published trace"` and `"published cosine"`.
 
 # %%
 Phi = 0.5 + quadrature(lambda x: (x > 0) * (x < 0.3), [0, 0.3])
@@ -122,8 +124,8 @@ lesson.number("U(0.3) as published", 0.3 * (0.4 * 0.3 + 0.5 - Phi), hinge_moment
 like = np.ones((4, 1)) * rng.normal(size=5)          # four tasks with one function: rank 1, all rows equal
 other = np.linalg.qr(rng.normal(size=(5, 4)))[0].T * np.linalg.norm(like[0])      # four tasks at right angles
 for name, alpha in (("equal", like), ("orthogonal", other)):
-    lesson.number(f"{name} rows: trace norm, sum of row norms", [trace_norm(alpha).item(),
-                                                                 np.linalg.norm(alpha, axis=1).sum()])
+    lesson.number(f"{name} rows: trace norm, sum of row norms",
+                  [trace_norm(alpha).item(), published_trace(tn.Tensor(alpha), None).item()])
 assert trace_norm(like).item() < 0.6 * trace_norm(other).item()
 
 # %% [markdown]
@@ -134,7 +136,8 @@ assert trace_norm(like).item() < 0.6 * trace_norm(other).item()
 # $$L_{cos} = -\frac{1}{T^2}\sum_{ij} C_{ij}, \qquad L_{dis} = \frac{1}{T^2} \sum_{ij} d^2(F^i, F^j), \qquad
 # L_{tn} = \mathrm{trace}\sqrt{\alpha\alpha^\top}$$
 # Gradient descent on each alone, from the same four functions of eight hinges.  (Ltn has a kink where alpha is 0, so a
-# fixed step jumps to and fro there.)
+# fixed step jumps to and fro there.)  Beside them the published Ltn and Lcos.  Lcos with the norms held makes alpha
+# longer and longer, because longer functions have a larger product.
 
 
 # %%
@@ -164,6 +167,7 @@ def descend(regularizer, steps=100 if lesson.quick else 400):
 
 paths = {"Ltn": descend(lambda alpha, b: trace_norm(alpha)), "Lcos": descend(cosine_regularizer),
          "Ldis": descend(distance_regularizer)}
+published = {"Ltn as published": descend(published_trace), "Lcos as published": descend(published_cosine)}
 fig, axes = plot.subplots(1, 2)
 for ax, k, label in zip(axes, (0, 1), ("mean distance of two functions", r"$\|\alpha\|$"), strict=True):
     plot.curves(ax, range(len(paths["Ltn"][0])), {name: path[k] for name, path in paths.items()},
@@ -173,7 +177,7 @@ plot.legend_below(fig, axes[0])
 axes[0].set_title("drawn together")
 axes[1].set_title("and shrunk?")
 lesson.save(fig, "saha_Ldis_paths")
-for name, path in paths.items():
+for name, path in (paths | published).items():
     lesson.number(f"{name}: distance, |alpha| at the end, of those at the start", path[:, -1] / path[:, 0])
 
 # %% [markdown]

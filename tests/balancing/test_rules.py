@@ -19,6 +19,7 @@ from tinynet.balancing.random_weights import RandomWeights
 from tinynet.balancing.rule import gram
 from tinynet.balancing.uncertainty import Uncertainty, uncertainty_loss, uncertainty_slopes
 from tinynet.balancing.weighted_sum import WeightedSum, grid_search, weight_grid
+from tinynet.optim import Adam
 
 L = np.array([0.5, 2.0, 3.0])
 
@@ -171,11 +172,59 @@ def test_gradnorm_makes_the_norms_of_constant_gradients_equal():
     assert_allclose(norms, norms.mean(), rtol=0.05)
 
 
-def test_erratum_7_public_forms_do_something_else():
+# %% Erratum 7: forms of GradNorm in public code, each run beside the right one
+def weights_after(rule, *steps):
+    """The rule's weights after steps of (losses, norms of the tasks' gradients)."""
+    for losses, norms in steps:
+        rule(np.array(losses, float), lambda norms=norms: np.diag(np.array(norms, float)))
+    return rule.w.data
+
+
+def test_erratum_7_the_wrong_sign_slows_the_slow_task_down():
     """tomaszewska erratum 7."""
-    G, ratio = np.array([1.0, 1.0]), np.array([0.2, 0.8])       # task 1 is the slow one
-    assert gradnorm_target(G, ratio, 1.0)[1] > 1
-    assert gradnorm_target(G, ratio, -1.0)[1] < 1               # r^(-alpha) slows it down further
+    class WrongSign(GradNorm):
+        def weigh(self, losses, gradients):
+            self.alpha = -abs(self.alpha)
+            return super().weigh(losses, gradients)
+    steps = ([1, 1], [1, 1]), ([0.2, 0.8], [1, 1])              # equal norms; task 1 is the slow one
+    right, wrong = (weights_after(kind(2, alpha=1.0), *steps) for kind in (GradNorm, WrongSign))
+    assert right[1] > 1 > right[0]
+    assert_allclose(wrong, right[::-1], rtol=1e-6)
+
+
+def test_erratum_7_a_late_first_loss_does_not_know_who_is_ahead():
+    """tomaszewska erratum 7."""
+    class LateStart(GradNorm):
+        def weigh(self, losses, gradients):
+            self.first = losses.copy()                          # of the last batch of the first epoch, so far
+            return super().weigh(losses, gradients)
+    steps = ([4, 4], [1, 1]), ([1, 4], [1, 1])
+    right, late = (weights_after(kind(2, alpha=1.0), *steps) for kind in (GradNorm, LateStart))
+    assert right[1] > 1 > right[0]
+    assert_allclose(late, 1)
+
+
+def test_erratum_7_softmax_weights_go_another_way():
+    """tomaszewska erratum 7: of five tasks the one with the shortest gradient should gain weight, and loses some."""
+    n = np.array([0.1, 2, 2, 2, 4.1])
+    target = gradnorm_target(n, np.ones(5), 0.0)
+
+    def loss(s):
+        return np.abs(5 * np.exp(s) / np.exp(s).sum() * n - target).sum()
+    assert slope(loss, np.zeros(5))[0] > 0                      # s[0] goes down
+    assert weights_after(GradNorm(5, alpha=0.0), (np.ones(5), n))[0] > 1
+
+
+def test_erratum_7_a_fresh_adam_takes_steps_of_one_length():
+    """tomaszewska erratum 7."""
+    class FreshAdam(GradNorm):
+        def learn(self, parameter, gradient):
+            self.optimizer = Adam([parameter], self.optimizer.lr)
+            super().learn(parameter, gradient)
+    steps = (np.ones(2), [5, 1]), (np.ones(2), [0.005, 0.001])  # the second gradients are a thousandth
+    right, fresh = (weights_after(kind(2, alpha=0.0, lr=0.01), *steps) for kind in (GradNorm, FreshAdam))
+    assert_allclose(fresh[0] / fresh[1], 0.98 / 1.02, rtol=1e-6)        # twice the rate, whatever the gradient
+    assert 0.98 / 1.02 < right[0] / right[1] < 0.99 / 1.01
 
 
 # %% Gradients

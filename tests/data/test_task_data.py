@@ -8,6 +8,7 @@ import pytest
 from tinynet.data.multi_domain import multi_domain
 from tinynet.data.omniglot import HASHES, omniglot, ten_alphabets
 from tinynet.data.task_batches import TaskBatches, outputs_of
+from tinynet.data.task_toys import one_plane
 from tinynet.metrics import map_at_k
 from tinynet.models.tasks.multi_task_net import MultiTaskNet
 
@@ -140,3 +141,22 @@ def test_a_split_by_drawer_has_all_characters_on_both_sides():
         assert np.array_equal(np.unique(y), np.unique(y_test))
     with pytest.raises(ValueError, match="omniglot: there is no alphabet 'Klingon'; the 50 are Arcadian"):
         omniglot(["Klingon"])
+
+
+# %% Toys
+def test_the_regressions_of_one_plane_depend_on_the_plane_that_y_depends_on():
+    p = one_plane(seed=0, noise=0.0)
+    plane = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 2)))[0]      # the first draw of this seed
+
+    def explained(Z, target):
+        """The share of the target's variance that polynomials of the two coordinates in the plane explain."""
+        u, v = (Z @ plane).T
+        terms = np.stack([u**i * v**j for i in range(7) for j in range(7 - i)], axis=1)
+        left = target - terms @ np.linalg.lstsq(terms, target, rcond=None)[0]
+        return 1 - left.var() / target.var()
+
+    assert explained(p.Z, p.same_plane) > 0.9
+    assert explained(p.Z, p.other_plane) < 0.4
+    assert explained(p.X_test, p.y_test.astype(float)) > 0.5
+    assert 0.45 < p.y_test.mean() < 0.55
+    assert p.Z.dtype == p.same_plane.dtype == p.X.dtype == np.float32

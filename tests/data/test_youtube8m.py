@@ -1,6 +1,7 @@
 """Youtube-8M: files written here in its format, byte by byte, and what is said of damaged ones; saha table1's tasks."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -92,9 +93,42 @@ def test_the_sixteen_tasks(folder, monkeypatch):
     assert [task.name for task in tasks] == list(TASKS)
     assert [len(task.X) for task in tasks] == [2, 2] + [1] * 14
     assert tasks[0].labels.tolist() == [0, 16]
-    assert tasks[0].Y.tolist() == [[True, True], [True, False]]
+    assert tasks[0].Y[:].tolist() == [[1, 1], [1, 0]]
     assert tasks[0].X.shape == (2, 1152)
-    assert all((task.Y.sum(axis=1) > 0).all() for task in tasks)
+    assert all((task.Y[:].sum(axis=1) > 0).all() for task in tasks)
+
+
+def test_features_stay_in_the_files_until_their_rows_are_asked_for(tmp_path):
+    (tmp_path / "vocabulary.csv").write_text("Index,Vertical1\n" + "\n".join(
+        f"{i},{name}" for i, name in enumerate(reversed(TASKS * 2))))          # label i of vertical 15 - i % 16
+    made = [a_video([i % 16, 16 + i % 5]) for i in range(400)]
+    for k in range(4):
+        (tmp_path / f"train{k}.tfrecord").write_bytes(b"".join(record(v[2]) for v in made[100 * k:100 * k + 100]))
+    youtube8m(root=tmp_path, videos=16)                                        # compiles the checksum
+    tracemalloc.start()
+    tasks = youtube8m(root=tmp_path)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < peak < 0.2 * 400 * 1152 * 4                                  # the features are 1.8 MB
+    its = [i for i in range(400) if i % 16 == 3 or (16 + i % 5) == 19]         # the labels 3 and 19 of vertical 12
+    whole = np.array([np.concatenate(made[i][:2]) for i in its])
+    of_task = np.array([[i % 16 == 3, i % 5 == 3] for i in its])
+    rows = rng.permutation(len(its))[:50]
+    assert tasks[12].labels.tolist() == [3, 19]
+    assert tasks[12].X.shape == (len(its), 1152)
+    for some in (slice(None), slice(90, 120), rows, of_task[:, 0]):
+        np.testing.assert_array_equal(tasks[12].X[some], whole[some])
+        np.testing.assert_array_equal(tasks[12].Y[some], of_task[some])
+        np.testing.assert_array_equal(tasks[12].of(some).X[3:5], whole[some][3:5])
+        np.testing.assert_array_equal(tasks[12].of(some).Y[3:5], of_task[some][3:5])
+
+
+def test_a_file_that_is_damaged_after_it_was_found_whole_is_told_when_its_rows_are_read(folder):
+    task = youtube8m(root=folder)[1]
+    flip(-50)(folder)
+    with pytest.raises(ValueError, match=r"the record at byte \d+ of train00\.tfrecord has \d+ bytes whose checksum"):
+        task.X[:]
+    assert task.X[1:].shape == (1, 1152)
 
 
 def test_the_decks_numbers_of_labels_would_be_counted(tmp_path):
@@ -162,17 +196,17 @@ def longer(data):
 
 
 @pytest.mark.parametrize(("damage", "said"), [
-    (flip(0), r"record 0 of train00\.tfrecord has a length whose checksum differs"),
-    (flip(9), r"record 0 of train00\.tfrecord has a length whose checksum differs"),
-    (flip(50), r"record 0 of train00\.tfrecord has \d+ bytes whose checksum differs"),
-    (flip(-1), r"record 1 of train00\.tfrecord has \d+ bytes whose checksum differs"),
-    (change("train00.tfrecord", longer), r"record 0 .* says that it has 1000000 bytes, but the file ends after \d+"),
-    (change("train00.tfrecord", lambda d: d[:-1]), r"record 1 .* has its \d+ bytes, but ends within its checksum"),
-    (change("train00.tfrecord", lambda d: d[:-4]), r"record 1 .* has its \d+ bytes, but ends within its checksum"),
-    (change("train00.tfrecord", lambda d: d[:-5]), r"record 1 .* says that it has \d+ bytes, but the file ends after"),
+    (flip(0), r"the record at byte 0 of train00\.tfrecord has a length whose checksum differs"),
+    (flip(9), r"the record at byte 0 of train00\.tfrecord has a length whose checksum differs"),
+    (flip(50), r"the record at byte 0 of train00\.tfrecord has \d+ bytes whose checksum differs"),
+    (flip(-1), r"at byte \d{4} of train00\.tfrecord has \d+ bytes whose checksum differs"),
+    (change("train00.tfrecord", longer), r"at byte 0 of .* it has 1000000 bytes, but the file ends after \d"),
+    (change("train00.tfrecord", lambda d: d[:-1]), r"at byte \d{4} .* its \d+ bytes, but ends within its"),
+    (change("train00.tfrecord", lambda d: d[:-4]), r"at byte \d{4} .* its \d+ bytes, but ends within its"),
+    (change("train00.tfrecord", lambda d: d[:-5]), r"at byte \d{4} .* that it has \d+ bytes, but the file ends after"),
     (change("train01.tfrecord", lambda d: record(a_video([2**63])[2])), r"a record is no tf\.train\.Example"),
     (change("vocabulary.csv", lambda d: d.replace(b"\n3,", b"\nthree,")), r"the Index 'three', which is no whole"),
-    (change("train01.tfrecord", lambda d: d + b"abc"), r"record 1 .* ends after 3 bytes of a length, which takes 12"),
+    (change("train01.tfrecord", lambda d: d + b"abc"), r"at byte \d{4} .* ends after 3 bytes of a length"),
     (change("train01.tfrecord", lambda d: record(b"\x0a\xff")), r"a record is no tf\.train\.Example"),
     (change("train01.tfrecord", lambda d: record(message(mean_rgb=np.zeros(3)))),
      r"a video has 3 numbers of mean_rgb, but needs 1024"),

@@ -4,7 +4,8 @@
     (2)  dphi[i] = dL[i]/dphi[i]                 a task's own, for rules that balance the shared ones only
 
 An array (T, ...) that holds a layer of each task is no shared parameter: the gradient of task i is 0 outside its
-i-th part.  The rule doesn't see it, and (2) holds for it.
+i-th part.  The rule doesn't see it, and (2) holds for it.  So it is with (k T, ...), k layers of each task one after
+the other (CGC's own experts).
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ def balanced_backward(losses, rule, shared=None):
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task, for parameters that no two tasks share or no loss depends on and, under a rule that
+    Raises ValueError for no task, for parameters that no two tasks share and, under a rule that
     asks for gradients, for a task whose loss and gradients are 0; TypeError for losses that aren't single numbers,
     FloatingPointError for a loss that is NaN or inf.
     """
@@ -36,7 +37,7 @@ def balanced_backward(losses, rule, shared=None):
     together = _in_several(reached)
     if shared is not None:
         shared = [shared] if isinstance(shared, Tensor) else list(shared)
-        together = _with_the_named(rule, reached, together, shared)
+        _must_be_shared(rule, together, shared)
     G, own = _gradients(losses, reached, together)
     _must_have_data(rule, values, G, own)
     apart = _apart(rule, together, G)
@@ -97,15 +98,14 @@ def _in_several(reached):
     return [found[key] for key in found if count[key] > 1]
 
 
-def _with_the_named(rule, reached, together, shared):
-    """The leaves that several tasks reach, and those that are named as shared, each once."""
-    known = {id(leaf) for leaves in reached for leaf in leaves}
-    strange = [leaf for leaf in shared if id(leaf) not in known]
+def _must_be_shared(rule, together, named):
+    known = {id(leaf) for leaf in together}
+    strange = [leaf for leaf in named if id(leaf) not in known]
     if strange:
         what = f"shape {strange[0].shape}" if isinstance(strange[0], Tensor) else f"type {type(strange[0]).__name__}"
-        raise ValueError(f"{rule.name}: no loss depends on {len(strange)} of the {len(shared)} parameters that are "
-                         f"named as shared, the first of {what}; name parameters of the net that is trained")
-    return list({id(leaf): leaf for leaf in (*together, *shared)}.values())
+        raise ValueError(f"{rule.name}: no two losses depend on {len(strange)} of the {len(named)} parameters that are "
+                         f"named as shared, the first of {what}; name parameters that tasks share, of the net that is "
+                         "trained")
 
 
 def _must_have_data(rule, values, G, own):
@@ -117,7 +117,7 @@ def _must_have_data(rule, values, G, own):
 
 
 def _apart(rule, together, G):
-    """(P,) Which columns of G belong to arrays (T, ...) of the tasks' own weights?"""
+    """(P,) Which columns of G belong to arrays (k T, ...) of the tasks' own weights?"""
     own = [_is_each_tasks_own(leaf, part) for leaf, part in zip(together, _parts(together, G), strict=True)]
     if own and all(own):
         raise ValueError(f"{rule.name}: no parameter is shared, because each task has weights of its own in arrays "
@@ -127,9 +127,12 @@ def _apart(rule, together, G):
 
 def _is_each_tasks_own(leaf, part):
     T = len(part)
-    if leaf.ndim == 0 or len(leaf) != T:
+    if not leaf.size or leaf.ndim == 0 or len(leaf) % T:
         return False
-    touched = part.reshape(T, T, -1).any(axis=2) if part.size else np.zeros((T, T), bool)
+    by_task = part.reshape(T, T, -1)                # whose gradient, whose weights
+    if by_task[0, 1].any():                         # a quick answer for nearly all that is shared
+        return False
+    touched = by_task.any(axis=2)
     return touched.any() and not touched[~np.eye(T, dtype=bool)].any()
 
 

@@ -20,7 +20,7 @@ Adam that is made anew in every step turns (7) into a step of +-lr.
 
 import numpy as np
 
-from tinynet.balancing.rule import Rule
+from tinynet.balancing.rule import Rule, norms
 
 LEAST = 1e-4        # of a weight: Adam's step may pass 0, and a negative weight would train a task backwards
 
@@ -49,7 +49,7 @@ class GradNorm(Rule):
         self._must_be_positive(losses, "ratio to an earlier one")
         if not self.first.any():
             self.first = losses.copy()
-        w, n = self.w.data.copy(), np.linalg.norm(gradients, axis=1)
+        w, n = self.w.data.copy(), norms(gradients)
         target = gradnorm_target(w * n, losses / self.first, self.alpha)        # (3)
         slope = n * np.sign(w * n - target)                                     # (7)
         self.learn(self.w, slope)

@@ -136,10 +136,16 @@ def gram(G):
     """K (T, T) float64 of gradients G (T, P)."""
     with np.errstate(over="ignore", invalid="ignore"):
         K = G @ G.T                                                             # (1)
-    if not np.isfinite(K).all():        # float32 ends at 3e38, a square of 2e19; float64 costs memory and time
+    # float32 squares only what lies between about 1e-19 and 1e19; float64 costs memory and time
+    if not np.isfinite(K).all() or np.diag(K).min(initial=1) < 1e-30:
         wide = G.astype(float)
         K = wide @ wide.T                                                       # (1)
     return K.astype(float)
+
+
+def norms(G):
+    """n (T,) float64, n[i] = |g[i]|, of gradients G (T, P)."""
+    return np.sqrt(np.diag(gram(G)))
 
 
 def softmax(x):

@@ -16,7 +16,8 @@ from tinynet.backend import no_grad
 class TaskBatches:
     """Batches for `fit`: a batch is (x (T, size, ...), labels of task 0, labels of task 1, ...).
 
-    tasks  [(X, y)] with examples of its own for each task
+    tasks  [(X, y)] with examples of its own for each task: arrays, or what has a shape and gives arrays of rows when
+           it is asked X[rows]
     An epoch is as long as the largest task's.  Each task is gone through in a random order and then anew, so that a
     small one comes round more often.
     Raises ValueError for no task, for a size below 1, for a task without examples, for X and y of unequal lengths and
@@ -24,13 +25,13 @@ class TaskBatches:
     """
 
     def __init__(self, tasks, size):
-        tasks = [(X, np.asarray(y)) for X, y in tasks]
+        tasks = [(X, y if hasattr(y, "shape") else np.asarray(y)) for X, y in tasks]
         if not tasks or size < 1:
             raise ValueError(f"TaskBatches: there are {len(tasks)} tasks and batches of {size} examples each; give at "
                              "least 1 of both")
         for t, (X, y) in enumerate(tasks):
             if len(X) != len(y) or X.shape[1:] != tasks[0][0].shape[1:]:
-                raise ValueError(f"TaskBatches: task {t} has X {X.shape} and labels {np.shape(y)}, task 0 has X "
+                raise ValueError(f"TaskBatches: task {t} has X {X.shape} and labels {y.shape}, task 0 has X "
                                  f"{tasks[0][0].shape}; give a label for each example, and examples of one form")
             if not len(X):
                 raise ValueError(f"TaskBatches: task {t} has no examples, so no batch can have any of it; leave the "
@@ -69,10 +70,11 @@ def outputs_of(net, inputs, size=64):
     net.eval()
     with no_grad():
         for start in range(0, longest, size):
+            rows = [X[start:start + size] for X in inputs]
             x = np.zeros((len(inputs), min(size, longest - start), *inputs[0].shape[1:]), inputs[0].dtype)
-            for t, X in enumerate(inputs):
-                x[t, :len(X[start:start + size])] = X[start:start + size]
+            for t, its in enumerate(rows):
+                x[t, :len(its)] = its
             for t, y in enumerate(net(x)):
-                found[t].append(y.data[:len(inputs[t][start:start + size])])
+                found[t].append(y.data[:len(rows[t])])
     net.train(was)
     return [np.concatenate(parts) for parts in found]

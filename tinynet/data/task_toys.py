@@ -72,6 +72,45 @@ def shared_features(seed=0, tasks=6, examples=200, test=1000, d=20, features=3, 
     return Tasks(X[:, :examples], Y[:, :examples], X[:, examples:], Y[:, examples:])
 
 
+class OnePlane(NamedTuple):
+    """X (N, d); y (N) int64, 0 or 1.  Further inputs Z (M, d) with regressions (M, tasks) float32 that depend on the
+    same plane of the inputs as y does, and with the same functions on another plane.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    Z: np.ndarray
+    same_plane: np.ndarray
+    other_plane: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+def one_plane(seed=0, examples=60, others=200, tasks=6, d=20, hidden=8, noise=0.1, test=2000):
+    """A classification that depends on 2 directions of d, with few examples, and regressions with more of them.
+
+    The functions on a plane are random nets of one hidden layer of tanh.  Each class has half of the examples drawn.
+    """
+    rng = np.random.default_rng(seed)
+    plane, other = (np.linalg.qr(rng.normal(size=(d, 2)))[0] for _ in range(2))
+    y_of, aux_of = (_random_net(rng, hidden, outputs) for outputs in (1, tasks))
+    X, Z = (rng.normal(size=(n, d)) for n in (examples + test, others))
+    score = y_of(X @ plane)[:, 0]
+    y = (score > np.median(score)).astype(np.int64)
+    regressions = []
+    for chosen in (plane, other):
+        target = aux_of(Z @ chosen)
+        target = (target - target.mean(axis=0)) / target.std(axis=0)
+        regressions.append((target + noise * rng.normal(size=target.shape)).astype(np.float32))
+    X = X.astype(np.float32)
+    return OnePlane(X[:examples], y[:examples], Z.astype(np.float32), *regressions, X[examples:], y[examples:])
+
+
+def _random_net(rng, hidden, outputs):
+    A, b, v = rng.normal(size=(2, hidden)) * 2, rng.normal(size=hidden), rng.normal(size=(hidden, outputs))
+    return lambda z: np.tanh(z @ A + b) @ v
+
+
 # %% Tasks with hints
 class Hints(NamedTuple):
     """X (N, d); y (N) int64, the parity of `sides`; sides (N, k) float32 of 0 and 1: on which side of each plane."""

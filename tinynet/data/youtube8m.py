@@ -2,12 +2,16 @@
 
 Abu-El-Haija et al. 2016, arXiv:1609.08675.  The files are TFRecords of tf.train.Example messages; both forms are read
 here in a few lines each, with every length and every checksum checked, so that TensorFlow isn't needed.
+
+All features of train are 18 GB.  So they stay in the files: what is kept of a video is where its record begins, and its
+labels; a batch reads the rows that it asks for.
 """
 
 import csv
 import functools
 import os
 import struct
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,15 +27,76 @@ SOURCE = ("https://research.google.com/youtube8m/download.html (video-level feat
           "Vertical1 from the same page")
 
 
+class Videos:
+    """X (N, 1152) float32, whose rows stay in the files: X[rows] reads them there, and checks them anew.
+
+    file (N)  which of the paths a video is in; at (N) where its record begins
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, paths, file, at):
+        self.paths, self.file, self.at, self.shape = paths, file, at, (len(at), sum(FEATURES.values()))
+
+    def __len__(self):
+        return len(self.at)
+
+    def __getitem__(self, rows):
+        """Features (n, 1152) of rows: a slice, numbers or booleans."""
+        file, at = self.file[rows], self.at[rows]
+        X = np.empty((len(at), self.shape[1]), np.float32)
+        for f in np.unique(file):
+            with open(self.paths[f], "rb") as opened:
+                for i in np.flatnonzero(file == f):
+                    X[i], _ = video(_record_at(opened, int(at[i])))
+        return X
+
+    def of(self, rows):
+        """These rows, without reading them."""
+        return Videos(self.paths, self.file[rows], self.at[rows])
+
+
+class Labels:
+    """Y (N, classes) float32 of 0 and 1, of which only the places of the 1s are kept: Y[rows] fills in the 0s.
+
+    Video i has the labels columns[start[i]:end[i]].
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, columns, start, end, classes):
+        self.columns, self.start, self.end, self.shape = columns, start, end, (len(start), classes)
+
+    def __len__(self):
+        return len(self.start)
+
+    def __getitem__(self, rows):
+        """Labels (n, classes) of rows: a slice, numbers or booleans."""
+        end = self.end[rows]
+        counts = end - self.start[rows]
+        Y = np.zeros((len(end), self.shape[1]), np.float32)
+        at = np.repeat(end - counts.cumsum(), counts) + np.arange(counts.sum())
+        Y[np.repeat(np.arange(len(end)), counts), self.columns[at]] = 1
+        return Y
+
+    def of(self, rows):
+        """These rows."""
+        return Labels(self.columns, self.start[rows], self.end[rows], self.shape[1])
+
+
 class VideoTask(NamedTuple):
-    """The videos with a label of this vertical: X (N, 1152) float32, Y (N, classes) bool, labels (classes) as numbered
-    in the vocabulary.
+    """The videos with a label of this vertical: X (N, 1152), Y (N, classes), labels (classes) as numbered in the
+    vocabulary.
     """
 
     name: str
-    X: np.ndarray
-    Y: np.ndarray
+    X: Videos
+    Y: Labels
     labels: np.ndarray
+
+    def of(self, rows):
+        """The task with these videos only, by numbers or booleans."""
+        return self._replace(X=self.X.of(rows), Y=self.Y.of(rows))
 
 
 # %% The record format: length, its checksum, data, its checksum
@@ -59,31 +124,35 @@ def masked_crc(data):
 
 
 def records(path):
-    """Yield the data (bytes) of each record of a TFRecord file.  Raises ValueError for a file that is damaged."""
+    """Yield (where it begins, its data) of each record of a TFRecord file.  Raises ValueError for a damaged file."""
     with open(path, "rb") as file:
-        number, left = 0, os.fstat(file.fileno()).st_size
-        while left:
-            head = file.read(12)
-            if len(head) < 12:
-                raise _damaged(path, number, f"ends after {len(head)} bytes of a length, which takes 12")
-            length, checksum = struct.unpack("<QI", head)
-            if masked_crc(head[:8]) != checksum:
-                raise _damaged(path, number, "has a length whose checksum differs")
-            left -= 12
-            if length <= left < length + 4:
-                raise _damaged(path, number, f"has its {length} bytes, but ends within its checksum")
-            if length > left:
-                raise _damaged(path, number, f"says that it has {length} bytes, but the file ends after {left}")
-            data, checksum = file.read(length), struct.unpack("<I", file.read(4))[0]
-            if masked_crc(data) != checksum:
-                raise _damaged(path, number, f"has {length} bytes whose checksum differs")
-            left -= length + 4
-            number += 1
-            yield data
+        size, at = os.fstat(file.fileno()).st_size, 0
+        while at < size:
+            data = _record_at(file, at)
+            yield at, data
+            at += len(data) + 16
 
 
-def _damaged(path, number, what):
-    return ValueError(f"youtube8m: record {number} of {Path(path).name} {what}; get the file again from {SOURCE}")
+def _record_at(file, at):
+    """The data of the record that begins at this byte of an open file."""
+    def damaged(what):
+        return ValueError(f"youtube8m: the record at byte {at} of {Path(file.name).name} {what}; get the file again "
+                          f"from {SOURCE}")
+    file.seek(at)
+    head, left = file.read(12), os.fstat(file.fileno()).st_size - at - 12
+    if left < 0:
+        raise damaged(f"ends after {len(head)} bytes of a length, which takes 12")
+    length, checksum = struct.unpack("<QI", head)
+    if masked_crc(head[:8]) != checksum:
+        raise damaged("has a length whose checksum differs")
+    if length <= left < length + 4:
+        raise damaged(f"has its {length} bytes, but ends within its checksum")
+    if length > left:
+        raise damaged(f"says that it has {length} bytes, but the file ends after {left}")
+    data, checksum = file.read(length), struct.unpack("<I", file.read(4))[0]
+    if masked_crc(data) != checksum:
+        raise damaged(f"has {length} bytes whose checksum differs")
+    return data
 
 
 # %% The message: fields (number, kind, value) of protocol buffers
@@ -182,19 +251,16 @@ def youtube8m(part="train", root=None, videos=None):
     """The 16 VideoTasks of the files PART*.tfrecord in the folder `root`, else in $TINYNET_DATA (or youtube8m/ in it).
 
     part    "train" or "validate"; the deck's test set is a random half of validate
-    videos  read so many and no more: all of train are 18 GB
+    videos  read so many and no more
 
-    A video belongs to every task of which it has a label.  Raises FileNotFoundError where files are missing,
-    ValueError for damaged ones and where a task has no video.
+    A video belongs to every task of which it has a label.  All files are read once, to check them and to find the
+    labels.  Raises FileNotFoundError where files are missing, ValueError for damaged ones and where a task has no
+    video.
     """
     folder = _folder(part, root)
-    labels, found = verticals(folder / "vocabulary.csv"), []
-    for path in sorted(folder.glob(f"{part}*.tfrecord")):
-        for data in records(path):
-            if videos is not None and len(found) >= videos:
-                break
-            found.append(video(data))
-    return [_task(name, its, found) for name, its in zip(TASKS, labels, strict=True)]
+    labels, paths = verticals(folder / "vocabulary.csv"), sorted(folder.glob(f"{part}*.tfrecord"))
+    whole, found = _all_of(paths, videos)
+    return [_task(name, its, whole, found) for name, its in zip(TASKS, labels, strict=True)]
 
 
 def youtube8m_folder(root=None):
@@ -211,9 +277,29 @@ def _folder(part, root):
     raise FileNotFoundError(f"youtube8m: {where} files {part}*.tfrecord; get them from {SOURCE}")
 
 
-def _task(name, labels, videos):
-    Y = np.array([np.isin(labels, its) for _, its in videos]).reshape(len(videos), len(labels))
-    its = np.flatnonzero(Y.any(axis=1))
-    if not len(its):
+def _all_of(paths, most):
+    """(the first `most` Videos of these files, the labels of all of them end to end with the video that has each)."""
+    files, starts, labels, owners, count = [], [], [], [], 0
+    for f, path in enumerate(paths):
+        known = list(islice(((at, video(data)[1]) for at, data in records(path)),
+                            None if most is None else most - count))
+        files.append(np.full(len(known), f, np.int32))
+        starts.append(np.array([at for at, _ in known], np.int64))
+        labels.append(np.concatenate([np.zeros(0, np.int64), *(its for _, its in known)]))
+        owners.append(count + np.repeat(np.arange(len(known)), [len(its) for _, its in known]))
+        count += len(known)
+    file, at, label, owner = (np.concatenate(parts) for parts in (files, starts, labels, owners))
+    return Videos(paths, file, at), (label, owner)
+
+
+def _task(name, its, videos, found):
+    """The VideoTask of the labels `its`."""
+    label, owner = found
+    order = np.argsort(its)
+    column = order[np.searchsorted(its, label, sorter=order).clip(max=len(its) - 1)]
+    here = its[column] == label
+    rows, counts = np.unique(owner[here], return_counts=True)
+    if not len(rows):
         raise ValueError(f"youtube8m: none of {len(videos)} videos has a label of {name}; read more of them")
-    return VideoTask(name, np.stack([videos[i][0] for i in its]).astype(np.float32), Y[its], labels)
+    end = counts.cumsum()
+    return VideoTask(name, videos.of(rows), Labels(column[here], end - counts, end, len(its)), its)

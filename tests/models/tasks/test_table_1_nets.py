@@ -1,14 +1,16 @@
 """The twelve methods of saha table1: parameters at the deck's size, limits, and what the published code got wrong."""
 
+import math
 from functools import partial
 
 import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import optim
+from tinynet import nn, optim
 from tinynet.blocks.losses.binary_cross_entropy import binary_cross_entropy
 from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.blocks.tasks.functional_regularization import cosine_regularizer
 from tinynet.models.tasks.cascade import Cascade
 from tinynet.models.tasks.dmtrl import DMTRL
 from tinynet.models.tasks.mixture_net import MMoE
@@ -17,7 +19,7 @@ from tinynet.models.tasks.multi_task_net import MultiTaskNet, mean_loss
 from tinynet.models.tasks.separate_nets import SeparateNets
 from tinynet.models.tasks.shared_trunk import SharedTrunk
 from tinynet.models.tasks.soft_order_net import SoftOrderNet
-from tinynet.models.tasks.taan import TAAN
+from tinynet.models.tasks.taan import TAAN, published_cosine
 from tinynet.shapes import ShapeError
 
 rng = np.random.default_rng(0)
@@ -227,6 +229,43 @@ def test_the_updated_prior_makes_like_tasks_expensive_to_part():
     apart = np.array([1.0, -1.0, 0.0])
     together = np.array([1.0, 1.0, 0.0])
     assert apart @ P @ apart > 10 * (together @ P @ together)
+
+
+def test_the_published_trace_norm_says_nothing_of_how_alike_the_tasks_are():
+    """saha erratum 6: the sum of the rows' lengths, whichever way each row points."""
+    net = small(TAAN, hinges=5, regularizer="published trace", c=2.0)
+    rows = sum(np.linalg.norm(f.alpha.data, axis=1).sum() for f in net.activations())
+    assert net.penalty().item() == pytest.approx(2 * rows, rel=1e-12)
+    net.penalty().backward()
+    for f in net.activations():
+        length = np.linalg.norm(f.alpha.data, axis=1, keepdims=True)
+        np.testing.assert_allclose(f.alpha.grad, 2 * f.alpha.data / length, rtol=1e-12)      # towards 0, task by task
+        assert f.b.grad is None
+
+
+def test_the_published_cosine_holds_its_norms_and_hinges():
+    """saha erratum 6: .4 for 1/sqrt(2 pi), relu(b) for 1[b > 0], and only the product's alpha hears of it."""
+    a, b = nn.Parameter(rng.normal(size=(4, 3))), nn.Parameter(np.array([-0.4, 0.3, 1.0]))
+    loss = published_cosine(a, b)
+    loss.backward()
+    assert b.grad is None
+    Phi = {at: 0.5 + 0.5 * math.erf(at / math.sqrt(2)) for at in b.data}
+    W = np.array([[(1 + m * n) * Phi[min(m, n)] + 0.4 * max(m, n) * math.exp(-min(m, n)**2 / 2) for n in b.data]
+                  for m in b.data])
+    U = np.array([(0.4 * at + 0.5 - Phi[at]) * max(at, 0) for at in b.data])
+
+    def products(A):
+        return np.array([[p @ W @ q + U @ (p + q) + 0.5 for q in A] for p in A])
+
+    n = np.sqrt(np.diag(products(a.data)))
+    assert loss.item() == pytest.approx(-(products(a.data) / np.outer(n, n)).mean(), rel=1e-12)
+    step, h = rng.normal(size=a.shape), 1e-6
+    held = [-(products(a.data + side * step) / np.outer(n, n)).mean() for side in (h, -h)]
+    assert (a.grad * step).sum() == pytest.approx((held[0] - held[1]) / (2 * h), rel=1e-6)
+    right = nn.Parameter(a.data)
+    cosine_regularizer(right, b).backward()
+    assert b.grad.any()
+    assert (a.grad * right.grad).sum() < 0.9 * np.linalg.norm(a.grad) * np.linalg.norm(right.grad)
 
 
 # %% What is refused

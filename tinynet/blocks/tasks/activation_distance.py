@@ -34,11 +34,11 @@ from tinynet.shapes import sizes
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def _density(z):
+def density(z):
     return np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
 
-def _distribution(z):
+def distribution(z):
     return 0.5 * (1 + _erf(z * math.sqrt(0.5)))
 
 
@@ -60,16 +60,16 @@ def hinge_moments(b, mu=0.0, sigma=1.0):
                          "give a finite mu and a finite sigma above 0")
     b, s = np.asarray(b, float), float(sigma)
     z, z0, from_mu = (b - mu) / s, -mu / s, b - mu
-    phi, Phi = _density(z), _distribution(z)
+    phi, Phi = density(z), distribution(z)
     first = b[:, None] <= b                                     # is m the smaller hinge of m, n?
     Phi_min, phi_min = (np.where(first, v[:, None], v) for v in (Phi, phi))
     larger = np.maximum(from_mu[:, None], from_mu)
     W = (np.outer(from_mu, from_mu) + s * s) * Phi_min + s * larger * phi_min       # (2)
     slope_W = from_mu * Phi_min + s * phi_min                                       # (5)
-    D, phi0 = Phi - _distribution(z0), _density(z0)
+    D, phi0 = Phi - distribution(z0), density(z0)
     U = np.where(b > 0, (mu * from_mu - s * s) * D + s * from_mu * phi0 + s * mu * phi, 0)      # (3)
     slope_U = np.where(b > 0, mu * D + s * (phi0 - phi), 0)                         # (6)
-    c = (mu * mu + s * s) * _distribution(-z0) + mu * s * phi0                      # (4)
+    c = (mu * mu + s * s) * distribution(-z0) + mu * s * phi0                      # (4)
     return Moments(W, U, float(c), slope_W, slope_U)
 
 

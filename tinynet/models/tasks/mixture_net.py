@@ -20,6 +20,7 @@ from tinynet.blocks.tasks.task_linear import task_linear
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.softmax import softmax
 from tinynet.models.tasks.multi_task_net import DenseLayer, Own, TaskNet
+from tinynet.ops import concatenate
 
 
 class MMoE(TaskNet):
@@ -30,9 +31,12 @@ class MMoE(TaskNet):
             raise ValueError(f"{type(self).__name__}: there are {experts} experts; give at least 1")
         rng = np.random.default_rng(rng)
         self.experts = [DenseLayer(Own(experts, *pair, rng, dtype), relu) for pair in pairwise((d_in, *widths))]
+        self._add_gates_and_heads(d_in, widths[-1], classes, experts, rng, dtype)
+
+    def _add_gates_and_heads(self, d_in, width, classes, experts, rng, dtype):
         self.gates = Own(len(classes), d_in, experts, rng, dtype)
         self.gates.W.data *= dtype(0.1)             # at first all experts count about alike
-        self.make_heads(widths[-1], classes, rng, dtype)
+        self.make_heads(width, classes, rng, dtype)
 
     def forward(self, x):
         P = self.mixture(x)
@@ -54,16 +58,30 @@ class MMoE(TaskNet):
 
 
 class CGC(MMoE):
-    """The same with `own` experts for each task and `shared` ones for all; a gate never opens to another task's."""
+    """The same with `own` experts for each task and `shared` ones for all; a gate never opens to another task's.
+
+    The layers of the tasks' own experts, `own_experts`, hold task after task.  They are arrays apart from those of the
+    shared `experts`, so that a balancing rule finds what is shared.
+    """
 
     def __init__(self, d_in, widths, classes, own=1, shared=1, rng=None, dtype=np.float32):
-        T = len(classes)
-        if min(own, shared) < 0:
-            raise ValueError(f"CGC: own is {own} and shared {shared}; each must be 0 or more")
-        super().__init__(d_in, widths, classes, experts=T * own + shared, rng=rng, dtype=dtype)
+        T, rng = len(classes), np.random.default_rng(rng)
+        if min(own, shared) < 0 or own + shared == 0:
+            raise ValueError(f"CGC: own is {own} and shared {shared}; each must be 0 or more, and their sum above 0")
+        both = [[DenseLayer(Own(experts, *pair, rng, dtype), relu) for experts in (T * own, shared)]
+                for pair in pairwise((d_in, *widths))]
+        self.own_experts, self.experts = map(list, zip(*both, strict=True))
+        self._add_gates_and_heads(d_in, widths[-1], classes, T * own + shared, rng, dtype)
         owner = np.append(np.repeat(np.arange(T), own), np.full(shared, -1))
         closed = (owner != np.arange(T)[:, None]) & (owner >= 0)
         self.closed = (np.where(closed, -np.inf, 0).astype(dtype)[:, None],)        # in a tuple: a constant, no state
+
+    def features(self, x):
+        """The tasks' own experts first, then the shared ones: (T own + shared, N, widths[-1])."""
+        own = x
+        for its, layer in zip(self.own_experts, self.experts, strict=True):
+            own, x = its(own), layer(x)
+        return concatenate(own, x)
 
     def mixture(self, x):
         """The gates (T, N, E), 0 for other tasks' experts."""

@@ -11,19 +11,45 @@
 Liu, Yang, Xie and others, AAAI 2020.
 """
 
-from tinynet.blocks.tasks.activation_distance import activation_distance_forward
+import numpy as np
+
+from tinynet import ops
+from tinynet.blocks.tasks.activation_distance import activation_distance_forward, distribution
 from tinynet.blocks.tasks.adaptive_activation import AdaptiveActivation
 from tinynet.blocks.tasks.functional_regularization import cosine_regularizer, distance_regularizer
 from tinynet.blocks.tasks.trace_norm import trace_norm
 from tinynet.models.tasks.multi_task_net import MultiTaskNet
 
+
+# %% The regularizers as the published code computes them (erratum 6)
+def published_trace(alpha, b):
+    """The sum of the rows' lengths: it shrinks each task's alpha, and says nothing of how alike two tasks are."""
+    return ops.norm(alpha, axis=1).sum()
+
+
+def published_cosine(alpha, b):
+    """Lcos with .4 for 1/sqrt(2 pi), relu(b) for 1[b > 0] in U, and W, U and the norms as constants: no gradient for b.
+    """
+    at = b.data
+    low, high, Phi = np.minimum.outer(at, at), np.maximum.outer(at, at), distribution(at).astype(at.dtype)
+    W = (1 + np.outer(at, at)) * np.minimum.outer(Phi, Phi) + 0.4 * high * np.exp(-low * low / 2)
+    U = (0.4 * at + 0.5 - Phi) * np.maximum(at, 0)
+    with_relu = alpha @ U
+    K = alpha @ W @ alpha.T + with_relu[:, None] + with_relu + 0.5
+    n = np.sqrt(np.diag(K.data))
+    return -(K / np.outer(n, n)).mean()
+
+
+# %% The net
 REGULARIZERS = {None: None, "trace": lambda alpha, b: trace_norm(alpha), "cosine": cosine_regularizer,
-                "distance": distance_regularizer}
+                "distance": distance_regularizer, "published trace": published_trace,
+                "published cosine": published_cosine}
 
 
 class TAAN(MultiTaskNet):
     """hinges       M of each layer
-    regularizer  None, "trace" (Ltn), "cosine" (Lcos) or "distance" (Ldis)
+    regularizer  None, "trace" (Ltn), "cosine" (Lcos) or "distance" (Ldis); "published trace" and "published cosine" are
+                 what the published code computes for the first two
     c            its weight; the published code has .1
     """
 
