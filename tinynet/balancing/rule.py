@@ -140,9 +140,3 @@ def gram(G):
         wide = G.astype(float)
         K = wide @ wide.T                                                       # (1)
     return K.astype(float)
-
-
-def softmax(x):
-    """Positive weights that sum to 1, of a vector."""
-    e = np.exp(x - x.max())
-    return e / e.sum()
