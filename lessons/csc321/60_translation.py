@@ -194,9 +194,10 @@ lesson.save(fig, "csc321_map_dates")
 
 # %% [markdown]
 # ## teacher: what the decoder is given
-# While training it gets the *right* letter before, moved by one: inputs `begin a b c`, targets `a b c end` (not moved:
-# erratum 13, executed in the next lesson). **Erratum 14**: a score of outputs that were written with the right letter
-# before them is not the score of what the net writes.
+# While training it gets the *right* letter before, moved by one: inputs `begin a b c`, targets `a b c end`.
+# **Erratum 13**: not moved, the input *is* the answer, and the loss falls to 0 with nothing learnt (the next lesson
+# does it). **Erratum 14**: a score of outputs that were written with the right letter before them is not the score of
+# what the net writes.
 # Where a net errs, its own letters lead it further astray (exposure bias); where it doesn't err there is no such bias.
 
 # %%
