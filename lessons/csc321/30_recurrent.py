@@ -210,7 +210,7 @@ lesson.save(fig, "csc321_rnn-jacobian_recall")
 # gradient stops at the piece's beginning (truncated backpropagation): `run(x, detached(state))` in `Carried`.
 # **stacked**: one layer, and two layers with about as many numbers to learn:
 # $$h^l_t = \mathrm{GRU}_l(h^{l-1}_t, h^l_{t-1})$$
-# On so little text neither is ahead by more than the seeds differ.
+# On so little text the second layer brings nothing.
 
 # %%
 text = shakespeare()
