@@ -240,6 +240,14 @@ def test_a_beam_of_one_is_greedy():
         np.testing.assert_array_equal(greedy, beam)
 
 
+@EACH
+def test_a_beam_goes_on_from_prompts(net):
+    prompts = np.array([[1, 2, 3], [4, 5, 6]])
+    beams = beam_search(net, net.read(prompts[:, :-1], None), 1, 5, begin=prompts[:, -1], stop=0)
+    for beam, greedy in zip(beams, generate(net, list(prompts), 5, stop=(0,)), strict=True):
+        np.testing.assert_array_equal(beam, greedy)
+
+
 def test_the_penalty_chooses_between_short_and_long():
     # 3 ends; 1 goes on to 2 and then ends: log .3 alone, or log .7 + log .5 + log .8
     net = Table([[1e-9, 0.7, 1e-9, 0.3], [1e-9, 1e-9, 0.5, 0.5], [1e-9, 0.2, 1e-9, 0.8], [1, 1, 1, 1]])
