@@ -87,7 +87,8 @@ class Graph(Rows):
     weights (E) float64, each above 0, or None where every edge counts 1
 
     Whatever takes sums or means over neighbours counts each by its weight (`adjacency`, `degrees`, `means`), and a
-    random walk takes an edge in proportion to it.  Graph attention and GraphSAGE look only at which edges there are.
+    random walk takes an edge in proportion to it.  Attention weighs by itself: GAT and GraphSAGE's samples refuse edges
+    with weights, and MoNet sees them in the degrees alone.
     """
 
     def __init__(self, indptr, indices, shape, weights=None):

@@ -6,7 +6,7 @@
 
 Slides: csc321 rnn-jacobian, stacked, lm, generate, erratum 12
 Blocks: rnn, gru, lstm, stacked, embedding
-Run time: 17 s, --quick 4 s (one core)
+Run time: 24 s, --quick 4 s (one core)
 Figures: csc321_rnn-jacobian_gates.png, csc321_rnn-jacobian_recall.png, csc321_lm_characters.png
 
 Three cells are computed equation by equation and held against the blocks.  Then the gradient is followed back through
@@ -210,6 +210,7 @@ lesson.save(fig, "csc321_rnn-jacobian_recall")
 # gradient stops at the piece's beginning (truncated backpropagation): `run(x, detached(state))` in `Carried`.
 # **stacked**: one layer, and two layers with about as many numbers to learn:
 # $$h^l_t = \mathrm{GRU}_l(h^{l-1}_t, h^l_{t-1})$$
+# On so little text the second layer brings nothing.
 
 # %%
 text = shakespeare()
@@ -217,9 +218,9 @@ letters = Characters(text)
 train, held_out = (letters.encode(part) for part in split(text[:30_000] if lesson.quick else text))
 
 
-def learn(layers, width, epochs, B=32, T=48):
+def learn(layers, width, epochs, seed, B=32, T=48):
     """(net, steps, validation loss in nats after each epoch, in pieces that begin with an empty state)."""
-    net, pieces = LanguageModel(len(letters), 48, width, layers=layers, rng=lesson.seed), Streams(train, B, T)
+    net, pieces = LanguageModel(len(letters), 48, width, layers=layers, rng=seed), Streams(train, B, T)
     history = fit(Carried(net, B), Carried.loss, pieces, optim.Adam(net.parameters(), lr=4e-3), epochs=epochs, clip=1,
                   val=Windows(held_out[:6000], 256, 8), schedule=lambda t: 1 - t / epochs, progress=False)
     return net, len(pieces) * np.array(history["epoch"]), history["val_loss"]
@@ -227,17 +228,20 @@ def learn(layers, width, epochs, B=32, T=48):
 
 epochs = 1 if lesson.quick else 3
 shapes = {"one layer of 112": (1, 112), "two layers of 76": (2, 76)}
-learnt = {name: learn(*shape, epochs) for name, shape in shapes.items()}
-for name, (net, *_) in learnt.items():
-    lesson.number(f"{name}: parameters", sum(p.size for p in net.parameters()))
-    lesson.number(f"{name}: validation loss in nats", nats(net, held_out[:6000]), np.log(len(letters)),
-                  "all letters alike")
+learnt = {name: [learn(*shape, epochs, lesson.seed + s) for s in range(seeds)] for name, shape in shapes.items()}
+for name, found in learnt.items():
+    lesson.number(f"{name}: parameters", sum(p.size for p in found[0][0].parameters()))
+    lesson.number(f"{name}: validation loss in nats, {seeds} seeds", [nats(net, held_out[:6000]) for net, *_ in found],
+                  np.log(len(letters)), "all letters alike")
 
 # %%
 fig, ax = plot.subplots()
-for i, (name, (_, *curve)) in enumerate(learnt.items()):
-    ax.plot(*curve, label=name, marker=plot.MARKERS[i])
-ax.set(xlabel="step", ylabel="validation loss (nats a letter)", title="Shakespeare, letter by letter, in pieces of 48")
+for i, (name, found) in enumerate(learnt.items()):
+    curves = np.array([curve for *_, curve in found])
+    ax.plot(found[0][1], curves.mean(axis=0), label=name, marker=plot.MARKERS[i])
+    ax.fill_between(found[0][1], curves.min(axis=0), curves.max(axis=0), color=plot.COLOURS[i], alpha=0.15)
+ax.set(xlabel="step", ylabel="validation loss (nats a letter)",
+       title=f"Shakespeare, letter by letter, in pieces of 48 (band: {seeds} seeds)")
 ax.legend()
 lesson.save(fig, "csc321_lm_characters")
 
@@ -246,7 +250,7 @@ lesson.save(fig, "csc321_lm_characters")
 # $p_c \propto \exp(s_c / \tau)$: cold samples repeat what is frequent, hot ones are noise.
 
 # %%
-net = learnt["one layer of 112"][0].eval()
+net = learnt["one layer of 112"][0][0].eval()
 for temperature in (0.3, 0.7, 1.0, 1.5, 4.0):
     written, = generate(net, [letters.encode("ROMEO:\n")], 60 if lesson.quick else 160,
                         Sampled(temperature, rng=lesson.seed))

@@ -53,11 +53,16 @@ print("  targets", [vocabulary.words[i] for i in targets[0]])
 
 
 # %%
-def learn(net, draw, steps, lr=1e-2, seed=0):
-    """Train on draw(rng) -> (sentences to read, sentences to write), with a falling learning rate."""
+def learn(net, draw, steps, lr=1e-2, seed=0, moved=True):
+    """Train on draw(rng) -> (sentences to read, sentences to write), with a falling learning rate.
+
+    moved   False: the decoder's inputs are the very words that it is to write
+    """
     def make(rng):
         read, write = draw(rng)
-        return *padded(read), *teacher(*padded(write))
+        target, real = padded(write)
+        inputs, wanted = teacher(target, real)
+        return *padded(read), inputs if moved else target, wanted
 
     return fit(net, lambda net, *batch: net.loss(*batch), Generated(make, steps), optim.Adam(net.parameters(), lr=lr),
                steps=steps, every=20, schedule=optim.LinearDecay(steps), clip=1, rng=seed, progress=False)
@@ -146,6 +151,24 @@ ax.set_xticks(range(len(KINDS)), [f"trained\n{kind}" for kind in KINDS])
 ax.legend(ncols=2, loc="upper center")
 ax.set(ylabel="share of right words (dots: seeds)", ylim=(0, 1.2), title="Held-out headlines: is it the clean one?")
 lesson.save(fig, "csc321_augment_noise")
+
+# %% [markdown]
+# The other half of **erratum 13** is teacher forcing off by one: inputs that are not moved *are* the words to write.
+# The loss falls to 0 and nothing is learnt, for when the net writes by itself nobody tells it the next word.
+
+# %%
+def given_away(seed):
+    """(the last loss, the share of right words that the net writes) after inputs that were not moved."""
+    net = TextAutoencoder(len(vocabulary), 32, 64, rng=seed)
+    history = learn(net, lambda rng: [[coded[i] for i in rng.integers(len(coded), size=30)]] * 2, steps // 4, seed=seed,
+                    moved=False)
+    return history["loss"][-1], words_right(net, clean)
+
+
+losses, right = np.array([given_away(lesson.seed + s) for s in range(seeds)]).T
+lesson.number(f"inputs not moved: loss after {steps // 4} steps, {seeds} seeds", losses, 0, "nothing left to learn")
+lesson.number(f"inputs not moved: words right, read clean, {seeds} seeds", right, np.mean(from_clean["clean to clean"]),
+              "moved by one")
 
 # %% [markdown]
 # **The deck's two questions**: are validation and test data augmented? No: the loss that is watched would be another

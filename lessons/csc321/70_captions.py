@@ -134,12 +134,14 @@ def inside(box):
 
 coded, real = padded([vocabulary.encode(c) for c in test.captions])
 with tn.no_grad():
-    maps = net(test.images, teacher(coded, real)[0])[1].data
+    of_nets = [each(test.images, teacher(coded, real)[0])[1].data for each, _ in learnt]
 named = {"first colour": (1, 0), "first shape": (2, 0), "second colour": (6, 1), "second shape": (7, 1)}
 chance = np.mean([[inside(box).mean() for box in boxes] for boxes in test.boxes])
 for word, (place, side) in named.items():
-    weight = np.mean([m[place, inside(boxes[side])].sum() for m, boxes in zip(maps, test.boxes, strict=True)])
-    lesson.number(f"weight on the named shape for the {word}", weight, chance, "chance")
+    weights = [np.mean([m[place, inside(boxes[side])].sum() for m, boxes in zip(maps, test.boxes, strict=True)])
+               for maps in of_nets]
+    lesson.number(f"weight on the named shape for the {word}, {seeds} seeds", np.sort(weights), chance, "chance")
+maps = of_nets[0]
 
 
 def show(ax, image, alpha=None):

@@ -224,7 +224,7 @@ for name, (colour, dash, marker) in LOOKS.items():
     axes[0].plot(SWEEP, np.mean(curves[name], axis=1), color=colour, linestyle=dash, marker=marker, label=name)
 axes[0].set(xlabel="share of citations within the subject", ylabel="test accuracy (%)", ylim=(15, 101),
             title=f"What a citation tells ({len(seeds)} seeds)")
-axes[0].legend(loc="upper left", ncols=2)
+axes[0].legend(loc="lower right", fontsize=10, labelspacing=0.3)
 for place, (name, (colour, _, _)) in enumerate(LOOKS.items()):
     axes[1].bar(place, found["opposite"][name].mean(), yerr=found["opposite"][name].std(), color=colour, capsize=4)
 axes[1].axhline(words.mean(), color="black", linestyle=":", linewidth=1)

@@ -79,19 +79,31 @@ def test_bfloat16_becomes_float32(tmp_path):
     (b"[" * 100_000, b"", None, "its header is damaged"),
     ({}, b"", 2**60, "its header claims 1152921504606846976 bytes"),
     ({"__metadata__": {"a": 1}}, b"", None, "something else than strings"),
+    ({"a": entry([])}, b"12345678", None, r"unknown type \[\]"),
+    ({"a": entry(shape=(0, 2**70), offsets=(0, 0))}, b"", None, "a has a shape that no array can have"),
+    ({"a": entry(shape=(2,) + (1,) * 70)}, b"12345678", None, "a has a shape that no array can have"),
+    (b'{"a": ' + b"1" * 5000 + b"}", b"", None, "its header is damaged"),
 ])
 def test_a_damaged_or_hostile_file_is_refused(tmp_path, header, numbers, length, said):
     with pytest.raises(safetensors.SafetensorsError, match=said):
         safetensors.load(written(tmp_path / "x", header, numbers, length))
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0480, int.from_bytes(b"PK", "little")])
+def test_a_header_whose_length_looks_like_the_beginning_of_a_pickle_or_a_zip(tmp_path, length):
+    header = json.dumps({"a": entry()}).encode().ljust(length)
+    found, _ = safetensors.load(written(tmp_path / "x", header, np.array([1, 2], "<f4").tobytes()))
+    np.testing.assert_array_equal(found["a"], [1, 2])
+
+
 def test_a_short_file_and_a_pickle(tmp_path):
     (tmp_path / "short").write_bytes(b"1234")
     with pytest.raises(safetensors.SafetensorsError, match="it has 4 bytes and no header"):
         safetensors.load(tmp_path / "short")
-    (tmp_path / "pickle").write_bytes(pickle.dumps({"a": list(range(20))}))
-    with pytest.raises(safetensors.SafetensorsError, match="it is a pickle or a zip file"):
-        safetensors.load(tmp_path / "pickle")
+    for protocol in (2, 3, 4, 5):
+        (tmp_path / "pickle").write_bytes(pickle.dumps({"a": list(range(20))}, protocol))
+        with pytest.raises(safetensors.SafetensorsError, match="it is a pickle or a zip file"):
+            safetensors.load(tmp_path / "pickle")
     with pytest.raises(safetensors.SafetensorsError, match="w holds complex128"):
         safetensors.save(tmp_path / "x", {"w": np.array([1j])})
 
@@ -188,6 +200,7 @@ def test_a_tensor_that_claims_more_than_its_storage(tmp_path):
                           (hostile([2], [1], first=3), "looks at number 4 of 4"),
                           (hostile([2], [-1], first=3), "the strides"),
                           (hostile([2], [1], count=9), "claims 9 numbers"),
+                          (hostile([2 ** 30, 2 ** 30], [0, 0]), "repeats the 4 numbers that it has"),
                           (hostile([2], [1], kind="ObjectStorage"), "it names torch.ObjectStorage")):
         with pytest.raises(pytorch.PyTorchError, match=said):
             pytorch.load(archive(tmp_path / "wrong.pt", pickled, _0=data))
@@ -275,7 +288,10 @@ def test_one_command_writes_from_a_folder(tmp_path, capsys):
     assert writer.main([str(tmp_path), "", "--tokens", "5"]) == 1
     assert "a prompt has no tokens" in capsys.readouterr().err
     assert writer.main([str(tmp_path), "hello" * 20]) == 1
-    assert "a prompt of 20 tokens is longer than the context of 16" in capsys.readouterr().err
+    assert "prompt 0 has 20 tokens, more than the context of 16" in capsys.readouterr().err
+    safetensors.save(tmp_path / "model.safetensors", toy_weights(np.random.default_rng(0), words=len(pairs) + 1))
+    assert writer.main([str(tmp_path), "hello"]) == 1
+    assert f"are of {len(pairs) + 1} tokens and its byte pairs of {len(pairs)}" in capsys.readouterr().err
 
 
 def test_weights_that_arent_gpt2s():
@@ -286,6 +302,10 @@ def test_weights_that_arent_gpt2s():
         gpt2({n: a for n, a in weights.items() if n != "h.1.ln_1.bias"}, heads=2)
     with pytest.raises(ValueError, match=r"gpt2: h\.0\.extra is unknown"):
         gpt2(weights | {"h.0.extra": np.ones(2)}, heads=2)
+    with pytest.raises(ValueError, match=r"wte\.weight has the shape \(300, 8\) and wpe\.weight \(16, 7\)"):
+        gpt2(weights | {"wpe.weight": np.ones((16, 7), np.float32)}, heads=2)
+    with pytest.raises(ValueError, match=r"gpt2: blocks\.2\..* is missing"):         # and no net of a billion layers
+        gpt2(weights | {"h.999999999.ln_1.bias": np.ones(8)}, heads=2)
     turned = weights | {"h.0.mlp.c_fc.weight": weights["h.0.mlp.c_fc.weight"].T}
     with pytest.raises(ValueError, match=r"feed_forward\.inner\.W has the shape \(8, 32\)"):
         gpt2(turned, heads=2)

@@ -9,7 +9,8 @@ It sees losses only, so it can't tell a task that is done from one that is stuck
 
 import numpy as np
 
-from tinynet.balancing.rule import Rule, softmax
+from tinynet.balancing.rule import Rule
+from tinynet.blocks.units.softmax import masked_softmax
 
 
 class DynamicWeightAverage(Rule):
@@ -33,4 +34,4 @@ class DynamicWeightAverage(Rule):
         if self.step <= 2 * self.every:
             return np.ones(len(losses))
         r = self.means[0] / self.means[1]                                       # (1)
-        return len(losses) * softmax(r / self.temperature)                      # (2)
+        return len(losses) * masked_softmax(r / self.temperature)               # (2)

@@ -13,7 +13,8 @@ Liu et al. 2023, arXiv:2306.03792, Algorithm 1
 
 import numpy as np
 
-from tinynet.balancing.rule import Rule, softmax
+from tinynet.balancing.rule import Rule
+from tinynet.blocks.units.softmax import masked_softmax
 
 
 class FAMO(Rule):
@@ -37,7 +38,7 @@ class FAMO(Rule):
     def weigh(self, losses, gradients):
         self._must_be_positive(losses, minimum=self.minimum)
         self.before = losses - self.minimum
-        z = softmax(self.xi.data)                                               # (1)
+        z = masked_softmax(self.xi.data.copy())                                 # (1)
         c = (z / self.before).sum()                                             # (2)
         return z / (c * self.before)                                            # (3)
 
@@ -48,5 +49,5 @@ class FAMO(Rule):
             return
         self._must_be_positive(losses, minimum=self.minimum)
         delta = np.log(self.before) - np.log(losses - self.minimum)             # (4)
-        z = softmax(self.xi.data)
+        z = masked_softmax(self.xi.data.copy())
         self.learn(self.xi, z * (delta - z @ delta) + self.decay * self.xi.data)    # (5)

@@ -7,7 +7,8 @@ The paper's weights sum to 1; ours sum to T, so that the mean weight is 1 as in 
 
 import numpy as np
 
-from tinynet.balancing.rule import Rule, softmax
+from tinynet.balancing.rule import Rule
+from tinynet.blocks.units.softmax import masked_softmax
 
 
 class RandomWeights(Rule):
@@ -20,4 +21,4 @@ class RandomWeights(Rule):
     def weigh(self, losses, gradients):
         z = np.random.default_rng([self.seed, int(self.step)]).normal(size=len(losses))
         self.step += 1
-        return len(losses) * softmax(z)                                         # (1)
+        return len(losses) * masked_softmax(z)                                  # (1)

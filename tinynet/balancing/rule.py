@@ -146,9 +146,3 @@ def gram(G):
 def norms(G):
     """n (T,) float64, n[i] = |g[i]|, of gradients G (T, P)."""
     return np.sqrt(np.diag(gram(G)))
-
-
-def softmax(x):
-    """Positive weights that sum to 1, of a vector."""
-    e = np.exp(x - x.max())
-    return e / e.sum()

@@ -16,14 +16,25 @@ from tinynet.models.sequences.gpt2 import gpt2
 
 
 def load(folder):
-    """(net, byte pairs) from a folder; raises FileNotFoundError where the weights or the byte pairs are missing."""
+    """(net, byte pairs) from a folder.
+
+    Raises FileNotFoundError where the weights or the byte pairs are missing, ValueError where they don't fit.
+    """
     folder = Path(folder)
     for name, reader in (("model.safetensors", lambda path: safetensors.load(path)[0]),
                          ("pytorch_model.bin", pytorch.load)):
         if (folder / name).is_file():
-            return gpt2(reader(folder / name)), BytePairs.load(folder)
+            return _together(folder, gpt2(reader(folder / name)), BytePairs.load(folder))
     raise FileNotFoundError(f"gpt2: {folder} has neither model.safetensors nor pytorch_model.bin; download the model's "
                             "files into it")
+
+
+def _together(folder, net, pairs):
+    words = len(net.embedding.E.data)
+    if words != len(pairs):
+        raise ValueError(f"gpt2: the weights in {folder} are of {words} tokens and its byte pairs of {len(pairs)}; "
+                         "take both from the same model")
+    return net, pairs
 
 
 def main(arguments=None):

@@ -7,6 +7,7 @@ nothing else; a tensor is rebuilt here, from bytes that are checked.
 """
 
 import io
+import math
 import pickle
 import struct
 import zipfile
@@ -204,9 +205,11 @@ def _rebuilt(storage, first, shape, strides, *_):
     whole = (first, *shape, *strides)
     if len(shape) != len(strides) or not all(type(i) is int and i >= 0 for i in whole):
         raise pickle.UnpicklingError(f"a tensor has the shape {shape} and the strides {strides}")
-    last = first + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    if 0 not in shape and last >= storage.size:
-        raise pickle.UnpicklingError(f"a tensor of shape {shape} looks at number {last} of {storage.size}")
     if 0 in shape:
         return np.zeros(shape, storage.dtype)
+    last = first + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if last >= storage.size:
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} looks at number {last} of {storage.size}")
+    if math.prod(shape) > storage.size:     # with a stride of 0 a few bytes could claim all the memory there is
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} repeats the {storage.size} numbers that it has")
     return np.lib.stride_tricks.as_strided(storage[first:], shape, [s * storage.itemsize for s in strides])

@@ -19,6 +19,7 @@ import numpy as np
 DTYPES = dict(F64="<f8", F32="<f4", F16="<f2", BF16="<u2", I64="<i8", I32="<i4", I16="<i2", I8="i1", U64="<u8",
               U32="<u4", U16="<u2", U8="u1", BOOL="?")
 LONGEST_HEADER = 100_000_000        # bytes, as in the reference
+MOST_AXES, LARGEST = 64, 2 ** 59    # what NumPy can make, also where a size is 0
 
 
 class SafetensorsError(ValueError):
@@ -74,16 +75,18 @@ def _header(path, size):
         first = file.read(8)
         if len(first) < 8:
             _fail(path, f"it has {size} bytes and no header")
-        if first[:2] in (b"\x80\x02", b"\x80\x04", b"PK"):
-            _fail(path, "it is a pickle or a zip file and not of this form, and was not opened; "
-                        "for a state dict of PyTorch use tinynet.bridges.pytorch")
         n, = struct.unpack("<Q", first)
-        if n > min(LONGEST_HEADER, size - 8):
+        if n > min(LONGEST_HEADER, size - 8):           # asked first: a header of 640 bytes begins as a pickle does
+            if first[0] == 0x80 or first[:2] == b"PK":
+                _fail(path, "it is a pickle or a zip file and not of this form, and was not opened; "
+                            "for a state dict of PyTorch use tinynet.bridges.pytorch")
             _fail(path, f"its header claims {n} bytes, but the file has {size}")
         text = file.read(n)
     try:
         header = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except SafetensorsError:
+        raise
+    except (ValueError, RecursionError) as error:           # no UTF-8, no JSON, a number of 5,000 digits
         _fail(path, f"its header is damaged ({type(error).__name__})")
     if not isinstance(header, dict):
         _fail(path, "its header names no tensors")
@@ -103,12 +106,14 @@ def _claim(path, name, entry, size):
         kind, shape, (a, b) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
         _fail(path, f"{name} lacks its dtype, shape or offsets")
-    if kind not in DTYPES:
+    if not isinstance(kind, str) or kind not in DTYPES:
         _fail(path, f"{name} is of the unknown type {kind!r}")
     if not all(type(i) is int and i >= 0 for i in (*shape, a, b)):
         _fail(path, f"{name} has the shape {list(shape)} and the offsets {[a, b]}, which are no whole numbers")
     if not a <= b <= size or b - a != math.prod(shape) * np.dtype(DTYPES[kind]).itemsize:
         _fail(path, f"{name} claims to hold {kind} of shape {list(shape)} in the bytes {a} to {b} of {size}")
+    if len(shape) > MOST_AXES or math.prod(filter(None, shape)) > LARGEST:
+        _fail(path, f"{name} has a shape that no array can have")
     return kind, shape, a, b
 
 

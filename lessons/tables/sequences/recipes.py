@@ -43,6 +43,9 @@ from tinynet.train.rules import EarlyStopping
 BINS = (1, 10, 15, 20, 25, 30, 35, 40, 50, 60)          # words of the source, csc321 length
 COLUMNS = {"BLEU by words": BINS, "perplexity by words": BINS, "validation loss": "epoch"}
 LEAST, SIZE, EPOCHS = 4, 48, 7
+# what sacrebleu says of how a BLEU was taken, but for its version; a ledger holds numbers alone
+SIGNATURE = {"none": "nrefs:1|case:lc|eff:no|tok:none|smooth:exp", "13a": "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp",
+             "captions": "nrefs:5|case:lc|eff:no|tok:none|smooth:exp"}
 
 
 @lru_cache(maxsize=1)

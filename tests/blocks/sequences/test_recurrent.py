@@ -120,6 +120,7 @@ def test_an_empty_sequence_keeps_its_start_and_gets_no_gradient(cell):
     assert not any(s.data[0].any() for s in flat(state))
     h, state = cell.run(x[:, :0], None)
     assert h.shape == (2, 0, 4)
+    assert all(s.shape == (2, 4) and not s.data.any() for s in flat(state))
 
 
 @EACH
@@ -194,6 +195,8 @@ def test_a_gru_is_one_in_both_twins_with_and_without_padding():
     (lambda: rnn_forward(np.ones((1, 2, 3)), np.ones((3, 2)), np.ones((2, 2)), np.ones(2), np.ones((2, 2))), ShapeError,
      "rnn: .*h0 .*B is 1 and 2"),
     (lambda: tokens([3, 1], 2), ValueError, "tokens: sequence 0 has length 3, but there are T = 2"),
+    (lambda: tokens([2.5, 1]), TypeError, "tokens: the lengths are float64"),
+    (lambda: tokens([[2, 1]]), ShapeError, r"tokens: the lengths have shape \(1, 2\), but must be \(B\)"),
     (lambda: turned(np.ones((2, 3, 1)), np.array([[1, 1, 0], [1, 0, 1]], bool)), ShapeError,
      "turned: mask .* has a token behind padding in sequence 1"),
     (lambda: LSTM(2, 3, rng=0)(np.ones((1, 2, 2)), np.ones((1, 3))), TypeError, r"LSTM: its state is a pair \(h, c\)"),

@@ -155,13 +155,28 @@ def test_bad_settings():
         EncoderDecoder(5, 5, attention="dot")
     with pytest.raises(ValueError, match=r"embedding: the token at position \(0, 0\) is 9"):
         FORMS["plain"]().encode(np.array([[9]]))
-    with pytest.raises(ValueError, match=r"turned|gru: mask has shape"):
-        FORMS["plain"]().encode(np.array([[4, 5]]), tokens([1, 1]))
-    net = Transformer(6, 6, 8, 2, 1, 8, rng=0)
-    with pytest.raises(ValueError, match=r"Transformer: mask has shape \(2, 2\), but x has \(B T\) = \(1, 2\)"):
-        net.encode(np.array([[4, 5]]), tokens([1, 2]))
-    with pytest.raises(ValueError, match=r"Transformer: the tokens have shape \(2,\), but must be \(B, T\)"):
-        net.encode(np.array([4, 5]))
+
+
+@pytest.mark.parametrize("net", [*(make() for make in FORMS.values()), TextAutoencoder(8, 4, 4, rng=0)],
+                         ids=[*FORMS, "autoencoder"])
+def test_sentences_that_cannot_be(net):
+    name, words = type(net).__name__, np.full((2, 3), 4)
+    for mask, said in ((tokens([1, 2], 2), r"mask has shape \(2, 2\), but x has \(B T\) = \(2, 3\)"),
+                       (tokens([3, 0]), "sentence 1 has no tokens; leave it out, or give it at least an END")):
+        with pytest.raises(ValueError, match=f"{name}: {said}"):
+            net.encode(words, mask)
+    for source, inputs in ((words[:, :0], words), (words, words[:, :0])):
+        with pytest.raises(ValueError, match=f"{name}: sentence 0 has no tokens"):
+            net(source, None, inputs)
+    for source, inputs in ((words[0], words), (words, words[0])):
+        with pytest.raises(ValueError, match=rf"{name}: the tokens have shape \(3,\), but must be \(B, T\)"):
+            net(source, None, inputs)
+
+
+@EACH
+def test_a_batch_without_sentences_has_the_loss_0(form):
+    none = np.zeros((0, 3), int)
+    assert FORMS[form]().loss(none, none > 0, none, none).item() == 0
 
 
 def test_an_output_layer_starts_at_the_words_shares():

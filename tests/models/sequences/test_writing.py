@@ -240,6 +240,14 @@ def test_a_beam_of_one_is_greedy():
         np.testing.assert_array_equal(greedy, beam)
 
 
+@EACH
+def test_a_beam_goes_on_from_prompts(net):
+    prompts = np.array([[1, 2, 3], [4, 5, 6]])
+    beams = beam_search(net, net.read(prompts[:, :-1], None), 1, 5, begin=prompts[:, -1], stop=0)
+    for beam, greedy in zip(beams, generate(net, list(prompts), 5, stop=(0,)), strict=True):
+        np.testing.assert_array_equal(beam, greedy)
+
+
 def test_the_penalty_chooses_between_short_and_long():
     # 3 ends; 1 goes on to 2 and then ends: log .3 alone, or log .7 + log .5 + log .8
     net = Table([[1e-9, 0.7, 1e-9, 0.3], [1e-9, 1e-9, 0.5, 0.5], [1e-9, 0.2, 1e-9, 0.8], [1, 1, 1, 1]])
@@ -252,19 +260,30 @@ def test_the_penalty_chooses_between_short_and_long():
     (lambda: generate(NETS["gru"](), [[]], 3), "generate: a prompt has no tokens"),
     (lambda: generate(NETS["gru"](), [], 3), "generate: a prompt has no tokens"),
     (lambda: generate(NETS["gru"](), [[7]], 3), "embedding: the token at position .* is 7"),
-    (lambda: generate(NETS["gpt"](), [[1] * 13], 3), "GPT: a prompt of 13 tokens is longer than the context of 12"),
+    (lambda: generate(NETS["gpt"](), [[1, 2], [1] * 13], 3), "generate: prompt 1 has 13 tokens, more than the context"),
+    (lambda: NETS["gpt"]().read(np.ones((1, 13), int)), "GPT: a prompt of 13 tokens is longer than the context of 12"),
     (lambda: NETS["gpt"]()(np.zeros((1, 13), int)), "GPT: 13 tokens are more than the context of 12"),
     (lambda: NETS["gpt"]()(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
     (lambda: NETS["gpt"]().read(TEXT[0]), r"GPT: the tokens have shape \(9,\), but must be \(B, T\)"),
+    (lambda: LanguageModel(7, rng=0)(TEXT[0]), r"LanguageModel: the tokens have shape \(9,\), but must be \(B, T\)"),
+    (lambda: LanguageModel(7, rng=0)(TEXT[:, :0]), "LanguageModel: sentence 0 has no tokens"),
+    (lambda: nats(NETS["gru"](), np.array([1])), "nats: the text has 1 token"),
     (lambda: Sampled(0), "Sampled: temperature 0"),
     (lambda: Sampled(top_p=0), "Sampled: .*top_p 0"),
     (lambda: beam_search(Table([[1]]), tn.Tensor(np.zeros(1)), 0), "beam_search: size is 0"),
+    (lambda: beam_search(NETS["gru"](), None, 2), "beam_search: the state is empty"),
     (lambda: LanguageModel(5, cell="lru"), "LanguageModel: there is no cell 'lru'"),
     (lambda: GPT(5, positions="sine"), "GPT: positions are 'sine'"),
 ])
 def test_bad_input(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("prompt", [[1.5, 2.0], "text", [True]])
+def test_a_prompt_that_isnt_of_tokens(prompt):
+    with pytest.raises(TypeError, match=r"generate: prompt 1 holds .* must be whole numbers; encode the text"):
+        generate(NETS["gru"](), [[1], prompt], 3)
 
 
 def test_greedy_is_repeatable_and_sampling_by_seed():

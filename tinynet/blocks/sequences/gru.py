@@ -246,4 +246,4 @@ class GRU(Recurrent):
 
     def run(self, x, state=None, mask=None):
         h = gru(x, self.W, self.U, self.b, self.c, state, mask, reset=self.reset)
-        return h, last(h, state)
+        return h, last(h, self.start(len(h), h.dtype) if state is None else state)

@@ -49,10 +49,24 @@ def check_tokens(block, mask, B, T):
                          "give one boolean for each step of each sequence")
 
 
+def check_sentences(net, t, mask=None):
+    """Raises ShapeError unless t is (B, T) and the mask fits, ValueError for a sentence without a token."""
+    if np.ndim(t) != 2:
+        raise ShapeError(f"{net}: the tokens have shape {np.shape(t)}, but must be (B, T), one row a text; give one "
+                         "text as tokens[None]")
+    B, T = np.shape(t)
+    check_tokens(net, mask, B, T)
+    empty = np.full(B, T == 0) if mask is None else ~mask.any(axis=1)
+    if empty.any():
+        raise ValueError(f"{net}: sentence {int(empty.argmax())} has no tokens; leave it out, or give it at least an "
+                         "END")
+
+
 def tokens(lengths, T=None):
     """The mask (B, T) of sequences with these lengths; T is the longest one's unless it is given.
 
-    Raises ValueError for a length below 0 or above T.
+    Raises TypeError for lengths that aren't whole numbers, ShapeError unless they are (B), ValueError for one below 0
+    or above T.
 
     >>> tokens([2, 0, 1]).astype(int)
     array([[1, 1],
@@ -60,6 +74,11 @@ def tokens(lengths, T=None):
            [1, 0]])
     """
     lengths = np.asarray(lengths)
+    if lengths.size and lengths.dtype.kind not in "iu":
+        raise TypeError(f"tokens: the lengths are {lengths.dtype}, but a length is a whole number of tokens; give "
+                        "integers")
+    if lengths.ndim != 1:
+        raise ShapeError(f"tokens: the lengths have shape {lengths.shape}, but must be (B), one number a sequence")
     T = int(lengths.max(initial=0)) if T is None else T
     if lengths.size and (lengths.min() < 0 or lengths.max() > T):
         wrong = int(np.flatnonzero((lengths < 0) | (lengths > T))[0])

@@ -113,4 +113,4 @@ class RNN(Recurrent):
 
     def run(self, x, state=None, mask=None):
         h = rnn(x, self.W, self.U, self.b, state, mask)
-        return h, last(h, state)
+        return h, last(h, self.start(len(h), h.dtype) if state is None else state)

@@ -14,6 +14,7 @@ import numpy as np
 from tinynet import nn, ops
 from tinynet.blocks.sequences.attention_gru import AttentionGRU
 from tinynet.blocks.sequences.embedding import Embedding
+from tinynet.blocks.sequences.masking import check_sentences
 from tinynet.blocks.units.activations import relu, tanh
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
@@ -90,6 +91,7 @@ class CaptionNet(nn.Module):
 
     def decode(self, inputs, state):
         """(features (B, T, features), maps (B, T, places), state)"""
+        check_sentences("CaptionNet", inputs)
         e = self.drop(self.words(inputs))
         y, inner = self.decoder.run(e, state[0])
         features = tanh(self.before_output(self.drop(ops.concatenate(y, e, axis=2))))

@@ -18,7 +18,7 @@ from tinynet.blocks.sequences.attention_gru import AttentionGRU
 from tinynet.blocks.sequences.bidirectional import Bidirectional
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
-from tinynet.blocks.sequences.masking import PAD
+from tinynet.blocks.sequences.masking import PAD, check_sentences
 from tinynet.blocks.units.activations import tanh
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
@@ -54,7 +54,11 @@ class EncoderDecoder(nn.Module):
         self.drop = Dropout(p, rng)
 
     def encode(self, source, mask=None):
-        """The state before the first word.  A state is (the decoder's state, features of the scores)."""
+        """The state before the first word.  A state is (the decoder's state, features of the scores).
+
+        Raises ValueError for a sentence without a word, ShapeError for a mask that doesn't fit.
+        """
+        check_sentences("EncoderDecoder", source, mask)
         h, ends = self.encoder.run(self.drop(self.source(source)), None, mask)
         summary = ops.concatenate(*ends, axis=1)
         s0 = tanh(self.first(summary))
@@ -64,6 +68,7 @@ class EncoderDecoder(nn.Module):
 
     def decode(self, inputs, state):
         """(features (B, T, E) of the scores after each word, maps (B, T, S) or None, state)."""
+        check_sentences("EncoderDecoder", inputs)
         e = self.drop(self.target(inputs))
         inner, maps = state[0], None
         if self.attention == "before":
@@ -81,7 +86,7 @@ class EncoderDecoder(nn.Module):
         if self.attend is not None:
             return self.attend(s, h, None if mask is None else mask[:, None])
         B, T, _ = s.shape
-        return ops.broadcast_to(summary.reshape(B, 1, -1), shape=(B, T, summary.shape[1]))
+        return ops.broadcast_to(summary.reshape(B, 1, summary.shape[1]), shape=(B, T, summary.shape[1]))
 
     def forward(self, source, mask, inputs):
         return self.decode(inputs, self.encode(source, mask))[0]

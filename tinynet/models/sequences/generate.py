@@ -5,7 +5,8 @@ All rests on two methods of a net:
     step(tokens (B), state) -> state       the state after one more token of each of B sequences
     scores(state) -> (B, V)                logits of the token that comes next
 
-A net may have `read(tokens (B, T), state) -> state` besides, which is `step` for T tokens at once.
+A net may have `read(tokens (B, T), state) -> state` besides, which is `step` for T tokens at once, and a `context`, the
+longest prompt that it can read.
 Keys, values, annotations and masks are part of the state; so a step costs the same whatever the length, and a beam
 search only has to choose rows of it.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from tinynet.backend import no_grad
 from tinynet.blocks.sequences.masking import BEGIN, END
 from tinynet.blocks.sequences.state import chosen
+from tinynet.blocks.units.softmax import log_sum_exp_forward, masked_softmax
 
 
 # %% Rules that pick a token of each row of scores (B, V)
@@ -46,7 +48,7 @@ class Sampled:
         """(B, V), 0 for tokens that aren't admitted."""
         z = np.asarray(scores, float) / self.temperature
         order = np.argsort(-z, axis=-1, kind="stable")
-        p = _softmax(np.take_along_axis(z, order, -1))
+        p = masked_softmax(np.take_along_axis(z, order, -1))
         admitted = np.cumsum(p, axis=-1) - p < self.top_p           # the first one always
         if self.top_k is not None:
             admitted[:, self.top_k:] = False
@@ -57,16 +59,6 @@ class Sampled:
     def __call__(self, scores):
         reached = np.cumsum(self.probabilities(scores), axis=-1) / (1 + 1e-12)
         return np.minimum((reached < self.rng.random((len(scores), 1))).sum(axis=-1), scores.shape[-1] - 1)
-
-
-def _softmax(z):
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def _log_softmax(z):
-    z = z - z.max(axis=-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
 # %% Going on
@@ -80,7 +72,8 @@ def generate(net, prompts, longest, pick=best, stop=(), state=None):
     state     what the net knows beforehand, e.g. of `encode`; rows as in prompts
 
     All prompts go on together: while a prompt lasts its own tokens are read, after it those that were picked.
-    Raises ValueError for a prompt without tokens.
+    Raises ValueError for a prompt without tokens or one longer than the net's context, TypeError for one that isn't of
+    whole numbers.
     """
     written = [[] for _ in prompts]
     for new in token_by_token(net, prompts, longest, pick, stop, state):
@@ -91,11 +84,8 @@ def generate(net, prompts, longest, pick=best, stop=(), state=None):
 
 def token_by_token(net, prompts, longest, pick=best, stop=(), state=None):
     """What `generate` writes, while it writes: after each step a list of (row, token) of the sequences that go on."""
-    prompts = [np.asarray(p, np.int64).reshape(-1) for p in prompts]
+    prompts = _checked(prompts, getattr(net, "context", None))
     lengths = np.array([len(p) for p in prompts])
-    if not len(prompts) or lengths.min() == 0:
-        raise ValueError("generate: a prompt has no tokens, and a net must read one before it can go on; begin with "
-                         "BEGIN, or with a line break where the net was trained on plain text")
     with no_grad():
         state, read = _prefix(net, prompts, int(lengths.min()), state)
     counts, live = np.zeros(len(prompts), int), np.ones(len(prompts), bool)
@@ -116,6 +106,22 @@ def token_by_token(net, prompts, longest, pick=best, stop=(), state=None):
             return
         with no_grad():
             state = net.step(token, state)
+
+
+def _checked(prompts, context):
+    """The prompts as a list of arrays."""
+    prompts = [np.asarray(p).reshape(-1) for p in prompts]
+    if not prompts or min(map(len, prompts)) == 0:
+        raise ValueError("generate: a prompt has no tokens, and a net must read one before it can go on; begin with "
+                         "BEGIN, or with a line break where the net was trained on plain text")
+    for row, prompt in enumerate(prompts):
+        if prompt.dtype.kind not in "iu":
+            raise TypeError(f"generate: prompt {row} holds {prompt.dtype}, but must be whole numbers; encode the text "
+                            "by the vocabulary of this net")
+        if context is not None and len(prompt) > context:
+            raise ValueError(f"generate: prompt {row} has {len(prompt)} tokens, more than the context of {context}; "
+                             "shorten it")
+    return prompts
 
 
 def text_after(net, prompt, coder, longest, pick=best, stop=()):
@@ -161,13 +167,17 @@ def _prefix(net, prompts, shortest, state):
 def beam_search(net, state, size=5, longest=50, penalty=1.0, begin=BEGIN, stop=END):
     """The best of the sequences that a search with `size` hypotheses a row finds: a list of arrays, without `stop`.
 
-    state     of B rows, e.g. of `encode`
+    state     of B rows, e.g. of `encode`, or after all tokens of the prompts but the last
+    begin     the token to go on from, one for all or (B) of them
     penalty   a sequence is judged by log-probability / length^penalty: 0 favours short ones (Wu et al. 2016, eq. 14)
     A row is done when one of its finished sequences is better than all that go on, judged at their present length.
-    Raises ValueError for a size below 1.
+    Raises ValueError for a size below 1 and for a state that doesn't tell of how many rows it is.
     """
     if size < 1:
         raise ValueError(f"beam_search: size is {size}, but a search needs at least 1 hypothesis; size=1 is greedy")
+    if _rows(state) is None:
+        raise ValueError("beam_search: the state is empty, so nothing tells how many rows there are; give that of "
+                         "net.encode(...), or of net.read(...) after a prompt, whose last token is `begin`")
     with no_grad():
         state = net.step(np.full(_rows(state), begin), state)
         B, K, V = *np.shape(net.scores(state))[:1], size, np.shape(net.scores(state))[1]
@@ -176,8 +186,9 @@ def beam_search(net, state, size=5, longest=50, penalty=1.0, begin=BEGIN, stop=E
         tokens = np.empty((B, K, 0), np.int64)
         finished = [[] for _ in range(B)]                                       # (score, tokens)
         for length in range(1, longest + 1):
-            log_p = _log_softmax(np.asarray(net.scores(state), float)).reshape(B, K, V)
-            candidates = (total[..., None] + log_p).reshape(B, K * V)
+            scores = np.asarray(net.scores(state), float)
+            log_p = scores - log_sum_exp_forward(scores)[0][:, None]
+            candidates = (total[..., None] + log_p.reshape(B, K, V)).reshape(B, K * V)
             top = np.argsort(-candidates, axis=1, kind="stable")[:, :2 * K]     # K of them don't end
             rows, words, total = _go_on(top, candidates, tokens, finished, K, V, length ** penalty, stop)
             tokens = np.concatenate([np.take_along_axis(tokens, rows[..., None], 1), words[..., None]], axis=2)

@@ -39,8 +39,12 @@ def gpt2(arrays, heads=None):
     if not {"wte.weight", "wpe.weight"} <= arrays.keys():
         raise ValueError("gpt2: these weights have no wte.weight and wpe.weight, so they aren't GPT-2's; take the file "
                          "published as model.safetensors")
-    features, context = arrays["wte.weight"].shape[1], len(arrays["wpe.weight"])
-    layers = 1 + max((int(m[1]) for m in (re.match(r"h\.(\d+)\.", name) for name in arrays) if m), default=-1)
+    words, places = (np.shape(arrays[name]) for name in ("wte.weight", "wpe.weight"))
+    if len(words) != 2 or len(places) != 2 or words[1] != places[1]:
+        raise ValueError(f"gpt2: wte.weight has the shape {words} and wpe.weight {places}, but they must be (V, C) and "
+                         "(context, C); take the file published as model.safetensors")
+    features, context = words[1], places[0]
+    layers = len({m[1] for m in (re.match(r"h\.(\d+)\.", name) for name in arrays) if m})
     net = GPT(1, 1, features, heads or max(features // 64, 1), layers, activation="gelu_tanh")
     net.context = context
     state = {_ours(name): _turned(name, a) for name, a in arrays.items()}

@@ -10,6 +10,7 @@ from tinynet.backend import no_grad
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
 from tinynet.blocks.sequences.lstm import LSTM
+from tinynet.blocks.sequences.masking import check_sentences
 from tinynet.blocks.sequences.rnn import RNN
 from tinynet.blocks.sequences.stacked import Stacked
 from tinynet.blocks.sequences.state import detached, mapped
@@ -41,6 +42,7 @@ class LanguageModel(nn.Module):
 
     def features(self, tokens, state=None):
         """What the output layer is applied to, (B, T, width), and the state."""
+        check_sentences("LanguageModel", tokens)
         h, state = self.layers.run(self.drop(self.embedding(tokens)), state)
         return self.drop(h), state
 
@@ -91,7 +93,12 @@ def _keep(buffer, new):
 
 
 def nats(net, tokens, T=256):
-    """The mean cross-entropy in nats of a text, each token after all before it."""
+    """The mean cross-entropy in nats of a text, each token after all before it.
+
+    Raises ValueError for a text of less than two tokens, in which nothing can be foretold.
+    """
+    if len(tokens) < 2:
+        raise ValueError(f"nats: the text has {len(tokens)} token(s), so none comes after another; give 2 or more")
     total, state = 0.0, None
     with no_grad():
         for t in range(0, len(tokens) - 1, T):

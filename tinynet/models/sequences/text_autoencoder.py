@@ -12,7 +12,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.sequences.embedding import Embedding
 from tinynet.blocks.sequences.gru import GRU
-from tinynet.blocks.sequences.masking import PAD, UNKNOWN
+from tinynet.blocks.sequences.masking import PAD, UNKNOWN, check_sentences
 from tinynet.blocks.units.dropout import Dropout
 from tinynet.blocks.units.linear import Linear
 from tinynet.models.sequences.word_loss import word_loss
@@ -33,10 +33,15 @@ class TextAutoencoder(nn.Module):
         self.output, self.drop = Linear(width, words, **given), Dropout(p, rng)
 
     def encode(self, sentences, mask=None):
-        """The codes (B, width), which are also the decoder's first states."""
+        """The codes (B, width), which are also the decoder's first states.
+
+        Raises ValueError for a sentence without a word, ShapeError for a mask that doesn't fit.
+        """
+        check_sentences("TextAutoencoder", sentences, mask)
         return self.encoder.run(self.drop(self.embedding(sentences)), None, mask)[1]
 
     def forward(self, sentences, mask, inputs):
+        check_sentences("TextAutoencoder", inputs)
         return self.decoder.run(self.drop(self.embedding(inputs)), self.encode(sentences, mask))[0]
 
     def loss(self, sentences, mask, inputs, targets):

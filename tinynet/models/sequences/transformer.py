@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet import nn
 from tinynet.blocks.sequences.embedding import Embedding
-from tinynet.blocks.sequences.masking import PAD, check_tokens
+from tinynet.blocks.sequences.masking import PAD, check_sentences
 from tinynet.blocks.sequences.positions import LearntPositions, Rotary, Sinusoid
 from tinynet.blocks.sequences.transformer_block import TransformerBlock
 from tinynet.blocks.units.dropout import Dropout
@@ -33,12 +33,6 @@ def without_shift(module):
     for _, part in module.named_modules():
         if isinstance(part, LayerNorm):
             part.bias = nn.Buffer(part.bias.data)
-
-
-def _must_be_rows(net, tokens):
-    if np.ndim(tokens) != 2:
-        raise ShapeError(f"{net}: the tokens have shape {np.shape(tokens)}, but must be (B, T), one row a text; give "
-                         "one text as tokens[None]")
 
 
 class GPT(nn.Module):
@@ -77,7 +71,7 @@ class GPT(nn.Module):
 
     def features(self, tokens):
         """What the output matrix is applied to, (B, T, features)."""
-        _must_be_rows("GPT", tokens)
+        check_sentences("GPT", tokens)
         if tokens.shape[1] > self.context:
             raise ShapeError(f"GPT: {tokens.shape[1]} tokens are more than the context of {self.context}; shorten "
                              "them, or build a net with a longer context")
@@ -96,7 +90,7 @@ class GPT(nn.Module):
     # %% Writing
     def read(self, tokens, state=None):
         """The state after these tokens (B, T), which may be at most `context`."""
-        _must_be_rows("GPT", tokens)
+        check_sentences("GPT", tokens)
         if tokens.shape[1] > self.context:
             raise ShapeError(f"GPT: a prompt of {tokens.shape[1]} tokens is longer than the context of {self.context}; "
                              "shorten it")
@@ -148,14 +142,14 @@ class Transformer(nn.Module):
         return self.drop(self.positions(table(tokens) * float(np.sqrt(table.E.shape[1])), first))
 
     def memory(self, source, mask=None):
-        _must_be_rows("Transformer", source)
-        check_tokens("Transformer", mask, *source.shape)
+        check_sentences("Transformer", source, mask)
         x = self._vectors(self.source, source)
         for block in self.encoder:
             x = block(x, mask)
         return self.encoder_norm(x)
 
     def forward(self, source, mask, inputs):
+        check_sentences("Transformer", inputs)
         memory, x = self.memory(source, mask), self._vectors(self.target, inputs)
         for block in self.decoder:
             x = block(x, None, memory, mask)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from lessons.tables.sequences import recipes
+from lessons.tables.sequences import recipes, tables
 from tinynet.data import toys
 from tinynet.data.flickr8k import Captioned
 from tinynet.data.multi30k import Pairs
+from tinynet.metrics import bleu
 from tinynet.models.images.efficient_net_lite import EfficientNetLite
 
 
@@ -28,10 +29,17 @@ def test_a_translation_is_trained_measured_and_resumed(made_up, tmp_path, name):
     pytest.importorskip("sacrebleu")
     found = recipes.translation(name, 0, tmp_path, None, epochs=1)
     assert {f"{what} x{n}" for what in ("BLEU", "perplexity") for n in (1, 2, 3, 4)} <= found.keys()
-    assert "tok:13a" in found["signature"]
+    assert found["signature"].rpartition("|")[0] == recipes.SIGNATURE["13a"]
     assert len(found["BLEU by words"]) == len(found["perplexity by words"]) > 1
     again = recipes.translation(name, 0, tmp_path, None, epochs=1)
     assert again == found
+
+
+def test_the_signatures_that_the_tables_print_are_sacrebleus():
+    pytest.importorskip("sacrebleu")
+    for way, references, rule in (("none", 1, "none"), ("13a", 1, "13a"), ("captions", 5, "none")):
+        assert bleu(["a b"], [["a b"] * references], rule)[1].rpartition("|")[0] == recipes.SIGNATURE[way]
+        assert any(recipes.SIGNATURE[way] in table.about for table in tables.TABLES)
 
 
 def test_every_epoch_joins_the_pairs_anew_and_has_as_many_batches_as_it_says(made_up):
