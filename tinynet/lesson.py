@@ -53,8 +53,11 @@ class Lesson:
     def number(self, label, ours, slide=None, source=""):
         """Print and keep one of the lesson's numbers, beside the slide's or the paper's where it has one."""
         self.numbers.append((label, ours, slide, source))
-        beside = "" if slide is None else f"   {source or 'slide'}: {_short(slide)}"
-        print(f"  {label:<54} {_short(ours):>12}{beside}")
+        self.tell(label, _short(ours), "" if slide is None else f"{source or 'slide'}: {_short(slide)}")
+
+    def tell(self, label, ours, beside):
+        """Print a number's line; the site has tables in its place."""
+        print(f"  {label:<54} {ours:>12}   {beside}".rstrip())
 
     def save(self, fig, name):
         """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none."""

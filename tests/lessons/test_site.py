@@ -206,7 +206,7 @@ def test_a_figure_comes_with_its_words_a_long_output_is_folded_and_an_answer_ope
     assert picture["alt"] == "A panel; loss over step t; lines: plain, x^2"
     assert (folder / picture["src"]).read_bytes().startswith(b"\x89PNG")
     assert "<summary>41 lines of output</summary>" in text
-    assert re.search(r"a half +0\.5 +saha: 0\.25", text)
+    assert '<tr><th scope="row">a half</th><td>0.5</td><td>saha: 0.25</td></tr>' in text
     assert re.search(r"<summary>What is <math .*?</math>\?</summary>", text)
     assert re.search(r'The input <math .*?</math>\.</p>\s*<pre class="code" tabindex="0"><code><span class="n">x', text)
     assert "More about it." in text
@@ -297,7 +297,7 @@ def test_an_erratum_is_told_from_its_sentence_to_the_next_one():
     assert reading.of_erratum(text, 17) == "Erratum 17: fig9 prints 71.7. It is 71.1. "
     assert reading.of_erratum(text, 18) == "Erratum 18: LP."
     assert reading.of_erratum(text, 1) == ""
-    assert [n for n in range(20) if reading.names_erratum("Errata 3, 10 and 11: attention; erratum 14", n)] == [
+    assert [n for n in range(20) if slides.names_erratum("Errata 3, 10 and 11: attention; erratum 14", n)] == [
         3, 10, 11, 14]
 
 
