@@ -8,7 +8,6 @@ nothing is executed.
 import asyncio
 import hashlib
 import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from lessons.tools.slides import ROOT, package
+from tinynet.whole_file import whole_file
 
 SETTINGS = ("quick", "seed", "data")
 
@@ -51,14 +51,9 @@ def write_notebooks(entries, folder):
 
 
 def write_whole(path, text):
-    """Write a file that is there whole or not at all, whenever the process is stopped."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(text if isinstance(text, bytes) else text.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a file of text or bytes that is there whole or not at all, whenever the process is stopped."""
+    with whole_file(path) as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
 
 
 # %% Executed once

@@ -178,17 +178,6 @@ def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, 
     assert ran == ["saha/00_one", "saha/01_two", "saha/01_two"]
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-    notebooks.write_whole(tmp_path / "page", "old")
-
-    def stopped(*_):
-        raise KeyboardInterrupt
-    monkeypatch.setattr(notebooks.os, "replace", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        notebooks.write_whole(tmp_path / "page", "new")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("page", "old")]
-
-
 # %% The pages of one small site
 def test_a_lesson_that_fails_is_told_on_its_page_and_the_others_are_there(site):
     _, pages, told, code = site
