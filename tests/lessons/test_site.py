@@ -194,7 +194,7 @@ def test_a_figure_comes_with_its_words_a_long_output_is_folded_and_an_answer_ope
     assert picture["src"] == "figures/saha_apl_good.png"
     assert picture["alt"] == "A panel; loss over step t; lines: plain, x^2"
     assert (folder / picture["src"]).read_bytes().startswith(b"\x89PNG")
-    assert "<summary>41 lines of output</summary>" in text
+    assert "<summary>40 lines of output</summary>" in text
     assert '<tr><th scope="row">a half</th><td>0.5</td><td>saha: 0.25</td></tr>' in text
     assert re.search(r"<summary>What is <math .*?</math>\?</summary>", text)
     assert re.search(r'The input <math .*?</math>\.</p>\s*<pre class="code" tabindex="0"><code><span class="n">x', text)
