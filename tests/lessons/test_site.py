@@ -111,6 +111,18 @@ def test_each_line_of_a_backward_stands_beside_the_forward_line_that_it_undoes()
     assert [[tag_of(back) for back in backs] for _, backs in rows] == [["(2)", "(3)"]]
 
 
+def test_what_names_cannot_part_stands_together_and_no_pair_is_left_out():
+    (name, ((forward, backs),), further), *_ = listing.pairs(BLOCKS["trace_norm"])
+    assert (name, [tag_of([line]) for line in forward], tag_of(backs[0]), further) == (
+        "trace_norm", ["(1)", "(2)"], "(3)", [])
+    for block in BLOCKS.values():
+        shown = {name for name, *_ in listing.pairs(block)}
+        plain = {line for _, lines in listing.sections(block)["plain"] for line in lines if line.equations}
+        there = {line.function for line in plain} - {"_forward"}        # what twins share is in their pairs
+        assert {f.removesuffix("_forward") for f in there if f.endswith("_forward")
+                and f.replace("_forward", "_backward") in there} <= shown, block.name
+
+
 def test_no_tagged_line_of_a_plain_backward_is_lost():
     for block in BLOCKS.values():
         for name, rows, further in listing.pairs(block):
@@ -122,6 +134,33 @@ def test_no_tagged_line_of_a_plain_backward_is_lost():
 
 
 # %% Lessons
+def test_the_sections_about_an_item_have_it_in_the_heading_or_draw_it_and_else_in_the_text():
+    from nbformat import v4
+
+    cited = frozenset(slides.cited("saha chain, apl, erratum 5"))
+    figure = v4.new_output("display_data", {"image/png": ""}, metadata={"image/png": {"name": "saha_apl_x.png"}})
+    made = [reading.Section(heading, [v4.new_markdown_cell(text), v4.new_code_cell(outputs=outputs)], cited)
+            for heading, text, outputs in (
+                ("A long chain of ops", "", []), ("saha chain: two units", "", []), ("chain: alone", "", []),
+                ("Any curve", "", [figure]), ("APL units", "", []), ("What is left", "saha apl, and erratum 5", []))]
+
+    def about(item):
+        return [s.heading for s in reading.about(made, ("saha", item))]
+    assert about("chain") == ["saha chain: two units"]
+    assert about("apl") == ["Any curve", "APL units"]
+    assert about("erratum 5") == ["What is left"]
+    assert about("lp") == []
+
+
+def test_every_item_that_lessons_cite_is_told_by_a_section_of_one_of_them():
+    told, cited = set(), set()
+    for entry in catalogue():
+        own = set(slides.cited(entry.slides))
+        cited |= own
+        told |= {key for s in reading.sections(notebooks.notebook(entry), own) for key in s.in_heading | s.in_text}
+    assert cited - told == set()
+
+
 def test_notebooks_are_written_alone_and_hold_the_lesson(made_up, tmp_path):
     import nbformat
 
