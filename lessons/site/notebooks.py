@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jupytext
 import nbformat
@@ -20,6 +21,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from traitlets.config import Config
 
 from lessons.tools.slides import ROOT, package
 from tinynet.whole_file import whole_file
@@ -96,10 +98,11 @@ def execute(made, asked, name, root=ROOT):
     listing = "from lessons.site import inside; print('\\n'.join(inside.loaded()))"
     end = nbformat.v4.new_code_cell(listing, id="end")
     whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells, end]))
-    client = NotebookClient(whole, kernel_manager_class=Here, timeout=None,
-                            resources=dict(metadata=dict(path=str(root))))
     try:
-        _run(client)
+        with TemporaryDirectory(prefix="lesson-") as sockets:
+            own = Config(Here=dict(connection_file=str(Path(sockets, "kernel.json"))))
+            _run(NotebookClient(whole, kernel_manager_class=Here, config=own, timeout=None,
+                                resources=dict(metadata=dict(path=str(root)))))
     except CellExecutionError as error:
         raise LessonFailed(f"{name} FAILED: {error.ename}: {error.evalue}") from None
     except DeadKernelError:
@@ -132,7 +135,9 @@ class ThisPython(KernelSpecManager):
 
 
 class Here(AsyncKernelManager):
-    """Starts that kernel; it is spoken to through files where the system has such sockets, not over the network."""
+    """Starts that kernel; it is spoken to through files beside its connection file, where the system has such sockets,
+    not over the network.
+    """
 
     def __init__(self, **settings):
         way = "tcp" if sys.platform == "win32" else "ipc"

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,17 @@ def test_a_lesson_is_executed_again_only_when_it_changes_or_what_it_loaded(made_
     assert [run(quick=False), run(quick=False)] == [5, 5]
     (own / "lessons" / "recipes.py").write_text("new")
     assert run(quick=False) == 6
+
+
+def test_lessons_run_from_any_folder_and_two_at_once_do_not_hear_each_other(made_up, settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = "import time\ntime.sleep(1)\nprint('{topic}')"
+    entries = made_up({"one": body.replace("{topic}", "one"), "two": body.replace("{topic}", "two")})
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda e: notebooks.execute(notebooks.notebook(e), settings(tmp_path), e.name), entries)
+        told = [[o.text for cell in whole.cells for o in cell.get("outputs", ())] for whole in made]
+    assert told == [["one\n"], ["two\n"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["lessons"]
 
 
 def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, monkeypatch):
