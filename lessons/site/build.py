@@ -97,7 +97,8 @@ class Site:
         self.environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True,
                                               trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
         self.environment.globals.update(site=self, reading=reading, prose=prose, listing=listing, slides=slides)
-        self.environment.filters.update(equation=prose.equation, markdown=prose.from_markdown, slug=prose.slug)
+        self.environment.filters.update(equation=prose.equation, markdown=prose.from_markdown, slug=prose.slug,
+                                        lines=lambda n: f"{n} line{'s' * (n != 1)}")
 
     # %% Links
     def has(self, kind, name):
