@@ -9,8 +9,8 @@ import tinynet
 
 ROOT = Path(tinynet.__file__).parent
 FLOORS = """names new_block shapes jit threads memory plot diagrams backend changes like_an_array engine sparse
-            graph neighbourhoods ops masks debugging drawing nn blocks models optim balancing npz train metrics data
-            lesson cases check exercises bridges
+            graph neighbourhoods ops masks debugging drawing nn blocks models optim balancing whole_file npz train
+            metrics data lesson cases check exercises bridges
             """.split()     # noqa: SIM905
 CORE = {"numpy", "numba", "matplotlib", "tinynet"}
 

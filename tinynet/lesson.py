@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import threads
+from tinynet.whole_file import whole_file
 
 # A lesson's arrays are small: a second thread, of BLAS or of a kernel, would only wait and take a core.
 threads.use_one()
@@ -53,19 +54,17 @@ class Lesson:
     def number(self, label, ours, slide=None, source=""):
         """Print and keep one of the lesson's numbers, beside the slide's or the paper's where it has one."""
         self.numbers.append((label, ours, slide, source))
-        beside = "" if slide is None else f"   {source or 'slide'}: {_short(slide)}"
-        print(f"  {label:<54} {_short(ours):>12}{beside}")
+        self.tell(label, _short(ours), "" if slide is None else f"{source or 'slide'}: {_short(slide)}")
+
+    def tell(self, label, ours, beside):
+        """Print a number's line; the site has tables in its place."""
+        print(f"  {label:<54} {ours:>12}   {beside}".rstrip())
 
     def save(self, fig, name):
         """Write `fig` to figures/NAME.png, or in the format asked for: the whole file or none."""
         path = self.figures / f"{name.removesuffix('.png')}.{self.format}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half_written = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            fig.savefig(half_written, format=self.format)
-            os.replace(half_written, path)
-        finally:
-            half_written.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            fig.savefig(file, format=self.format)
         self.saved.append(path.name)
 
     def shown(self, sentence):

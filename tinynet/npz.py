@@ -15,8 +15,11 @@ import os
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
+
+from tinynet.whole_file import whole_file
 
 NOTES = "tinynet.json"
 FORMAT = "tinynet checkpoint 1"
@@ -37,21 +40,14 @@ def save(path, arrays, notes, what="checkpoint"):
     old file is untouched then.
     """
     path = Path(path).resolve()
-    part = _part(path)
     try:
-        with open(part, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                notes = {"format": FORMAT, "arrays": sorted(arrays), **notes}
-                archive.writestr(NOTES, json.dumps(notes, default=np.ndarray.tolist))
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
+        with whole_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            notes = {"format": FORMAT, "arrays": sorted(arrays), **notes}
+            archive.writestr(NOTES, json.dumps(notes, default=np.ndarray.tolist))
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CheckpointError(f"{what} {path}: it can't be written ({error.strerror}); "
                               "make room there or choose another folder") from error
 
@@ -63,26 +59,11 @@ def prepare(path, what="checkpoint"):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        _part(path).touch()
-        _part(path).unlink()
+        with TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise CheckpointError(f"{what} {path}: it can't be written ({error.strerror}); "
                               "choose a file in a folder that you may write to") from error
-
-
-def _part(path):
-    """Where the file grows; a run that was killed leaves one behind, and the next run writes over it."""
-    return path.with_name(path.name + ".part")
-
-
-def _sync_folder(folder):
-    """Force the new name itself to the disk."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # %% Reading

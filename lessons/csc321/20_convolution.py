@@ -141,7 +141,7 @@ for row, (title, pictures) in enumerate(rows):
 lesson.save(fig, "csc321_depth_features")
 
 # %% [markdown]
-# ## The two questions about augmentation: the validation images, too?  The test images?
+# ## augment: the validation images, too?  The test images?
 # The net is measured on the test images as they are, and on images that were moved by up to a pixel, in ten draws.
 # The moved ones answer another question, and each draw answers it differently: so neither is augmented.
 

@@ -205,7 +205,7 @@ ax.set(xlabel="length of the sequence", ylabel="share remembered (dots: seeds)",
 lesson.save(fig, "csc321_rnn-jacobian_recall")
 
 # %% [markdown]
-# ## lm: a net that writes
+# ## lm, stacked: a net that writes
 # The net reads letter after letter and scores the next one. Its state goes on from piece to piece of the text, its
 # gradient stops at the piece's beginning (truncated backpropagation): `run(x, detached(state))` in `Carried`.
 # **stacked**: one layer, and two layers with about as many numbers to learn:

@@ -71,7 +71,7 @@ def multiplications(layers):
 
 
 # %% [markdown]
-# ## The three nets
+# ## alexnet, vgg, imagenet: the three nets
 # Layers are counted as the papers do: the shortcuts' convolutions don't count.
 
 # %%
@@ -103,7 +103,7 @@ for name in chosen:
     del net
 
 # %% [markdown]
-# ## Where the weights are
+# ## depth: where the weights are
 # In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
 
 # %% [markdown]

@@ -70,7 +70,7 @@ assert abs(context - y[0, 0, 3:7]).max() < 1e-12, "context by the equations - by
 assert abs(alpha - y[0, 0, 7:]).max() < 1e-12, "weights by the equations - by the block"
 
 # %% [markdown]
-# ## Reading backwards: attention, and one vector for all
+# ## seq2seq, length: reading backwards by attention, and by one vector for all
 # Strings of 3 to 10 letters. The plain net must carry the whole string in one vector; the other looks back at each
 # step. Everything else is equal. A new batch at every step, so that nothing can be learnt by heart.
 
@@ -270,7 +270,7 @@ for ratio, (found, right) in both.items():
 lesson.number(f"time of a batch, ratio {RATIO} / ratio 1", seconds(loss_by_steps) / seconds(EncoderDecoder.loss))
 
 # %% [markdown]
-# ## Errata 10 and 11: attention as some public code has it
+# ## score, errata 10 and 11: attention as some public code has it
 # Without a mask padding gets weight, so the map of a sentence depends on the batch it stands in. A softmax over the
 # *features* inside the score and a relu in place of the softmax over positions: weights that don't sum to 1.
 

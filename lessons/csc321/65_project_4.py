@@ -33,7 +33,7 @@ coded = [vocabulary.encode(h) for h in train]
 lesson.number("words in the vocabulary", len(vocabulary))
 
 # %% [markdown]
-# ## The model (csc321 teacher)
+# ## seq2seq, teacher: the model
 # $$\text{code} = \mathrm{GRU}_{enc}(x_1 \dots x_T),\quad s_0 = \text{code},\quad
 #   s_i = \mathrm{GRU}_{dec}(y_{i-1}, s_{i-1}),\quad p(y_i) = \mathrm{softmax}(W s_i + b)$$
 # While training the decoder gets the right word before: inputs `begin x1 x2`, targets `x1 x2 end`. In the project the

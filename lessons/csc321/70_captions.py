@@ -34,7 +34,7 @@ test = shapes(np.random.default_rng(2), 100 if lesson.quick else 400)
 vocabulary = Vocabulary.of(train.captions)
 
 # %% [markdown]
-# ## The model: an encoder whose annotations are places of the picture
+# ## caption: an encoder whose annotations are places of the picture
 # $$a_j = \text{encoder}(\text{image})_j,\quad e_{ij} = v^\top \tanh(A s_{i-1} + U a_j),\quad
 #   c_i = \sum_j \alpha_{ij} a_j,\quad s_i = \mathrm{GRU}([y_{i-1}; c_i], s_{i-1})$$
 # It is the translation net with pixels for words. A place here is a window of 12 x 12 pixels, 4 apart: 5 x 5 places.

@@ -35,7 +35,7 @@ from tinynet.train.loop import fit
 rng = np.random.default_rng(lesson.seed)
 
 # %% [markdown]
-# ## Heads
+# ## transformer: heads
 # $$Y_m = \mathrm{softmax}\!\left(\frac{Q_m K_m^\top}{\sqrt{d}}\right) V_m,\qquad y = [Y_1 \dots Y_H]\,W_o^\top$$
 # Each head has queries, keys and values of its own: C/H features, the m-th part of $x W_{qkv}$.
 
@@ -47,7 +47,7 @@ gap = abs(np.concatenate(heads, axis=2) @ net.out.W.data.T - net(x).data).max()
 assert gap < 1e-12, "two heads by the equation - by the block"
 
 # %% [markdown]
-# ## A set, not a sequence
+# ## transformer: a set, not a sequence
 # Other words in other places: the outputs move with them and are otherwise the same. So the order must be told.
 
 # %%
@@ -56,7 +56,7 @@ gap = abs(net(x[:, order]).data - net(x).data[:, order]).max()
 assert gap < 1e-12, "outputs of shuffled words - shuffled outputs"
 
 # %% [markdown]
-# ## Positions
+# ## transformer: positions
 # $$P_{t,2i} = \sin(t\,\omega_i),\quad P_{t,2i+1} = \cos(t\,\omega_i),\quad \omega_i = 10000^{-2i/D}$$
 # Rotary positions turn pairs of features by the same angles: then a query meets a key by their *distance* alone.
 

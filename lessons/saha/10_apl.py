@@ -32,7 +32,7 @@ images = digits(lesson.seed)
 x = np.linspace(-3, 3, 601)
 
 # %% [markdown]
-# ## saha apl: a ReLU and S hinges
+# ## saha relu, apl: a ReLU and S hinges
 # $$h(x) = \max(0, x) + \sum_{s=1}^{S} a_s \max(0, -x + b_s)$$
 
 # %%

@@ -41,7 +41,7 @@ lesson.number("1,000 maxout units: smallest second difference", np.diff(y, 2, ax
 assert np.diff(y, 2, axis=0).min() > -1e-12
 
 # %% [markdown]
-# ## The L_p unit is convex and never negative
+# ## lp: the L_p unit is convex and never negative
 # $$y = \Big(\frac1K \sum_k |x_k - c_k|^p\Big)^{1/p}, \qquad p > 1$$
 # of K linear functions $x_k$ of the input.  p = 2 is the root mean square, and as p grows the largest wins.
 

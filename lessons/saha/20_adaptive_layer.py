@@ -38,7 +38,7 @@ from tinynet.train import fit
 rng = np.random.default_rng(lesson.seed)
 
 # %% [markdown]
-# ## One layer, three tasks
+# ## aal: one layer, three tasks
 # $$h_l^t = F_l^t(W_l h_{l-1} + b_l), \qquad F_l^t(\cdot) = \max(0, \cdot) + \sum_{i=1}^M \alpha_l^t(i)\, B_i(\cdot),
 # \qquad B_i(z) = \max(0, b_i - z)$$
 # (saha aal.  The slide writes $\alpha_i^t(i)$, erratum 5: the layer is $l$, the task $t$, the hinge $i$.  It leaves
@@ -55,7 +55,7 @@ by_hand = np.array([[[max(0, v) + sum(alpha[t, i] * max(0, b[i] - v) for i in ra
 assert abs(h - by_hand).max() < 1e-12, "h: largest difference, by hand and block"
 
 # %% [markdown]
-# ## Backward
+# ## aal: backward
 # $$\frac{\partial L}{\partial \alpha^t(i)} = \sum_n \delta^t_n B_i(z^t_n), \qquad
 # \frac{\partial L}{\partial b_i} = \sum_t \alpha^t(i) \sum_n \delta^t_n 1[z^t_n < b_i], \qquad
 # \frac{\partial L}{\partial W} = \sum_t \sum_n \frac{\partial L}{\partial z^t_n} {h'}^t_n$$
@@ -73,7 +73,7 @@ np.testing.assert_allclose(dW, leaves[1].grad, rtol=1e-13, atol=1e-14, err_msg="
 np.testing.assert_allclose([dalpha, db[None].repeat(T, 0)], [leaves[3].grad, leaves[4].grad[None].repeat(T, 0)])
 
 # %% [markdown]
-# ## The deck's four panels
+# ## aal: the deck's four panels
 # (a) hard sharing: one trunk, a head a task.  (b) soft sharing: a trunk a task, held together.  (c) TAAN: one trunk,
 # bent by each task.  (d) inside of a layer: M basis functions and a row of coordinates a task.
 

@@ -113,7 +113,7 @@ axes[1].set(title="their products", xticks=range(5), yticks=range(5))
 lesson.save(fig, "saha_metric_orthonormal")
 
 # %% [markdown]
-# ## What the published code computes (erratum 6)
+# ## metric, erratum 6: what the published code computes
 # Its cross term multiplies by relu(b) where it needs 1[b > 0], and writes .4 for $1/\sqrt{2\pi}$.  Its "trace norm" is
 # the sum of row norms.  Its cosine detaches the norms, W and U, so b hears nothing of Lcos.  `TAAN` has both forms:
 # `regularizer="published trace"` and `"published cosine"`.
@@ -131,8 +131,9 @@ assert trace_norm(like).item() < 0.6 * trace_norm(other).item()
 # %% [markdown]
 # The trace norm of orthogonal rows is twice that of equal ones, so to lower it makes tasks alike.  The sum of row
 # norms is the same for both: it shrinks alpha, and says nothing of tasks.
-#
-# ## The regularizers at work
+
+# %% [markdown]
+# ## Ltn, Lcos, Ldis: the regularizers at work
 # $$L_{cos} = -\frac{1}{T^2}\sum_{ij} C_{ij}, \qquad L_{dis} = \frac{1}{T^2} \sum_{ij} d^2(F^i, F^j), \qquad
 # L_{tn} = \mathrm{trace}\sqrt{\alpha\alpha^\top}$$
 # Gradient descent on each alone, from the same four functions of eight hinges.  (Ltn has a kink where alpha is 0, so a

@@ -29,7 +29,7 @@ numba.set_num_threads(1)        # the nets here are small: a second thread would
 METHODS = list(recipes.TWELVE)
 
 # %% [markdown]
-# ## The twelve in one picture each
+# ## table1: the twelve in one picture each
 # Rows are three tasks, columns three layers.  Boxes of one shade are the same weights.  What stands in a box is what
 # the task does with them; ~ holds the tasks' own parts together.
 #
@@ -74,7 +74,7 @@ for ax, method in zip(axes.flat, METHODS, strict=True):
 lesson.save(fig, "saha_table1_twelve-methods")
 
 # %% [markdown]
-# ## Parameters at the deck's size
+# ## table1: parameters at the deck's size
 # 1152 inputs, three layers of 1024, 16 tasks with 3,557 labels, M = 64.  With D, H, T, C for these, K = 5:
 # $$\text{trunk} = DH + H + 2(H^2 + H), \quad \text{heads} = (H + 1) C$$
 # $$\text{STL} = T\,\text{trunk} + \text{heads}, \quad \text{TAAN} = \text{trunk} + \text{heads} + 3 (T M + M)$$
@@ -112,11 +112,13 @@ assert counted["MRN_t"] == counted["STL"] + 3 * 5 * 5               # a covarian
 assert counted["MRN_full"] == counted["MRN_t"] + 20 * 20 + 2 * 16 * 16 + 3 * 16 * 16    # and of inputs and outputs
 
 # %% [markdown]
-# ## A small race
+# ## table1, Ltotal: a small race
 # Made-up domains (eight tasks, 40 to 400 examples, 12 to 20 labels).  Measured is the mean over tasks of
 # $$\mathrm{AP@10} = \frac1R \sum_{k \le 10} \mathrm{prec@}k\; \mathrm{rel}_k$$
 # with R the right labels among the ten highest scores.  The published DMTRL layers have no activation (erratum 8):
-# three rows of table 1 are linear networks.  They run here in both forms.
+# three rows of table 1 are linear networks.  They run here in both forms.  The last rows of TAAN add a regularizer of
+# every layer's alpha to the mean of the tasks' losses, with $c = 0.1$:
+# $$L_{total} = \frac1T \sum_t L_t + c \sum_l R(\alpha^l)$$
 
 
 # %%
@@ -140,7 +142,7 @@ for name, its in runs.items():
                   f"{over.std(ddof=1) / len(seeds) ** 0.5:.3f}", theirs, "table 1")
 
 # %% [markdown]
-# ## The maximum over the checks (erratum 8)
+# ## table1, erratum 8: the maximum over the checks
 # The published code tests now and then while it trains, and reports the highest of these checks.  So the test examples
 # choose the weights.  Here are runs ten times as long as those of the race, at four times the rate, with 30 checks
 # each: the last one beside the highest, once on 100 test examples a domain, once on the first 25 of these.  The fewer
@@ -187,7 +189,7 @@ plot.legend_below(fig, axes[1])
 lesson.save(fig, "saha_table1_counts-and-race")
 
 # %% [markdown]
-# ## Seconds (table 2), as ratios to TAAN
+# ## table2: seconds, as ratios to TAAN
 # At a fortieth of the deck's work a step.  Tucker and TT are slow because their products build every weight anew at
 # every step: that is inherent.  MRN's 7.8 and the regularizers' 1.9 to 2.0 are not: the published `return_loss` adds
 # the penalties of all layers once for each of the 16 tasks, and sums over all pairs of tasks.

@@ -136,7 +136,7 @@ compare("mean of the heads of node 0, before g", layer(x, four).data,
         [[1/7, 39/35], [1/3, 7/6], [-17/28, 5/28], [-1, -1/10]])
 
 # %% [markdown]
-# ## shi erratum 3: the number 2.7 is used twice
+# ## shi 2.7, erratum 3: the number is used twice
 # $$h'^{\,m}_i = W^m h_i$$
 # This is 2.1 for each head.
 

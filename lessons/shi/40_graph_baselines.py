@@ -278,7 +278,7 @@ fig.colorbar(dots, ax=axes[0], label="f: 0 at member 0, 1 at member 33", shrink=
 lesson.save(fig, "shi_fig9_karate-in-the-plane")
 
 # %% [markdown]
-# ## What the table doesn't tell
+# ## fig9: what the table doesn't tell
 # Erratum 17: fig9 prints 71.7 for SemiEmb on Pubmed; the two papers that the number comes from print 71.1.  Erratum 18:
 # LP's row is what 4 to 6 rounds give; "Planetoid" is Planetoid-T on Cora, Planetoid-I elsewhere.  Erratum 19: 31 % of
 # Citeseer's test papers lie in components without a label, so LP and DeepWalk can only guess there.

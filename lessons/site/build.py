@@ -75,8 +75,9 @@ class Site:
     def __init__(self, folder, entries, executed, failed, quick, everything):
         self.folder, self.entries, self.failed, self.quick = folder, entries, failed, quick
         self.whole = len(entries) == len(everything)
-        self.sections = {topic: reading.sections(notebook) for topic, notebook in executed.items()}
         self.lessons = {entry.topic: entry for entry in entries}
+        self.sections = {topic: reading.sections(notebook, slides.cited(self.lessons[topic].slides))
+                         for topic, notebook in executed.items()}
         self.decks = [deck for deck in slides.DECKS if self.whole or any(e.deck == deck for e in entries)]
         self.tests, self.every_lesson = slides.tests_of(slides.ROOT), everything
         self.sheets = {deck: sheets.of_deck(deck).exercises for deck in self.decks}
@@ -96,7 +97,8 @@ class Site:
         self.environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True,
                                               trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
         self.environment.globals.update(site=self, reading=reading, prose=prose, listing=listing, slides=slides)
-        self.environment.filters.update(equation=prose.equation, markdown=prose.from_markdown, slug=prose.slug)
+        self.environment.filters.update(equation=prose.equation, markdown=prose.from_markdown, slug=prose.slug,
+                                        lines=lambda n: f"{n} line{'s' * (n != 1)}")
 
     # %% Links
     def has(self, kind, name):
@@ -191,26 +193,30 @@ class Site:
         figures = [f for e in elsewhere for f in slides.figures_of(e, deck, item) if f in self.figures]
         inside = {o.name for _, s in told for cell in s.cells for o in reading.outputs(cell)}
         exercises = [e for e in self.sheets[deck] if item in e.slides]
-        batteries = {b.name: slides.cases_of(b, slides.ROOT) for b, _ in self.of_item.get(key, ())}
-        heading = next((s.heading for _, s in told if key in s.in_heading), "")
-        name = _without_items(heading)
+        batteries = defaultdict(dict)               # {block: {case: None}}, in order
+        for block, number in self.of_item.get(key, ()):
+            batteries[block.name] |= dict.fromkeys(slides.cases_of(block, number))
+        name = next((_without_items(s) for _, s in told if key in s.in_heading), "")
         text = " ".join([name, *(f["formula"] for f in formulas)])
         self._find("item", f"{deck} {item}", text, f"deck-{deck}.html#{prose.slug(item)}")
         return dict(deck=deck, item=item, name=name, formulas=formulas, told=told, lessons=elsewhere,
                     figures=[f for f in dict.fromkeys(figures) if f not in inside], exercises=exercises,
-                    tests=self.tests.get(key, []), batteries={n: c for n, c in batteries.items() if c},
-                    errata=self.errata_of(key), recipes=recipes, owed=not (formulas or elsewhere or recipes))
+                    tests=self.tests.get(key, []), batteries={n: [*c] for n, c in batteries.items() if c},
+                    recipes=recipes, owed=not (formulas or elsewhere or recipes),
+                    errata=[] if slides.erratum_number(item) else self.errata_of(key, told))
 
-    def errata_of(self, key):
-        """The numbers of the errata that a block's equation or a lesson's heading names together with an item."""
-        found = set()
-        for block, number in self.of_item.get(key, ()):
-            found |= {reading.erratum_number(item) for _, item in slides.cited(block.equations[number][1])}
+    def errata_of(self, key, told):
+        """The numbers of the errata that belong to an item: a block's equation names both, or one of the sections
+        `told` about it names them, or a section headed by them names the item.
+        """
+        found = {item for block, number in self.of_item.get(key, ())
+                 for _, item in slides.cited(block.equations[number][1])}
+        found |= {item for _, s in told for _, item in s.in_heading | s.in_text}
         for entry in self.entries:
             for s in self.sections[entry.topic]:
-                if key in s.in_heading or (key in s.in_text and any(i.startswith("err") for _, i in s.in_heading)):
-                    found |= {reading.erratum_number(item) for _, item in s.in_heading}
-        return sorted(found - {0, reading.erratum_number(key[1])})
+                if key in s.in_text:
+                    found |= {item for _, item in s.in_heading}
+        return sorted({slides.erratum_number(item) for item in found} - {0})
 
     def block(self, block):
         """What stands on the page of a block."""
@@ -225,7 +231,7 @@ class Site:
                     path=f"tinynet/{block.path.relative_to(slides.package(slides.ROOT)).as_posix()}",
                     formulas={n: formula_of(block, n) for n in block.equations}, keys=keys,
                     sources={n: source_of(block, n) for n in block.equations},
-                    cases=slides.cases_of(block, slides.ROOT), pairs=listing.pairs(block), exercises=exercises,
+                    cases=slides.cases_of(block), pairs=listing.pairs(block), exercises=exercises,
                     tests=sorted({t for key in keys for t in self.tests.get(key, ()) if f"test_{block.name}" in t}),
                     mistakes=self.mistakes[block.name],
                     lessons=[e for e in self.every_lesson if block.name in e.blocks])
@@ -238,7 +244,7 @@ class Site:
                 told = []
                 for entry in self.entries:
                     for s in self.sections[entry.topic]:
-                        headed = reading.names_erratum(s.heading, number)
+                        headed = slides.names_erratum(s.heading, number)
                         text = s.body if headed else reading.of_erratum(s.body, number)
                         if text:
                             told.append((entry, s, text, headed))
@@ -262,7 +268,9 @@ def source_of(block, number):
     return "" if formula_of(block, number) != formula else source
 
 
-def _without_items(heading):
+def _without_items(section):
     """"shi 1.6; csc321 resmath: the gradient that reaches block l" -> what is behind the items."""
-    before, colon, behind = heading.partition(": ")
-    return behind if colon and set(slides.named(before)) else "" if set(slides.named(heading)) else heading
+    before, colon, behind = section.heading.partition(": ")
+    if colon and slides.of_heading(before, section.cited):
+        return behind
+    return "" if section.in_full else section.heading

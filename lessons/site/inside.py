@@ -12,7 +12,9 @@ from tinynet.lesson import lesson
 
 
 def begin(quick, seed, data):
-    """Set the lesson up as `python -m lessons` does; saved figures go into the notebook, with their words."""
+    """Set the lesson up as `python -m lessons` does; saved figures go into the notebook with their words, and numbers
+    with their parts.
+    """
     import matplotlib
     from IPython.display import display
 
@@ -28,7 +30,10 @@ def begin(quick, seed, data):
         lesson.saved.append(name)
         data = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": name}
         display(data, metadata={"image/png": dict(name=name, alt=words(fig))}, raw=True)
-    lesson.save = save
+
+    def tell(*parts):
+        display({"text/plain": "   ".join(parts).rstrip()}, metadata={"text/plain": dict(number=parts)}, raw=True)
+    lesson.save, lesson.tell = save, tell
 
 
 def loaded():

@@ -136,7 +136,8 @@ def pairs(block):
 
     Each tagged statement of a forward, from the last one to the first, with the tagged statements of the backward that
     undo it: what makes `dx` from `dy` undoes what makes `y` from `x`.  Names alone decide; further are those tagged
-    statements of which the names don't tell.
+    statements of which the names don't tell.  Where they tell nothing all of the forward stands beside all of the
+    backward.
     """
     plain = {line.number for part in ("before", "plain") for _, lines in sections(block)[part] for line in lines}
     tree = ast.parse(block.path.read_text(encoding="utf-8"))
@@ -144,14 +145,29 @@ def pairs(block):
     lines, found = lines_of(block.path), []
     for name, backward in functions.items():
         stem = name.removesuffix("_backward")
-        if stem == name or f"{stem}_forward" not in functions:
+        if stem in (name, "") or f"{stem}_forward" not in functions:
             continue
         undone, further = _undone(functions[f"{stem}_forward"], backward, functions, lines)
         if undone:
             rows = [(_text(lines, home), [_text(lines, s) for s in undone[home]])
                     for home in sorted(undone, key=lambda s: -s.first)]
             found.append((stem, rows, [_text(lines, s) for s in further]))
+        else:
+            forward = _all_tagged(functions[f"{stem}_forward"], functions, lines)
+            back = [line for line in _all_tagged(backward, functions, lines) if line not in forward]
+            if forward and back:
+                found.append((stem, [(forward, [back])], []))
     return found
+
+
+def _all_tagged(function, functions, lines):
+    """The tagged lines of a function and of those that it calls, directly or through others, in the file's order."""
+    found, new = [], [function]
+    while new:
+        found += new
+        new = [f for caller in new for f in _called(caller, functions) if f not in found]
+    numbers = sorted({n for f in found for n in range(f.lineno, f.end_lineno + 1)})
+    return [lines[n - 1] for n in numbers if lines[n - 1].equations]
 
 
 def _undone(forward, backward, functions, lines):

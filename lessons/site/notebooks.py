@@ -8,12 +8,12 @@ nothing is executed.
 import asyncio
 import hashlib
 import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jupytext
 import nbformat
@@ -21,8 +21,10 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from traitlets.config import Config
 
 from lessons.tools.slides import ROOT, package
+from tinynet.whole_file import whole_file
 
 SETTINGS = ("quick", "seed", "data")
 
@@ -51,14 +53,9 @@ def write_notebooks(entries, folder):
 
 
 def write_whole(path, text):
-    """Write a file that is there whole or not at all, whenever the process is stopped."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(text if isinstance(text, bytes) else text.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a file of text or bytes that is there whole or not at all, whenever the process is stopped."""
+    with whole_file(path) as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
 
 
 # %% Executed once
@@ -101,10 +98,11 @@ def execute(made, asked, name, root=ROOT):
     listing = "from lessons.site import inside; print('\\n'.join(inside.loaded()))"
     end = nbformat.v4.new_code_cell(listing, id="end")
     whole = nbformat.from_dict(made | dict(cells=[begin, *made.cells, end]))
-    client = NotebookClient(whole, kernel_manager_class=Here, timeout=None,
-                            resources=dict(metadata=dict(path=str(root))))
     try:
-        _run(client)
+        with TemporaryDirectory(prefix="lesson-") as sockets:
+            own = Config(Here=dict(connection_file=str(Path(sockets, "kernel.json"))))
+            _run(NotebookClient(whole, kernel_manager_class=Here, config=own, timeout=None,
+                                resources=dict(metadata=dict(path=str(root)))))
     except CellExecutionError as error:
         raise LessonFailed(f"{name} FAILED: {error.ename}: {error.evalue}") from None
     except DeadKernelError:
@@ -137,7 +135,9 @@ class ThisPython(KernelSpecManager):
 
 
 class Here(AsyncKernelManager):
-    """Starts that kernel; it is spoken to through files where the system has such sockets, not over the network."""
+    """Starts that kernel; it is spoken to through files beside its connection file, where the system has such sockets,
+    not over the network.
+    """
 
     def __init__(self, **settings):
         way = "tcp" if sys.platform == "win32" else "ipc"

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 
 from lessons.site.notebooks import write_whole
+from lessons.tools import slides
 from lessons.tools.slides import ROOT, package
 from tinynet import cases
 from tinynet.check import rates
@@ -15,7 +16,7 @@ def by_block(folder, wanted, root=ROOT):
     """{block's name: [dict(name, kind, code, report)]} of the blocks in `wanted`; reports are kept in `folder`."""
     found = defaultdict(list)
     for mutant in rates.load_mutants(root / "tests"):
-        found[_home(cases.CASES[mutant.case].op)].append(mutant)
+        found[slides.home(cases.CASES[mutant.case].op)].append(mutant)
     hashed = _sources(package(root))
     return {name: _judged(name, found.get(name, []), folder, hashed) for name in wanted}
 
@@ -31,12 +32,7 @@ def _sources(folder):
 
 def home_of(name):
     """The block that has an op of this name."""
-    return _home(cases.of(name)[0].op)
-
-
-def _home(op):
-    """The name of the file, or folder, that an op's forward stands in."""
-    return op.forward.__module__.rpartition(".")[2]
+    return slides.home(cases.of(name)[0].op)
 
 
 def _judged(name, mutants, folder, hashed):

@@ -1,7 +1,7 @@
 """What the pages show, gathered from the house: lessons in sections, items with all that belongs to them, errata."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lessons.site import prose
@@ -17,7 +17,8 @@ class Section:
 
     heading: str
     cells: list
-    place: str = ""         # what it is called in an address, once on a page
+    cited: frozenset = frozenset()      # the (deck, item)s of the lesson
+    place: str = ""                     # what it is called in an address, once on a page
 
     @cached_property
     def text(self):
@@ -33,17 +34,31 @@ class Section:
         return re.findall(r"\$\$(.+?)\$\$", self.text, re.DOTALL)
 
     @cached_property
-    def in_heading(self):
+    def in_full(self):
+        """The (deck, item)s that the heading names with their deck."""
         return set(slides.named(self.heading))
 
     @cached_property
+    def in_heading(self):
+        return slides.of_heading(self.heading, self.cited)
+
+    @cached_property
     def in_text(self):
-        return set(slides.named(self.text))
+        return set(slides.named(self.text)) | {
+            (deck, item) for deck, item in self.cited if slides.names_erratum(self.text, slides.erratum_number(item))}
+
+    @cached_property
+    def drawn(self):
+        """The (deck, item)s whose figures its cells draw."""
+        names = [output.name for cell in self.cells for output in outputs(cell) if output.name]
+        return {key for key in self.cited for name in names if slides.is_figure_of(name, *key)}
 
 
-def sections(notebook):
-    """The Sections of a lesson: the docstring's cell is left out, because the page's head tells what it says."""
-    found = []
+def sections(notebook, cited=()):
+    """The Sections of a lesson, which cites these (deck, item)s: the docstring's cell is left out, because the page's
+    head tells what it says, and the lesson's own title names nothing.
+    """
+    cited, found = frozenset(cited), []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             if _is_docstring(cell.source):
@@ -53,7 +68,7 @@ def sections(notebook):
                 continue
             heading = re.match(r"#+ (.*)", cell.source)
             if heading:
-                found.append(Section(heading[1], []))
+                found.append(Section(heading[1], [], cited if found else frozenset()))
         if not found:
             found.append(Section("", []))
         found[-1].cells.append(cell)
@@ -68,15 +83,18 @@ def _is_docstring(text):
 
 
 def about(all_sections, key):
-    """The sections about an item: those whose heading names it, else the first whose text does."""
-    headed = [s for s in all_sections if key in s.in_heading]
-    return headed or [s for s in all_sections if key in s.in_text][:1]
+    """The sections about an item: those whose heading names it in full, else those whose heading names it at all or
+    that draw its figure, else the first whose text names it.
+    """
+    return ([s for s in all_sections if key in s.in_full]
+            or [s for s in all_sections if key in s.in_heading or key in s.drawn]
+            or [s for s in all_sections if key in s.in_text][:1])
 
 
 # %% A cell
 @dataclass
 class Output:
-    """One output of a cell as HTML; a figure has its name and words."""
+    """One output of a cell as HTML; a figure has its name and words, numbers have [(label, ours, the slide's)]."""
 
     kind: str
     markup: str = ""
@@ -84,10 +102,11 @@ class Output:
     name: str = ""
     alt: str = ""
     data: str = ""
+    rows: list = field(default_factory=list)
 
 
 def outputs(cell):
-    """The Outputs of a code cell, printed text that follows printed text joined."""
+    """The Outputs of a code cell, printed text that follows printed text joined, and number that follows number."""
     found = []
     for output in cell.get("outputs", ()):
         if output.output_type == "stream":
@@ -95,11 +114,15 @@ def outputs(cell):
                 found[-1].markup += prose.escaped(output.text)
             else:
                 found.append(Output("text", prose.escaped(output.text)))
+        elif number := output.get("metadata", {}).get("text/plain", {}).get("number"):
+            if not found or found[-1].kind != "numbers":
+                found.append(Output("numbers"))
+            found[-1].rows.append(number)
         elif output.output_type in ("display_data", "execute_result"):
             found += _shown(output)
     for output in found:
         output.markup = output.markup.rstrip("\n")
-        output.lines = output.markup.count("\n") + 1
+        output.lines = len(output.rows) or output.markup.count("\n") + 1
     return found
 
 
@@ -113,16 +136,6 @@ def _shown(output):
 
 
 # %% Errata
-def erratum_number(item):
-    """The number of "erratum 5", else 0."""
-    return int(item.removeprefix("erratum ")) if item.startswith("erratum ") else 0
-
-
-def names_erratum(text, number):
-    """Does the text name it, alone or as in "Errata 10 and 11"?"""
-    return bool(re.search(rf"\b[Ee]rrat(?:um|a(?: \d+(?:,| and))*) {number}\b", text))
-
-
 def of_erratum(text, number):
     """What a text says of an erratum: from the first sentence that names it to the end of the paragraph."""
     for paragraph in re.split(r"\n\s*\n|\n(?=#)", text):

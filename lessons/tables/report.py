@@ -1,9 +1,9 @@
 """RESULTS.md and its figures: the papers' numbers beside ours, with seeds, spread and seconds."""
 
-import os
 from statistics import fmean, median, stdev
 
 from tinynet import plot
+from tinynet.whole_file import whole_file
 
 HEAD = """# The papers' tables, from raw data: {topic}
 
@@ -21,10 +21,8 @@ def write(tables, runs, folder, topic):
     text = "\n".join([HEAD.format(topic=topic), *(section(table, dataset, runs) for table in tables
                                                   for dataset in table.datasets)])
     path = folder / "results" / f"{topic}.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(path) as file:
+        file.write(text.encode())
     for table in tables:
         if any(cell.table == table.name for cell in runs):
             beside = "_paper-beside-ours" if any(table.paper.values()) else ""

@@ -34,7 +34,7 @@ data = starved_digits(labels=40, seed=lesson.seed)
 steps = 30 if lesson.quick else 200
 
 # %% [markdown]
-# ## fig1: one trunk, a head for each task
+# ## fig1, shared-trunk: one trunk, a head for each task
 # $$h = f_{shared}(x), \qquad y_t = f_t(h), \qquad L = \sum_t L_t$$
 # The trunk hears of every task: $\frac{\partial L}{\partial h} = \sum_t \frac{\partial L_t}{\partial h}$.
 

@@ -72,7 +72,7 @@ stitched = cross_stitch_forward(features, np.array([[0.9, 0.1], [0.1, 0.9]]))[0]
 assert abs(layer(features).data - stitched).max() < 1e-12, "init: NDDR - cross-stitch unit at .9/.1"
 
 # %% [markdown]
-# ## Erratum 9: a weight for each source, but none for each target
+# ## fig9, erratum 9: a weight for each source, but none for each target
 # A well-known repository keeps one weight for each *source*: $\tilde x_i = \sum_j a_j x_j$. Then all tasks get the same
 # mixture, and whatever was the tasks' own is lost at the first unit. Another starts at all ones, with the same effect.
 

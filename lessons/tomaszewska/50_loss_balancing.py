@@ -91,7 +91,7 @@ axes[2].set(xlabel="x", title="epistemic: fits to 8\n(dashed), 200 points")
 lesson.save(fig, "tomaszewska_uncertainty_two-kinds")
 
 # %% [markdown]
-# ## The published toy
+# ## uncertainty: the published toy
 # $y_1 = 2x + 8 + 10\varepsilon$, $y_2 = 3x + 3 + \varepsilon$, 100 points, 1,024 hidden units, Adam at .001, batches
 # of 20, 2,000 epochs. The notebooks report $\sigma$ = 8.6 and .92. Erratum 16: these runs have not converged. At the
 # net's own rate $s$ lags behind; at ten times that rate $\sigma$ equals what is left of the residual.

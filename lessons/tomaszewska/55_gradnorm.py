@@ -77,7 +77,7 @@ ax.set(xlabel=r"relative inverse training rate $r_i$ (above 1: behind)", ylabel=
 lesson.save(fig, "tomaszewska_fig14_target-norm")
 
 # %% [markdown]
-# ## Algorithm 1, line by line, on this batch
+# ## gradnorm: Algorithm 1, line by line, on this batch
 # The weights move by the rule's own Adam, then are scaled to sum to $T$. The net's step uses the weights from before.
 
 # %%

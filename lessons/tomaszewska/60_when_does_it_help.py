@@ -58,7 +58,7 @@ def shared(X, y, r, rounds=200):
 
 
 # %% [markdown]
-# ## Capacity, exactly
+# ## wu2020: capacity, exactly
 # Linear tasks $y_i = X_i \theta_i + \varepsilon$, the net $\hat\theta_i = B a_i$ with $B \in R^{d \times r}$ shared.
 # With $r \ge T$ there is room for every task's own solution: multi-task learning *is* single-task learning.
 
@@ -71,7 +71,7 @@ for r in (1, 2):
     lesson.number(f"wu2020 capacity: |theta - theta alone|, two tasks, r = {r}", away, 0 if r == 2 else None, "exact")
 
 # %% [markdown]
-# ## Capacity of ReLU nets
+# ## wu2020: capacity of ReLU nets
 # Four tasks are functions of one plane of $R^{20}$, 80 examples each, noise .3. One hidden layer of $r$ units is shared
 # (MTL), or each task has its own (STL). A wide layer has room to treat each task apart.
 
@@ -126,7 +126,7 @@ axes[1].set(xscale="log", xlabel="hidden units r", ylabel="saved by sharing (mea
 lesson.save(fig, "tomaszewska_wu2020_capacity")
 
 # %% [markdown]
-# ## Task covariance
+# ## wu2020: task covariance
 # Same $\theta$ for both tasks. The target's inputs (40 examples) have variance 1 in ten directions and $1/k$ in the
 # others; the source's (400 examples) the same (*aligned*), or the other way round (*swapped*). Gain: excess risk of the
 # target, $(\hat\theta - \theta)' \Sigma (\hat\theta - \theta)$, alone minus shared ($r = 1$).
@@ -152,7 +152,7 @@ for k, a, b in zip(ks, aligned, swapped, strict=True):
                   f"{a.mean():.3f}, {b.mean():.3f};  {d.mean():+.3f} +- {d.std(ddof=1) / len(d) ** 0.5:.3f}")
 
 # %% [markdown]
-# ## Source size: more data of a task that points elsewhere
+# ## wu2020, negative-transfer: more data of a task that points elsewhere
 # $\cos(\theta_1, \theta_2) = .8$, target 40 examples.
 
 # %%
@@ -185,7 +185,7 @@ axes[1].set(xscale="log", xlabel="examples of the source", ylabel="excess risk s
 lesson.save(fig, "tomaszewska_wu2020_covariance")
 
 # %% [markdown]
-# ## Optimisation: the same net, other weights of the losses
+# ## wu2020: optimisation, the same net with other weights of the losses
 # Their own scheme (weights from a singular value decomposition) is not run here. Do the rules of the lessons before
 # help where the losses are alike? Four tasks, 8 units.
 

@@ -17,6 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from lessons.tools.catalogue import FOLDER, catalogue, read
+from tinynet.cases import CASES
 
 ROOT = FOLDER.parent
 DECKS = {
@@ -86,6 +87,30 @@ def named(text):
         item = "|".join(re.escape(name) for name in sorted(items, key=len, reverse=True))
         for match in re.findall(rf"\b{deck} ((?:{item})(?:(?:, | and |-)(?:{item}))*)(?![\w-])", text):
             yield from cited(f"{deck} {match.replace(' and ', ', ')}")
+
+
+def of_heading(heading, among):
+    """The (deck, item)s that a lesson's heading names: in full, else those `among` the lesson's own that stand there
+    without their deck, as in "fig1: one trunk", "Negative transfer, exactly" or "Errata 10 and 11".
+    """
+    words = "|".join(re.escape(_spaced(item)) for _, item in sorted(among, key=lambda key: len(key[1]), reverse=True))
+    alone = set(re.findall(rf"(?<!\w)(?:{words})(?!\w)", _spaced(heading))) if words else set()
+    return set(named(heading)) or {key for key in among if _spaced(key[1]) in alone or (
+        key[1].startswith("erratum") and names_erratum(heading, erratum_number(key[1])))}
+
+
+def _spaced(text):
+    return text.lower().replace("-", " ")
+
+
+def erratum_number(item):
+    """The number of "erratum 5", else 0."""
+    return int(item.removeprefix("erratum ")) if item.startswith("erratum ") else 0
+
+
+def names_erratum(text, number):
+    """Does the text name it, alone or as in "Errata 10 and 11"?"""
+    return bool(re.search(rf"\b[Ee]rrat(?:um|a(?: \d+(?:,| and))*) {number}\b", text))
 
 
 # %% Blocks and models
@@ -180,16 +205,18 @@ def tests_of(root):
     return found
 
 
-def cases_of(block, root):
-    """The names of the battery's cases for a block: those of ops that its files define."""
-    ops = {m for file in block.files for m in re.findall(r"^(\w+) = Op\(", file.read_text(encoding="utf-8"), re.M)}
-    texts = [path.read_text(encoding="utf-8") for path in sorted((package(root) / "cases").glob("*.py"))]
-    return [name for text in texts for op in sorted(ops) for name in _cases(text, op)]
+def cases_of(block, number=None):
+    """The names of the battery's cases for a block; with an equation's number those of the ops whose pair computes it,
+    all of them where a helper does.
+    """
+    ops = {name: case.op for name, case in CASES.items() if home(case.op) == block.name}
+    functions = {function for _, _, function in block.tags.get(number, ())}
+    return [name for name, op in ops.items() if functions & {op.forward.__name__, op.backward.__name__}] or [*ops]
 
 
-def _cases(text, op):
-    yield from re.findall(rf'^plain\("(\w+)", (?:\w+\.)?{op},', text, re.M)
-    yield from re.findall(rf"^@case\((?:\w+\.)?{op}\b.*\)\ndef (\w+)\(", text, re.M)
+def home(op):
+    """The name of the block whose file an op's forward stands in."""
+    return op.forward.__module__.rpartition(".")[2]
 
 
 # %% Complaints: what makes the index wrong
@@ -224,7 +251,7 @@ def rows(root=ROOT, folder=FOLDER):
     found = defaultdict(Row)
     for block in blocks(root):
         link = f"[{block.name}]({_from_lessons(block.path, root)})"
-        battery = [f"battery of {block.name}"] if block.equations and cases_of(block, root) else []
+        battery = [f"battery of {block.name}"] if block.equations and cases_of(block) else []
         for number, (_, source) in block.equations.items():
             for key in cited(source):
                 functions = list(dict.fromkeys(f"`{name}`" for _, _, name in block.tags.get(number, ()) if name))
@@ -251,7 +278,12 @@ def recipes(folder=FOLDER):
 
 
 def figures_of(entry, deck, item):
-    return [f for f in entry.figures if f.startswith(f"{deck}_") and item in re.split(r"_|\.png", f)]
+    return [f for f in entry.figures if is_figure_of(f, deck, item)]
+
+
+def is_figure_of(name, deck, item):
+    """Is a figure named after this item, as "shi_1.6_two-terms.png" is?"""
+    return name.startswith(f"{deck}_") and item in re.split(r"_|\.png", name)
 
 
 def _from_lessons(path, root):
@@ -301,7 +333,7 @@ def about(asked, root=ROOT, folder=FOLDER):
         for number, (formula, source) in block.equations.items():
             if key in cited(source):
                 lines += ["", f"{block.name} ({number})  {formula}", *_places(block, number, root)]
-                lines += [f"  test      {BATTERY}[{name}]" for name in cases_of(block, root)[:1]]
+                lines += [f"  test      {BATTERY}[{name}]" for name in cases_of(block, number)[:1]]
     lines += ["", *(f"  test      {test}" for test in tests_of(root)[key])]
     for entry in told(folder):
         if key in cited(entry.slides):
@@ -318,11 +350,11 @@ def _places(block, number, root):
 
 
 def _cell(entry, key):
-    """The line of the first cell whose text names the item; the first line where none does."""
+    """The line of the first cell whose heading names the item; the first line where none does."""
     start = 1
     for n, line in enumerate(entry.path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("# %%"):
             start = n
-        if line.startswith("#") and key in set(named(line)):
+        if line.startswith("# ## ") and key in of_heading(line, set(cited(entry.slides))):
             return start
     return 1

@@ -32,8 +32,8 @@ from tinynet.lesson import lesson
 {body}
 '''
 SAVE = '''class Figure:
-    def savefig(self, path, format):
-        path.write_text("half")
+    def savefig(self, file, format):
+        file.write(b"half")
         {then}
 
 lesson.save(Figure(), "shi_1.1_fake")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,18 @@ def test_each_line_of_a_backward_stands_beside_the_forward_line_that_it_undoes()
     assert [[tag_of(back) for back in backs] for _, backs in rows] == [["(2)", "(3)"]]
 
 
+def test_what_names_cannot_part_stands_together_and_no_pair_is_left_out():
+    (name, ((forward, backs),), further), *_ = listing.pairs(BLOCKS["trace_norm"])
+    assert (name, [tag_of([line]) for line in forward], tag_of(backs[0]), further) == (
+        "trace_norm", ["(1)", "(2)"], "(3)", [])
+    for block in BLOCKS.values():
+        shown = {name for name, *_ in listing.pairs(block)}
+        plain = {line for _, lines in listing.sections(block)["plain"] for line in lines if line.equations}
+        there = {line.function for line in plain} - {"_forward"}        # what twins share is in their pairs
+        assert {f.removesuffix("_forward") for f in there if f.endswith("_forward")
+                and f.replace("_forward", "_backward") in there} <= shown, block.name
+
+
 def test_no_tagged_line_of_a_plain_backward_is_lost():
     for block in BLOCKS.values():
         for name, rows, further in listing.pairs(block):
@@ -122,6 +135,33 @@ def test_no_tagged_line_of_a_plain_backward_is_lost():
 
 
 # %% Lessons
+def test_the_sections_about_an_item_have_it_in_the_heading_or_draw_it_and_else_in_the_text():
+    from nbformat import v4
+
+    cited = frozenset(slides.cited("saha chain, apl, erratum 5"))
+    figure = v4.new_output("display_data", {"image/png": ""}, metadata={"image/png": {"name": "saha_apl_x.png"}})
+    made = [reading.Section(heading, [v4.new_markdown_cell(text), v4.new_code_cell(outputs=outputs)], cited)
+            for heading, text, outputs in (
+                ("A long chain of ops", "", []), ("saha chain: two units", "", []), ("chain: alone", "", []),
+                ("Any curve", "", [figure]), ("APL units", "", []), ("What is left", "saha apl, and erratum 5", []))]
+
+    def about(item):
+        return [s.heading for s in reading.about(made, ("saha", item))]
+    assert about("chain") == ["saha chain: two units"]
+    assert about("apl") == ["Any curve", "APL units"]
+    assert about("erratum 5") == ["What is left"]
+    assert about("lp") == []
+
+
+def test_every_item_that_lessons_cite_is_told_by_a_section_of_one_of_them():
+    told, cited = set(), set()
+    for entry in catalogue():
+        own = set(slides.cited(entry.slides))
+        cited |= own
+        told |= {key for s in reading.sections(notebooks.notebook(entry), own) for key in s.in_heading | s.in_text}
+    assert cited - told == set()
+
+
 def test_notebooks_are_written_alone_and_hold_the_lesson(made_up, tmp_path):
     import nbformat
 
@@ -163,6 +203,17 @@ def test_a_lesson_is_executed_again_only_when_it_changes_or_what_it_loaded(made_
     assert run(quick=False) == 6
 
 
+def test_lessons_run_from_any_folder_and_two_at_once_do_not_hear_each_other(made_up, settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    body = "import time\ntime.sleep(1)\nprint('{topic}')"
+    entries = made_up({"one": body.replace("{topic}", "one"), "two": body.replace("{topic}", "two")})
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda e: notebooks.execute(notebooks.notebook(e), settings(tmp_path), e.name), entries)
+        told = [[o.text for cell in whole.cells for o in cell.get("outputs", ())] for whole in made]
+    assert told == [["one\n"], ["two\n"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["lessons"]
+
+
 def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, monkeypatch):
     entries, ran = made_up({"one": "1", "two": "2"}), []
 
@@ -176,17 +227,6 @@ def test_an_interrupted_build_goes_on_where_it_was(made_up, settings, tmp_path, 
     assert build.build(entries, settings(tmp_path / "site"), tmp_path / "lessons", lambda told: None) == 130
     assert build.build(entries, settings(tmp_path / "site"), tmp_path / "lessons", lambda told: None) == 0
     assert ran == ["saha/00_one", "saha/01_two", "saha/01_two"]
-
-
-def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-    notebooks.write_whole(tmp_path / "page", "old")
-
-    def stopped(*_):
-        raise KeyboardInterrupt
-    monkeypatch.setattr(notebooks.os, "replace", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        notebooks.write_whole(tmp_path / "page", "new")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("page", "old")]
 
 
 # %% The pages of one small site
@@ -205,8 +245,8 @@ def test_a_figure_comes_with_its_words_a_long_output_is_folded_and_an_answer_ope
     assert picture["src"] == "figures/saha_apl_good.png"
     assert picture["alt"] == "A panel; loss over step t; lines: plain, x^2"
     assert (folder / picture["src"]).read_bytes().startswith(b"\x89PNG")
-    assert "<summary>41 lines of output</summary>" in text
-    assert re.search(r"a half +0\.5 +saha: 0\.25", text)
+    assert "<summary>40 lines of output</summary>" in text
+    assert '<tr><th scope="row">a half</th><td>0.5</td><td>saha: 0.25</td></tr>' in text
     assert re.search(r"<summary>What is <math .*?</math>\?</summary>", text)
     assert re.search(r'The input <math .*?</math>\.</p>\s*<pre class="code" tabindex="0"><code><span class="n">x', text)
     assert "More about it." in text
@@ -297,7 +337,7 @@ def test_an_erratum_is_told_from_its_sentence_to_the_next_one():
     assert reading.of_erratum(text, 17) == "Erratum 17: fig9 prints 71.7. It is 71.1. "
     assert reading.of_erratum(text, 18) == "Erratum 18: LP."
     assert reading.of_erratum(text, 1) == ""
-    assert [n for n in range(20) if reading.names_erratum("Errata 3, 10 and 11: attention; erratum 14", n)] == [
+    assert [n for n in range(20) if slides.names_erratum("Errata 3, 10 and 11: attention; erratum 14", n)] == [
         3, 10, 11, 14]
 
 

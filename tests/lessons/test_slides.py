@@ -1,5 +1,7 @@
 """The slide index agrees with the sources it is generated from."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lessons.tools import slides
@@ -45,16 +47,25 @@ More, about figures: none.
 
 
 def a_tree(tmp_path, tag="2", lesson=LESSON):
-    for folder in ("tinynet/blocks/units", "tinynet/cases", "tests", "lessons/start"):
+    for folder in ("tinynet/blocks/units", "tests", "lessons/start"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "tinynet/blocks/units/double.py").write_text(BLOCK.replace("TAG", tag))
-    (tmp_path / "tinynet/cases/units.py").write_text('plain("double", _double.double, "N D")\n')
     (tmp_path / "tests/test_double.py").write_text('def test_it():\n    """What shi 1.1 and csc321 block say."""\n')
     (tmp_path / "lessons/start/01_twice.py").write_text(lesson)
     return tmp_path, tmp_path / "lessons"
 
 
-def test_the_index_names_block_function_test_lesson_and_figure(tmp_path):
+@pytest.fixture
+def cases(monkeypatch):
+    """The battery's cases of the block above."""
+    def double_forward(x):
+        pass
+    double_forward.__module__ = "tinynet.blocks.units.double"
+    op = SimpleNamespace(forward=double_forward, backward=double_forward)
+    monkeypatch.setattr(slides, "CASES", {"double": SimpleNamespace(op=op)})
+
+
+def test_the_index_names_block_function_test_lesson_and_figure(tmp_path, cases):
     tree = a_tree(tmp_path)
     assert slides.complaints(*tree) == []
     text = slides.index(*tree)
@@ -66,7 +77,7 @@ def test_the_index_names_block_function_test_lesson_and_figure(tmp_path):
     assert "| 1.4 | **owed** |  |  |  |" in text
 
 
-def test_about_one_item_there_is_its_line_its_test_to_paste_its_cell_and_its_figure(tmp_path):
+def test_about_one_item_there_is_its_line_its_test_to_paste_its_cell_and_its_figure(tmp_path, cases):
     assert slides.about("shi 1.1", *a_tree(tmp_path)).splitlines() == [
         "shi 1.1", "", "double (1)  y = 2 x,  x real",
         "  line      tinynet/blocks/units/double.py:9  return 2 * x, None          # (1)   in double_forward",
@@ -105,3 +116,26 @@ def test_an_item_that_no_deck_has_and_a_block_that_is_not_there_are_named(tmp_pa
     lesson = LESSON.replace("shi 1.1-1.3", "shi 1.1, fig99").replace("Blocks: double", "Blocks: treble")
     assert slides.complaints(*a_tree(tmp_path, lesson=lesson)) == [
         "start/01_twice: deck shi has no item 'fig99'", "start/01_twice: there is no block treble"]
+
+
+def test_an_equation_has_the_cases_of_the_op_that_computes_it():
+    blocks = {block.name: block for block in slides.blocks()}
+    assert slides.cases_of(blocks["activations"], "7")[0] == "leaky_relu"
+    assert all(name.startswith("tucker") for name in slides.cases_of(blocks["tensor_factors"], "3"))
+    assert {"latent_layers", "tucker", "tensor_train"} <= set(slides.cases_of(blocks["tensor_factors"]))
+
+
+@pytest.mark.parametrize(("heading", "items"), [
+    ("shi 1.6; csc321 block: the gradient", {("shi", "1.6"), ("csc321", "block")}),
+    ("fig1, shared-trunk: one trunk", {("tomaszewska", "fig1"), ("tomaszewska", "shared-trunk")}),
+    ("Negative transfer, exactly", {("tomaszewska", "negative-transfer")}),
+    ("fig10: who gains", set()),                            # not of this lesson, and not fig1
+    ("Stochastic maxout draws a piece", {("saha", "stochastic-maxout")}),
+    ("score, errata 10 and 11: some public code", {("csc321", "score"), ("csc321", "erratum 10"),
+                                                   ("csc321", "erratum 11")}),
+    ("What it brings", set()),
+])
+def test_a_heading_names_items_in_full_or_as_its_lesson_cites_them(heading, items):
+    cited = set(slides.cited("tomaszewska fig1, shared-trunk, negative-transfer; csc321 score, erratum 10, erratum 11; "
+                             "saha maxout, stochastic-maxout"))
+    assert slides.of_heading(heading, cited) == items

@@ -14,6 +14,7 @@ import numpy as np
 from tinynet.backend import no_grad
 from tinynet.bridges.onnx_ops import KNOWN, Graph, NotInONNX, array_of
 from tinynet.engine import Op, Tensor
+from tinynet.whole_file import whole_file
 
 OPSET, IR = 21, 10
 
@@ -46,7 +47,7 @@ def save(path, net, x):
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR,
                               producer_name="tinynet")
     checker.check_model(model, full_check=True)
-    with open(path, "wb") as file:
+    with whole_file(path) as file:
         file.write(model.SerializeToString())
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinynet.whole_file import whole_file
+
 DTYPES = dict(F64="<f8", F32="<f4", F16="<f2", BF16="<u2", I64="<i8", I32="<i4", I16="<i2", I8="i1", U64="<u8",
               U32="<u4", U16="<u2", U8="u1", BOOL="?")
 LONGEST_HEADER = 100_000_000        # bytes, as in the reference
@@ -62,7 +64,8 @@ def save(path, arrays, metadata=None):
         end += len(blobs[-1])
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    Path(path).write_bytes(b"".join([struct.pack("<Q", len(text)), text, *blobs]))
+    with whole_file(path) as file:
+        file.writelines([struct.pack("<Q", len(text)), text, *blobs])
 
 
 def _fail(path, why):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 import tinynet
 from tinynet.exercises.words import unlocked
+from tinynet.whole_file import whole_file
 
 BAR = 24            # characters
 
@@ -129,10 +129,10 @@ def gradescope(result, hints=2, visibility="visible"):
 
 
 def write_json(path, tree):
-    """Write a new file and rename it, so that a crash leaves the earlier one."""
-    new = Path(f"{path}.new")
-    new.write_text(json.dumps(tree, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(new, path)
+    """Write the whole file, or leave the earlier one."""
+    text = json.dumps(tree, indent=1, allow_nan=False)
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def junit(results):
