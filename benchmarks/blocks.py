@@ -102,10 +102,12 @@ def stitched(tasks):
         a = a.permute(1, 2, 0)[:, :, None, :, None, None]
         return torch.stack([sum(a[i, j] * x[j] for j in range(tasks)) for i in range(tasks)])
 
+    x, d = (torch.from_numpy(a) for a in (arrays[0], dy))
     return same_work({
         "tinynet": ours(cross_stitch, arrays, dy),
         "PyTorch, sums": pytorch(sums, arrays, dy),
-        "PyTorch, einsum": pytorch(lambda x, a: torch.einsum("cij,jnchw->inchw", a, x), arrays, dy)})
+        "PyTorch, einsum": pytorch(lambda x, a: torch.einsum("cij,jnchw->inchw", a, x), arrays, dy),
+    }) | {"limit: x to y, dy and x to dx, once each": lambda: (x.clone(), d + x)}
 
 
 @benchmark("cross-stitch (2 tasks, 32 x 64 x 28 x 28, per channel)", goal=5)
