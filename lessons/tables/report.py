@@ -26,7 +26,8 @@ def write(tables, runs, folder, topic):
     for table in tables:
         if any(cell.table == table.name for cell in runs):
             beside = "_paper-beside-ours" if any(table.paper.values()) else ""
-            draw(table, runs, folder / f"{table.slug}{beside}.png")
+            if beside or len(table.paper) > 1:              # one number of ours alone makes no picture
+                draw(table, runs, folder / f"{table.slug}{beside}.png")
             for column in table.columns:
                 if column.axis:
                     draw_curves(table, column, runs, folder / f"{table.slug}_{column.metric.replace(' ', '-')}.png")
@@ -132,6 +133,7 @@ def draw(table, runs, path):
     """A panel for each dataset: squares for the paper, diamonds for us, with their spreads."""
     fig, axes = plot.subplots(1, len(table.datasets), sharey=True, squeeze=False,
                               height=0.36 * len(table.paper) + 2.2)
+    unit = table.unit if len(table.columns) == 1 else table.metric + " %" * ("%" in table.unit)
     for ax, dataset in zip(axes[0], table.datasets, strict=True):
         for row, system in enumerate(table.paper):
             if paper := stated(table.of_paper(system, dataset, table.columns[0])):
@@ -140,7 +142,7 @@ def draw(table, runs, path):
             if values := ours(table, system, dataset, runs)[1].get(table.metric, ()):
                 ax.errorbar(fmean(values), row + 0.16, xerr=stdev(values) if len(values) > 1 else None, fmt="D",
                             color=plot.COLOURS[0], capsize=3, label="tinynet")
-        ax.set(title=table.names.get(dataset, dataset), xlabel=table.unit, yticks=range(len(table.paper)),
+        ax.set(title=table.names.get(dataset, dataset), xlabel=unit, yticks=range(len(table.paper)),
                ylim=(len(table.paper) - 0.5, -0.5))
     axes[0, 0].set_yticklabels(table.paper)
     named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
