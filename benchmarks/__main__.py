@@ -49,7 +49,7 @@ def draw(rows, file):
     """Ratios as bars on a logarithmic axis: right of 1 tinynet is the faster; a tick marks the goal."""
     from tinynet import plot
 
-    fig, ax = plot.subplots(figsize=(11, 0.34 * len(rows) + 1.4))
+    fig, ax = plot.subplots(height=0.34 * len(rows) + 1.4)
     labels = [f"{row.name}\nv. {row.other}" for row in rows]
     colours = [plot.COLOURS[0] if row.other.startswith("PyTorch") else plot.GREY for row in rows]
     ax.barh(range(len(rows)), [row.ratio - 1 for row in rows], left=1, color=colours)

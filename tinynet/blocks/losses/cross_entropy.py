@@ -55,9 +55,9 @@ def _counted(x, t, ignore):
     if t.dtype.kind == "f":
         return x.reshape(-1, C), t.reshape(-1, C), np.ones(t[..., 0].size, bool)
     keep = t != ignore
-    wrong = np.argwhere(keep & ((t < 0) | (t >= C)))
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
+    wrong = keep & ((t < 0) | (t >= C))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = at[0] if len(at) == 1 else at
         raise ValueError(f"cross_entropy: the target at position {where} is {t[at]}, but must be in 0..{C - 1} "
                          f"(or {ignore} to be ignored); correct the labels or give x more classes")
