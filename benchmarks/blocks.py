@@ -82,15 +82,26 @@ def apl_loop(relu):
     return run
 
 
-@benchmark("APL forward + backward (256 x 512, S = 5)", goal=3)
-def apl_unit():
-    arrays, dy = (normal(256, 512), normal(5, 512), normal(5, 1, 512)[:, 0]), normal(256, 512)
-    return same_work({
+def bending(N, S, *others):
+    """tinynet, PyTorch and the others that are named, on N rows of 512 units with S hinges each."""
+    arrays, dy = (normal(N, 512), normal(S, 512), normal(S, 1, 512)[:, 0]), normal(N, 512)
+    contenders = {
         "tinynet": ours(apl, arrays, dy),
         "PyTorch, a loop": pytorch(apl_loop(torch.relu), arrays, dy),
         "PyTorch, broadcast": pytorch(apl_broadcast(torch.relu), arrays, dy),
         "autograd": hips(apl_loop(lambda x: anp.maximum(0, x)), arrays, dy),
-        "MyGrad": my_grad(apl_loop(lambda x: mygrad.maximum(np.float32(0), x)), arrays, dy)})
+        "MyGrad": my_grad(apl_loop(lambda x: mygrad.maximum(np.float32(0), x)), arrays, dy)}
+    return same_work({name: contenders[name] for name in ("tinynet", "PyTorch, a loop", "PyTorch, broadcast", *others)})
+
+
+@benchmark("APL forward + backward (256 x 512, S = 5)", goal=3)
+def apl_unit():
+    return bending(256, 5, "autograd", "MyGrad")
+
+
+@benchmark("APL forward + backward (256 x 512, S = 64)", goal=3)
+def apl_of_many_hinges():
+    return bending(256, 64)
 
 
 # %% Cross-stitch

@@ -329,7 +329,7 @@ def scale_rows(file="benchmarks/graph_scale.png"):
 def draw_scale(found, file):
     from tinynet import plot
 
-    fig, axes = plot.subplots(1, 2, figsize=(11, 4.4))
+    fig, axes = plot.subplots(1, 2)
     for i, (ax, label) in enumerate(zip(axes, ("seconds, forward + backward", "peak memory (GiB)"), strict=True)):
         named = {library: [found[library, edges][i] for edges in SCALE] for library, _ in list(found)[:2]}
         plot.curves(ax, SCALE, named, legend="upper left")

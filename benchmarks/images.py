@@ -110,7 +110,7 @@ def image_conv_others():
         padded = np.pad(plain[0], [(0, 0), (0, 0), (1, 1), (1, 1)])
 
         def loss(x, w):
-            return (convolve(x, w.transpose(1, 0, 2, 3), axes=([2, 3], [2, 3]), dot_axes=([1], [0]), mode="valid")
+            return (convolve(x, w.swapaxes(0, 1), axes=([2, 3], [2, 3]), dot_axes=([1], [0]), mode="valid")
                     * plain[2]).sum()
         gradient = autograd.grad(loss, (0, 1))
         contenders["autograd"] = lambda: gradient(padded, plain[1])

@@ -19,7 +19,7 @@ class TorchResidualNet(torch.nn.Module):
     def __init__(self, ours):
         super().__init__()
         stack = ours.blocks
-        self.first, self.last = layer(ours.first.W, ours.first.b), layer(ours.last.W, ours.last.b)
+        self.first, self.last = (layer(end.W.data, end.b.data) for end in (ours.first, ours.last))
         self.inner = torch.nn.ModuleList(layer(*pair) for pair in zip(stack.W1.data, stack.b1.data, strict=True))
         self.outer = torch.nn.ModuleList(layer(W2) for W2 in stack.W2.data)
 
@@ -32,9 +32,9 @@ class TorchResidualNet(torch.nn.Module):
 
 def layer(W, b=None):
     linear = torch.nn.Linear(W.shape[1], W.shape[0], bias=b is not None)
-    linear.weight.data = torch.from_numpy(np.array(W))
+    linear.weight.data = torch.from_numpy(W.copy())
     if b is not None:
-        linear.bias.data = torch.from_numpy(np.array(b))
+        linear.bias.data = torch.from_numpy(b.copy())
     return linear
 
 

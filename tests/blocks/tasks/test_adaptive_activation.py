@@ -102,7 +102,7 @@ def test_gradients_are_the_same_bits_for_one_and_two_threads():
 
 
 def test_many_hinges_a_unit_take_the_sorted_form_in_apl_too():
-    x, a, b = rng.normal(size=(50, 3)), rng.normal(size=(128, 3)), rng.normal(size=(128, 3))
+    x, a, b = rng.normal(size=(1100, 3)), rng.normal(size=(128, 3)), rng.normal(size=(128, 3))
     dy = rng.normal(size=x.shape)
     y, cache = apl.forward(x, a, b)
     fast, fast_cache = apl.fast[0](x, a, b)

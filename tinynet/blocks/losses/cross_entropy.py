@@ -52,9 +52,9 @@ def right_targets(block, t, C, ignore):
         raise TypeError(f"{block}: the targets are {t.dtype}, but class indices are integers; convert them, e.g. "
                         "t.astype(np.int64)")
     keep = t != ignore
-    wrong = np.argwhere(keep & ((t < 0) | (t >= C)))
-    if len(wrong):
-        at = tuple(int(i) for i in wrong[0])
+    wrong = keep & ((t < 0) | (t >= C))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = at[0] if len(at) == 1 else at
         raise ValueError(f"{block}: the target at position {where} is {t[at]}, but must be in 0..{C - 1} "
                          f"(or {ignore} to be ignored); correct the labels or give x more classes")

@@ -185,7 +185,8 @@ def _attend_part(gemm, q, k, v, scale, causal, seen, added, start, row_step, ste
                 _hide(S, b, n, i + 1 - j)
             if seen.size or added.size:
                 _mask_tile(S, b, n, seen, added, start + i * row_step + j * step, row_step, step)
-            before[:] = m
+            for r in range(b):
+                before[r] = m[r]
             _raise_top(S, b, n, m)                                                      # (2)
             _exp_tile(S, b, n, m)                                                       # (3)
             for r in range(b):

@@ -45,7 +45,7 @@ def apl_backward(dy, cache):
 
 
 # %% 2. The fast twin: hinge by hinge along the units; sorted, unit by unit, where there are many
-MANY = 96           # hinges; below it the columns of x are not worth the two transpositions
+MANY, ROWS = 96, 1024       # hinges and rows; below them hinges in vectors take less than sorting and transposing
 
 
 @parallel_jit
@@ -74,12 +74,10 @@ def _unbend(dy, x, a, b, dx, da, db):
                 g = dy[n, d]
                 dx[n, d] = g if x[n, d] > zero else zero            # (2)
             for s in range(len(a)):
-                for d in range(D):              # two loops: one that writes all three doesn't vectorise
-                    g = a[s, d] * dy[n, d]
-                    dx[n, d] -= g if x[n, d] < b[s, d] else zero    # (2)
                 for d in range(D):
                     h, g = b[s, d] - x[n, d], dy[n, d]
                     on = g if h > zero else zero
+                    dx[n, d] -= a[s, d] * on                        # (2)
                     da[part, s, d] += on * h                        # (3)
                     db[part, s, d] += on                            # (4)
 
@@ -87,7 +85,7 @@ def _unbend(dy, x, a, b, dx, da, db):
 def apl_forward_fast(x, a, b):
     sizes("x: ... D, a: S D, b: S D", x, a, b)
     x, a, b = contiguous(x, a, b)
-    if len(a) >= MANY:
+    if _sorted(x, a):
         return sorted_hinges.bend(_rows(x).T, a.T, b.T)[0].T.reshape(x.shape), (x, a, b)       # (1)
     y = np.empty_like(x)
     _bend(_rows(x), a, b, _rows(y))
@@ -96,12 +94,16 @@ def apl_forward_fast(x, a, b):
 
 def apl_backward_fast(dy, cache):
     dy, x, a, b = contiguous(dy, *cache)
-    if len(a) >= MANY:
+    if _sorted(x, a):
         dx, da, db = sorted_hinges.unbend(_rows(dy).T, _rows(x).T, a.T, b.T)
         return dx.T.reshape(x.shape), da.T, db.T                    # (2) (3) (4)
     dx, da, db = np.empty_like(x), *np.zeros((2, parts_of(len(_rows(x))), *a.shape), x.dtype)
     _unbend(_rows(dy), _rows(x), a, b, _rows(dx), da, db)
     return dx, summed(da, (0,)), a * summed(db, (0,))                # (3) (4)
+
+
+def _sorted(x, a):
+    return len(a) >= MANY and len(_rows(x)) >= ROWS
 
 
 def _rows(x):

@@ -55,7 +55,7 @@ def log_sum(m, s):
 
 def part_of(a, s):
     """a / s, and 0 where s is a sum of nothing."""
-    return np.where(s == 0, s.dtype.type(0), a / (s + (s == 0)))
+    return a / s if s.all() else np.where(s == 0, s.dtype.type(0), a / (s + (s == 0)))
 
 
 def masked_softmax(S, hidden=None):
