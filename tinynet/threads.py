@@ -7,6 +7,7 @@ use one thread; where NumPy has another BLAS the parts run one after the other, 
 
 import ctypes
 import functools
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -96,6 +97,12 @@ def product(multiply, multiplications):
     thread may still spin on.
     """
     return with_one(multiply) if multiplications in SMALL and _openblas() else multiply()
+
+
+def matmul(a, b):
+    """a @ b, by the rule of `product`: of one product, there may be a batch of them."""
+    columns = b.shape[-1] if b.ndim > 1 else 1
+    return product(lambda: np.matmul(a, b), math.prod(a.shape[-2:]) * columns)
 
 
 def use_one():

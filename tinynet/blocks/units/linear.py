@@ -16,13 +16,14 @@ from tinynet import nn
 from tinynet.engine import Op
 from tinynet.ops.broadcasting import summed
 from tinynet.shapes import sizes
+from tinynet.threads import matmul
 
 
 # %% 1. The mathematics
 def linear_forward(x, W, b=None):
     sizes("x: ... D, W: C D, b: C", x, W, b)
     rows = x.reshape(math.prod(x.shape[:-1]), W.shape[1])           # one product, and not one for each leading index
-    y = (rows @ W.T).reshape(*x.shape[:-1], len(W))                 # (1)
+    y = matmul(rows, W.T).reshape(*x.shape[:-1], len(W))            # (1)
     return y if b is None else y + b, (x, W, b is not None)         # (1)
 
 
@@ -30,8 +31,8 @@ def linear_backward(dy, cache):
     x, W, has_bias = cache
     N = math.prod(x.shape[:-1])
     dy_rows, x_rows = dy.reshape(N, W.shape[0]), x.reshape(N, W.shape[1])
-    dx = (dy_rows @ W).reshape(x.shape)                             # (2)
-    dW = dy_rows.T @ x_rows                                         # (3)
+    dx = matmul(dy_rows, W).reshape(x.shape)                        # (2)
+    dW = matmul(dy_rows.T, x_rows)                                  # (3)
     return dx, dW, summed(dy_rows, (0,)) if has_bias else None        # (4)
 
 
