@@ -100,7 +100,7 @@ def product(multiply, multiplications):
 
 
 def matmul(a, b):
-    """a @ b, by the rule of `product`: of one product, there may be a batch of them."""
+    """a @ b, with one thread of BLAS where `product` says so; in a batch each product counts by itself."""
     columns = b.shape[-1] if b.ndim > 1 else 1
     return product(lambda: np.matmul(a, b), math.prod(a.shape[-2:]) * columns)
 

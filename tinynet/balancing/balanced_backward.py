@@ -23,8 +23,8 @@ def balanced_backward(losses, rule, shared=None):
             that several losses reach.
 
     Weights alone cost one backward pass of the weighted sum.  Rules that ask for gradients cost one a task.
-    Raises ValueError for no task, for parameters that no two tasks share and, under a rule that
-    asks for gradients, for a task whose loss and gradients are 0; TypeError for losses that aren't single numbers,
+    Raises ValueError for no task and, under a rule that asks for gradients, with two tasks or more, for parameters that
+    no two tasks share and for a task whose loss and gradients are 0; TypeError for losses that aren't single numbers,
     FloatingPointError for a loss that is NaN or inf.
     """
     losses = _checked(losses)

@@ -38,8 +38,9 @@ def _table(name, unit, work, key, columns, about, needs=None, paper="", why=""):
 MULTI30K = _table("csc321 length", "BLEU of 1 to 4 joined sentences", "Multi30k de-en", "multi30k", (
     *(Column(f"BLEU x{n}") for n in (1, 2, 3, 4)), Column("BLEU, beam 5"), Column("BLEU, beam 5, 13a"),
     Column("perplexity x1", digits=2), Column("BLEU by words", axis="words of the source")),
-    "Trained on 1 to 3 joined pairs, tested on 1 to 4.  BLEU by sacrebleu, lower-cased: of our own words "
-    f"({SIGNATURE['none']}), and with 13a of the detokenised text ({SIGNATURE['13a']}), which is the one to compare.",
+    "Trained on 1 to 3 joined pairs, tested on 1 to 4.  BLEU by sacrebleu, lower-cased.  All columns but one take our "
+    f"own words ({SIGNATURE['none']}); the column 13a takes the detokenised text ({SIGNATURE['13a']}), and is the one "
+    "to compare with other people's.",
     lambda folder: multi30k("val", root=folder))
 SHAKESPEARE = _table("csc321 lm", "validation loss in nats", "tiny Shakespeare", "shakespeare", (
     Column("validation loss", digits=3), Column("curve", "validation loss", digits=3, axis="eighth of the steps")),

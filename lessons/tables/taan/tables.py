@@ -59,8 +59,9 @@ TABLE_2 = Table("saha table2", "a step's seconds over TAAN's", ("made-up input",
 }, {method: {method: partial(in_seconds, method=method)} for method in TWELVE},
     columns=(Column("training", digits=2), Column("inference", digits=2), Column("train seconds", digits=2)),
     about="H = 512, 16 tasks, 256 examples of each a step; seconds of the processor, one thread.  Inherent: Tucker and "
-          "TT build every weight anew at every step, in training and after it.  Not inherent: MRN's 7.8 and the "
-          "regularizers' 1.9 to 2.0, because the published code adds the penalties of all layers once for each of the "
-          "16 tasks; MRN's 10.0 at inference, where its net is STL's.")
+          "TT build every weight anew at every step, in training and after it; MRN_full multiplies by its "
+          "covariances.  Not inherent: the rest of MRN's 7.8 and 7.9, and the 1.9 to 2.0 of Lcos and Ldis, because the "
+          "published code adds the penalties of all layers once for each of the 16 tasks.  Nor are MRN's 10.0 at "
+          "inference, where its net is STL's.")
 
 TABLES = (OMNIGLOT, TABLE_2, TABLE_1)

@@ -66,3 +66,12 @@ def test_a_language_model_takes_parts_where_its_logits_are_many(monkeypatch):
 def test_wrong_arguments_are_told_in_a_sentence(change, words):
     with pytest.raises((ValueError, TypeError), match=words):
         linear_cross_entropy(**(dict(x=X, W=W, b=B, t=T) | change))
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (dict(W=W[:0], b=None), r"linear_cross_entropy: W has shape \(0, 3\), with no classes to choose from"),
+    (dict(smoothing=2.0, t=np.full(7, -1)), r"linear_cross_entropy: smoothing is 2.0; choose one in \[0, 1\]"),
+])
+def test_settings_are_checked_where_no_row_counts_too(change, words):
+    with pytest.raises(ValueError, match=words):
+        linear_cross_entropy(**(dict(x=X, W=W, b=B, t=T) | change))

@@ -55,8 +55,8 @@ def right_targets(block, t, C, ignore):
     wrong = keep & ((t < 0) | (t >= C))
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        where = at[0] if len(at) == 1 else at
-        raise ValueError(f"{block}: the target at position {where} is {t[at]}, but must be in 0..{C - 1} "
+        where = f" at position {at[0] if len(at) == 1 else at}" if at else ""
+        raise ValueError(f"{block}: the target{where} is {t[at]}, but must be in 0..{C - 1} "
                          f"(or {ignore} to be ignored); correct the labels or give x more classes")
     return keep
 

@@ -14,8 +14,9 @@ a            label `smoothing`, as in cross_entropy
 D features, C classes (words)
 
 4,096 tokens of a vocabulary of 50,257 have 206 million logits: 785 MiB, and as much again for their gradient.  Here
-`rows` of them exist at a time, without the setting as many as fit into 16 MiB.  The price is a second product (1) in
-the backward pass, so a whole matrix of logits is faster wherever it fits (models/sequences/word_loss.py chooses).
+those of `rows` rows exist at a time, without the setting as many as fit into 16 MiB of float32.  The price is a second
+product (1) in the backward pass, so a whole matrix of logits is faster wherever it fits (models/sequences/word_loss.py
+chooses).
 """
 
 import numpy as np
@@ -34,11 +35,16 @@ from tinynet.shapes import ShapeError, sizes
 TOGETHER = 2 ** 22      # logits that exist at a time: 16 MiB in float32
 
 
-def _check(x, W, b, t, rows):
+def _check(x, W, b, t, smoothing, rows):
     sizes("x: ... D, W: C D, b: C", x, W, b)
     if t.shape != x.shape[:-1]:
         raise ShapeError(f"linear_cross_entropy: x (... D) = {x.shape} and t (...) = {t.shape}: t needs one class "
                          "index for each row of x, so make their leading axes equal")
+    if not len(W):
+        raise ValueError(f"linear_cross_entropy: W has shape {W.shape}, with no classes to choose from; give it at "
+                         "least 1")
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"linear_cross_entropy: smoothing is {smoothing}; choose one in [0, 1]")
     if rows is not None and rows < 1:
         raise ValueError(f"linear_cross_entropy: rows is {rows}, but at least 1 must be taken at a time")
 
@@ -49,10 +55,10 @@ def _some(N, C, rows):
 
 
 def _forward(loss_of, x, W, b, t, ignore, smoothing, rows):
-    _check(x, W, b, t, rows)
+    _check(x, W, b, t, smoothing, rows)
     keep = right_targets("linear_cross_entropy", t, len(W), ignore)
     X, T = x[keep], t[keep]
-    M, loss = max(len(T), 1), x.dtype.type(0)
+    M, loss = max(len(T), 1), np.result_type(x, W).type(0)
     for some in _some(len(T), len(W), rows):
         z = linear_forward(X[some], W, b)[0]                                # (1)
         loss += loss_of(z, T[some], smoothing=smoothing, reduction="sum")[0] / M        # (2)

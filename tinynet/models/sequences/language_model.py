@@ -95,7 +95,7 @@ def _keep(buffer, new):
 def nats(net, tokens, T=256):
     """The mean cross-entropy in nats of a text, each token after all before it.
 
-    Raises ValueError for a text of less than two tokens, in which nothing can be foretold.
+    Raises ValueError for a text of fewer than two tokens, where none comes after another.
     """
     if len(tokens) < 2:
         raise ValueError(f"nats: the text has {len(tokens)} token(s), so none comes after another; give 2 or more")
