@@ -2,7 +2,7 @@
 
 Slides: csc321 length, lm, caption
 
-`python -m lessons.tables sequences --data DIR --runs 3`: about four hours of one core, estimated from a few steps.
+`python -m lessons.tables sequences --data DIR --runs 3`: two to three hours of one core, reckoned from the ledger.
 """
 
 from functools import partial
