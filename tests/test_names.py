@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import tinynet as tn
@@ -32,6 +33,15 @@ def test_what_users_type_is_listed_and_a_misspelt_name_is_told():
 def test_importing_loads_no_block():
     code = "import sys, tinynet, tinynet.nn; print([m for m in sys.modules if m.startswith('tinynet.blocks.')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_flatten_joins_all_axes_but_the_first_of_any_batch_too():
+    for N in (0, 1, 5):
+        X = tn.Tensor(np.arange(N * 12.0).reshape(N, 3, 2, 2), requires_grad=True)
+        Y = nn.Sequential(nn.Flatten())(X)
+        np.testing.assert_array_equal(Y.data, X.data.reshape(N, 12))
+        Y.backward(np.ones((N, 12)))
+        np.testing.assert_array_equal(X.grad, np.ones(X.shape))
 
 
 def test_a_net_prints_as_its_tree_of_layers_with_shapes_and_the_number_of_parameters():

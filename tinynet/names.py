@@ -12,14 +12,16 @@ LAYERS = {
     "units.layer_norm": "LayerNorm", "units.maxout": "Maxout", "units.lp_unit": "LpUnit", "units.apl": "APL",
     "units.residual": "Residual ResidualStack", "images.conv": "Conv", "images.conv_transpose": "ConvTranspose",
     "images.pool": "MaxPool AveragePool GlobalAverage", "images.batch_norm": "BatchNorm",
-    "images.group_norm": "GroupNorm", "images.upsample": "Upsample", "sequences.embedding": "Embedding",
-    "sequences.rnn": "RNN", "sequences.gru": "GRU", "sequences.lstm": "LSTM",
+    "images.group_norm": "GroupNorm", "images.upsample": "Upsample", "images.conv_residual": "ConvResidual",
+    "sequences.embedding": "Embedding", "sequences.rnn": "RNN", "sequences.gru": "GRU", "sequences.lstm": "LSTM",
     "sequences.multi_head": "MultiHeadAttention", "tasks.cross_stitch": "CrossStitch", "tasks.nddr": "NDDR",
     "graphs.graph_attention_layer": "GraphAttention"}
 FUNCTIONS = {
     "units.activations": "relu leaky_relu elu gelu sigmoid tanh", "units.softmax": "softmax log_sum_exp",
     "units.linear": "linear", "units.dropout": "dropout", "units.layer_norm": "layer_norm",
-    "images.conv": "conv", "images.pool": "max_pool average_pool", "images.batch_norm": "batch_norm",
+    "images.conv": "conv", "images.conv_transpose": "conv_transpose",
+    "images.pool": "max_pool average_pool global_average", "images.batch_norm": "batch_norm",
+    "images.group_norm": "group_norm", "images.upsample": "upsample",
     "sequences.embedding": "embedding", "sequences.attention": "attention",
     "losses.cross_entropy": "cross_entropy", "losses.binary_cross_entropy": "binary_cross_entropy",
     "losses.mean_squared_error": "mean_squared_error"}

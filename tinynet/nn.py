@@ -8,6 +8,8 @@
     ['0.W', '0.b', '1.W', '1.b']
 """
 
+import math
+
 import numpy as np
 
 from tinynet import names
@@ -208,6 +210,13 @@ class Sequential(Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+class Flatten(Module):
+    """X (N, ...) -> (N, D): all axes but the first in one, e.g. between convolutions and a linear layer."""
+
+    def forward(self, X):
+        return X.reshape(len(X), math.prod(X.shape[1:]))            # not -1, which an empty batch leaves open
 
 
 # %% First values of parameters

@@ -24,7 +24,8 @@ def parse(argv):
                                      "goes on.")
     parser.add_argument("topic", choices=TOPICS, help="which tables")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the published files (else TINYNET_DATA)")
-    parser.add_argument("--runs", type=int, default=100, metavar="N", help="seeds 0..N-1 of every system (100)")
+    parser.add_argument("--runs", type=int, metavar="N", help="seeds 0..N-1 of every system (else as many as the "
+                        "topic's tables.py says)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="runs side by side, one thread each (2)")
     parser.add_argument("--only", default="", metavar="TEXT", help='runs whose name has it, e.g. "GAT on cora"')
     parser.add_argument("--dask", metavar="ADDRESS", help="run on this dask.distributed scheduler instead")
@@ -52,9 +53,10 @@ def main(argv=None):
 
 def missing(group, done, asked):
     """The cells that are still to be run, all systems of a seed before the next seed."""
-    if asked.runs < 0 or asked.workers < 1:
-        raise ValueError(f"--runs {asked.runs} --workers {asked.workers}: give 0 or more runs and 1 or more workers")
-    cells = [Cell(table.name, variant, dataset, seed) for seed in range(asked.runs) for table in group.TABLES
+    runs = group.SEEDS if asked.runs is None else asked.runs
+    if runs < 0 or asked.workers < 1:
+        raise ValueError(f"--runs {runs} --workers {asked.workers}: give 0 or more runs and 1 or more workers")
+    cells = [Cell(table.name, variant, dataset, seed) for seed in range(runs) for table in group.TABLES
              for dataset in table.datasets for system, variants in table.run.items() for variant in variants
              if seed == 0 or system not in table.deterministic]
     chosen = [cell for cell in cells if asked.only in str(cell)]

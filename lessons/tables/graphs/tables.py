@@ -3,4 +3,5 @@
 from lessons.tables.graphs.fig8 import FIG8, PUBMED
 from lessons.tables.graphs.fig9 import FIG9
 
+SEEDS = 100
 TABLES = (FIG9, FIG8, PUBMED)

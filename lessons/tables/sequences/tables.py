@@ -2,7 +2,7 @@
 
 Slides: csc321 length, lm, caption
 
-`python -m lessons.tables sequences --data DIR --runs 3`: two to three hours of one core, reckoned from the ledger.
+`python -m lessons.tables sequences --data DIR`: two to three hours of one core, reckoned from the ledger.
 """
 
 from functools import partial
@@ -59,4 +59,5 @@ FEATURES = _table("csc321 caption with ImageNet", "BLEU", "Flickr8k", "flickr8k 
                   "From features of a net that was trained on ImageNet and stays as it is.  PyTorch gave "
                   "50.1 / 30.7 / 17.8 / 10.8 after 8 epochs with one seed.  BLEU as above.",
                   lambda folder: flickr8k("dev", folder) and weights())
+SEEDS = 3
 TABLES = (MULTI30K, SHAKESPEARE, CHARACTERS, CAPTIONS, FEATURES)

@@ -2,7 +2,7 @@
 
 Slides: tomaszewska fig10, fig11, weighted, uncertainty, gradnorm; shi fig11, fig12
 
-`python -m lessons.tables tasks --runs 5` runs all of it in about 80 minutes of one core.
+`python -m lessons.tables tasks` runs all of it in about 80 minutes of one core.
 """
 
 from functools import partial
@@ -40,4 +40,5 @@ PUPILS = _table("ours school", "explained variance %", ("School",),
                 "itself.  In all other rows, separate nets too, the schools start alike, and each one's head (and "
                 "MMoE's gate) is pulled to the mean over the schools.  Nets that hold a part for each pair of tasks "
                 "are left out.  " + RULES, school, beside="single task")
+SEEDS = 5
 TABLES = (DIGITS, PAIRS, ROBOT, PUPILS)

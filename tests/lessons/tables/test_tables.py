@@ -109,7 +109,7 @@ def test_the_same_table_for_any_number_of_workers(tmp_path):
 
 def test_what_is_in_the_ledger_is_not_run_again():
     def missing(done, *arguments):
-        return [str(cell) for cell in command.missing(SimpleNamespace(TABLES=TABLES), done, command.parse(
+        return [str(cell) for cell in command.missing(SimpleNamespace(TABLES=TABLES, SEEDS=2), done, command.parse(
             ["graphs", *arguments]))]
 
     one, two = (f"t: New {n} on a, seed 0" for n in ("one", "two"))
@@ -118,6 +118,7 @@ def test_what_is_in_the_ledger_is_not_run_again():
     assert missing({cell: {"test accuracy": (50.0, 1.0)}}, "--runs", "1", "--only", "on a") == [two]
     assert missing({cell: {"val accuracy": (50.0, 1.0)}}, "--runs", "1", "--only", "on a") == [one, two]   # torn
     assert len(missing({}, "--runs", "3")) == 12
+    assert len(missing({})) == 8                                                        # as many as the topic says
     with pytest.raises(ValueError, match='--only "on c": no run has this in its name; they read like "t: New one on a'):
         missing({}, "--only", "on c")
 
