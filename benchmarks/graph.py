@@ -16,15 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import Row, benchmark, medians
+from benchmarks.timing import Row, benchmark, medians, the_same
 from tinynet import memory
 
 SCALE = (10_000, 100_000, 1_000_000, 10_000_000, 20_000_000)
-
-
-def the_same(ours, theirs):
-    worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
-    assert worst < 1e-3, f"the two nets compute something else: {worst:.1e} off"
 
 
 def geometric(dims, heads, p=0.0, residual=()):

@@ -9,8 +9,8 @@ import random
 
 import numpy as np
 
-from benchmarks.graph import edge_index, the_same
-from benchmarks.timing import Row, benchmark, medians
+from benchmarks.graph import edge_index
+from benchmarks.timing import Row, benchmark, medians, the_same
 
 WALKS = dict(walks=10, length=40)
 SETTINGS = dict(width=64, window=10, negatives=1)

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 
 import numpy as np
 
-from benchmarks.timing import Row, benchmark
+from benchmarks.images_in_torch import LAYOUTS, batch, in_layout, their_step
+from benchmarks.timing import Row, benchmark, compared
 from tinynet import Tensor, optim
 from tinynet.backend import no_grad
 from tinynet.blocks.images.batch_last import batch_first, batch_last
@@ -21,18 +23,11 @@ from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.images.cifar_net import CifarNet
 
 SHAPES = {"s1": (128, 16, 16, 32), "s2": (128, 32, 32, 16), "s3": (128, 64, 64, 8)}     # N, C, K, H = W: ResNet-20's
-LAYOUTS = "PyTorch", "PyTorch, last"
 
 
 def images(N, C, H, seed=0):
     """Normal numbers that lie batch last, as within a net of ours."""
     return batch_first(batch_last(np.random.default_rng(seed).standard_normal((N, C, H, H), np.float32)))
-
-
-def in_layout(array, layout):
-    import torch
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.to(memory_format=torch.channels_last) if layout == LAYOUTS[1] and tensor.ndim == 4 else tensor
 
 
 # %% One convolution, part by part
@@ -41,7 +36,7 @@ def conv_parts(shape, part):
     N, C, K, H = SHAPES[shape]
     X, W, dY = images(N, C, H), images(K, C, 3, 1).copy(), images(N, K, H, 2)
     way = conv_forward_fast(X, W, padding=1)[1][3]
-    run = {"forward": lambda: conv_forward_fast(X, W, padding=1), "dX": lambda: image_gradient_fast(dY, W, way, 1),
+    run = {"forward": lambda: conv_forward_fast(X, W, padding=1)[0], "dX": lambda: image_gradient_fast(dY, W, way, 1),
            "dW": lambda: filter_gradient_fast(dY, X, way, 1)}
     contenders = {"tinynet": run[part]}
     for layout in LAYOUTS:
@@ -51,8 +46,8 @@ def conv_parts(shape, part):
         else:
             wanted = [part == "dX", part == "dW", False]
             contenders[layout] = lambda x=x, w=w, d=d, wanted=wanted: torch.ops.aten.convolution_backward(
-                d, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)
-    return contenders
+                d, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)[wanted.index(True)]
+    return compared(contenders)
 
 
 def _register(shape, part):
@@ -75,13 +70,13 @@ def student(X, W, dY):
     Xp = np.pad(X, [(0, 0), (0, 0), (1, 1), (1, 1)])
     seen = np.lib.stride_tricks.sliding_window_view(Xp, (3, 3), axis=(2, 3))
     columns = seen.transpose(0, 2, 3, 1, 4, 5).reshape(N * H * H, C * 9)
-    y = columns @ W.reshape(K, -1).T
+    columns @ W.reshape(K, -1).T                # the forward pass, which nothing below needs
     dy = dY.transpose(0, 2, 3, 1).reshape(-1, K)
     dW, dcolumns = (dy.T @ columns).reshape(W.shape), (dy @ W.reshape(K, -1)).reshape(N, H, H, C, 3, 3)
     dXp = np.zeros_like(Xp)
     for r, s in np.ndindex(3, 3):
         dXp[:, :, r:r + H, s:s + H] += dcolumns[..., r, s].transpose(0, 3, 1, 2)
-    return y, dW, dXp[:, :, 1:-1, 1:-1]
+    return dXp[:, :, 1:-1, 1:-1], dW
 
 
 @benchmark("convolution, forward and backward: N 32, 16 to 16 channels, 16 x 16")
@@ -92,6 +87,7 @@ def image_conv_others():
     def ours():
         x, w = Tensor(X, requires_grad=True), Tensor(W, requires_grad=True)
         conv(x, w, padding=1).backward(dY)
+        return x.grad, w.grad
 
     contenders = {"tinynet": ours, "im2col in NumPy": lambda: student(*plain)}
     try:
@@ -100,7 +96,8 @@ def image_conv_others():
 
         def with_mygrad():
             x, w = mygrad.tensor(plain[0]), mygrad.tensor(plain[1])
-            (conv_nd(x, w, stride=1, padding=1) * plain[2]).sum().backward()
+            conv_nd(x, w, stride=1, padding=1).backward(plain[2])
+            return x.grad, w.grad
         contenders["MyGrad"] = with_mygrad
     except ImportError:
         pass
@@ -109,14 +106,17 @@ def image_conv_others():
         from autograd.scipy.signal import convolve
         padded = np.pad(plain[0], [(0, 0), (0, 0), (1, 1), (1, 1)])
 
-        def loss(x, w):
-            return (convolve(x, w.swapaxes(0, 1), axes=([2, 3], [2, 3]), dot_axes=([1], [0]), mode="valid")
-                    * plain[2]).sum()
-        gradient = autograd.grad(loss, (0, 1))
-        contenders["autograd"] = lambda: gradient(padded, plain[1])
+        def with_autograd():
+            def one(both):
+                w = both[1][:, :, ::-1, ::-1].swapaxes(0, 1)        # it turns the filters, as in mathematics
+                return convolve(both[0], w, axes=([2, 3], [2, 3]), dot_axes=([1], [0]), mode="valid")
+            gradient, _ = autograd.make_vjp(one)((padded, plain[1]))
+            dX, dW = gradient(plain[2])
+            return dX[:, :, 1:-1, 1:-1], dW
+        contenders["autograd"] = with_autograd
     except ImportError:
         pass
-    return contenders
+    return compared(contenders)
 
 
 # %% Norm and pooling
@@ -127,13 +127,13 @@ def _norm(layout):
 
     def ours():
         _, cache = batch_norm_forward_fast(X, one, zero, relu=True)
-        batch_norm_backward_fast(dY, cache)
+        return batch_norm_backward_fast(dY, cache)[:3]
 
     x, d = (in_layout(a, layout) for a in (X, dY))
     x.requires_grad_()
     g, b = (torch.from_numpy(a.copy()).requires_grad_() for a in (one, zero))
-    return {"tinynet": ours,
-            layout: lambda: F.relu(F.batch_norm(x, None, None, g, b, training=True)).backward(d)}
+    return compared({"tinynet": ours, layout: lambda: torch.autograd.grad(
+        F.relu(F.batch_norm(x, None, None, g, b, training=True)), (x, g, b), d)})
 
 
 @benchmark("batch norm with relu, forward and backward: N 128, 16 channels, 32 x 32", goal=2)
@@ -153,78 +153,35 @@ def image_pool():
 
     def ours():
         _, cache = max_pool_forward_fast(X, 3, 2, 1)
-        max_pool_backward_fast(dY, cache)
+        return max_pool_backward_fast(dY, cache)
 
     contenders = {"tinynet": ours}
     for layout in LAYOUTS:
         x, d = (in_layout(a, layout) for a in (X, dY))
         x.requires_grad_()
-        contenders[layout] = lambda x=x, d=d: torch.nn.functional.max_pool2d(x, 3, 2, 1).backward(d)
-    return contenders
+        contenders[layout] = lambda x=x, d=d: torch.autograd.grad(torch.nn.functional.max_pool2d(x, 3, 2, 1), x, d)
+    return compared(contenders)
 
 
 # %% A whole step: forward, backward, SGD with momentum and decay
-def torch_net(depth, residual):
-    """The same net in PyTorch."""
-    import torch
-    from torch import nn
-    F = torch.nn.functional
-
-    class Block(nn.Module):
-        def __init__(self, C, K, stride):
-            super().__init__()
-            self.conv1, self.conv2 = (nn.Conv2d(c, K, 3, u, 1, bias=False) for c, u in ((C, stride), (K, 1)))
-            self.norm1, self.norm2, self.stride, self.more = nn.BatchNorm2d(K), nn.BatchNorm2d(K), stride, (K - C) // 2
-
-        def forward(self, x):
-            y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-            if residual:
-                u = self.stride
-                y = y + (F.pad(x[:, :, ::u, ::u], (0, 0, 0, 0, self.more, self.more)) if u > 1 else x)
-            return F.relu(y)
-
-    blocks, before = [], 16
-    for stage, width in enumerate((16, 32, 64)):
-        for i in range((depth - 2) // 6):
-            blocks.append(Block(before, width, 2 if stage and not i else 1))
-            before = width
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-
 def our_step(depth, residual, X, t):
     net = CifarNet(depth, residual, rng=0)
     sgd = optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
 
     def run():
         sgd.zero_grad()
-        cross_entropy(net(X), t).backward()
+        loss = cross_entropy(net(X), t)
+        loss.backward()
         sgd.step()
+        return loss.data
     return run
-
-
-def their_step(depth, residual, X, t, layout):
-    import torch
-    net, x, t = torch_net(depth, residual), in_layout(X, layout), torch.from_numpy(t)
-    if layout == LAYOUTS[1]:
-        net = net.to(memory_format=torch.channels_last)
-    sgd = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
-
-    def run():
-        sgd.zero_grad()
-        torch.nn.functional.cross_entropy(net(x), t).backward()
-        sgd.step()
-    return run
-
-
-def batch():
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((128, 3, 32, 32), np.float32), rng.integers(0, 10, 128)
 
 
 def _register_step(name, depth, residual, layout, goal):
     def make():
-        return {"tinynet": our_step(depth, residual, *batch()), layout: their_step(depth, residual, *batch(), layout)}
+        weights = [p.data for p in CifarNet(depth, residual, rng=0).parameters()]
+        return compared({"tinynet": our_step(depth, residual, *batch()),
+                         layout: their_step(depth, residual, *batch(), layout, weights)})
     kind = "ResNet" if residual else "plain"
     make.__name__ = f"image_step_{name}"
     benchmark(f"training step of {kind}-{depth}, N 128, 32 x 32", goal)(make)
@@ -244,16 +201,16 @@ def _one_image(make, shapes_of):
     import torch
     net = make().eval()
     X = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32)
-    theirs, x = shapes_of(net), torch.from_numpy(X)
+    theirs = shapes_of(net)
 
     def ours():
         with no_grad():
-            net(X)
+            return net(X).data
 
-    def pytorchs():
+    def pytorchs(x):
         with torch.inference_mode():
-            theirs(x)
-    return {"tinynet": ours, LAYOUTS[0]: pytorchs}
+            return theirs(x)
+    return compared({"tinynet": ours} | {layout: partial(pytorchs, in_layout(X, layout)) for layout in LAYOUTS})
 
 
 def _sequential(net):
@@ -271,7 +228,7 @@ def _sequential(net):
             return nn.MaxPool2d(ours.settings["size"], ours.settings["stride"])
         else:
             return nn.Identity() if hasattr(ours, "p") else nn.ReLU()
-        theirs.weight.data = torch.from_numpy(ours.W.data)
+        theirs.weight.data, theirs.bias.data = torch.from_numpy(ours.W.data), torch.from_numpy(ours.b.data)
         return theirs
     return nn.Sequential(*map(layer, net.features.layers), nn.Flatten(), *map(layer, net.classifier.layers)).eval()
 
@@ -320,11 +277,13 @@ def image_resnet152():
 
 
 # %% What a process costs: compiling, and memory
+OURS = "images.our_step(20, True, *images.batch())"
+THEIRS = "images_in_torch.their_step(20, True, *images_in_torch.batch(), {layout!r})"
 STEP = """
 import pathlib, time
-from benchmarks import images
+from benchmarks import {file}
 start = time.perf_counter()
-run = images.{make}
+run = {make}
 run()
 first = time.perf_counter() - start
 for _ in range(3): run()
@@ -334,7 +293,8 @@ print(first, pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2
 
 def _process(make, **environment):
     """(seconds of the first step, MiB at most) of a process of its own."""
-    ran = subprocess.run([sys.executable, "-c", STEP.format(make=make)], capture_output=True, text=True, check=True,
+    code = STEP.format(make=make, file=make.partition(".")[0])
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                          env=os.environ | environment)
     first, kilobytes = map(float, ran.stdout.split())
     return first, kilobytes / 1024
@@ -343,9 +303,9 @@ def _process(make, **environment):
 def cold_rows():
     """The first step of ResNet-20 with nothing compiled, and the memory of steps beside PyTorch's."""
     with tempfile.TemporaryDirectory() as nothing:
-        first, _ = _process("our_step(20, True, *images.batch())", NUMBA_CACHE_DIR=nothing)
+        first, _ = _process(OURS, NUMBA_CACHE_DIR=nothing)
     yield Row("first step of ResNet-20, all kernels compiled", 1e3 * first, "limit of 60 s", 6e4, 60 / first, 1)
-    _, ours = _process("our_step(20, True, *images.batch())")
+    _, ours = _process(OURS)
     for layout in LAYOUTS:
-        _, theirs = _process(f"their_step(20, True, *images.batch(), {layout!r})")
+        _, theirs = _process(THEIRS.format(layout=layout))
         yield Row("memory of a process that trains ResNet-20, MiB", ours, layout, theirs, theirs / ours, None)
