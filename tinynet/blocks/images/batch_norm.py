@@ -113,10 +113,10 @@ def _squares(x, mu):
 
 @inner_jit
 def _scaled(x, mu, a, b, y, relu):
-    zero = x.dtype.type(0)
+    zero = x.dtype.type(0)                  # zero >= P is false where P is nan, which so reaches y
     for p in range(len(x)):
         P = a * (x[p] - mu) + b                                             # (4) (5)
-        y[p] = zero if relu and zero >= P else P                            # (5), nan stays nan
+        y[p] = zero if relu and zero >= P else P                            # (5)
 
 
 @inner_jit
@@ -124,7 +124,7 @@ def _scaled_and_added(x, mu, a, b, skip, y, relu):
     zero = x.dtype.type(0)
     for p in range(len(x)):
         P = a * (x[p] - mu) + b + skip[p]                                   # (4) (5)
-        y[p] = zero if relu and zero >= P else P                            # (5), nan stays nan
+        y[p] = zero if relu and zero >= P else P                            # (5)
 
 
 @parallel_jit

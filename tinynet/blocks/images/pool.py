@@ -103,7 +103,8 @@ def global_average_forward(X):
 
 
 def global_average_backward(dY, shape):
-    return np.broadcast_to((dY / shape[2] / shape[3])[:, :, None, None], shape)     # (6), H W may overflow in float16
+    share = dY / shape[2] / shape[3]            # one after the other, for H W may overflow in float16
+    return np.broadcast_to(share[:, :, None, None], shape)                  # (6)
 
 
 # %% 2. The fast twin: of the maximum; the means are sums of whole arrays, which NumPy does as fast as memory allows

@@ -44,8 +44,8 @@ def forward(x, w, way, groups):
 def image_gradient(dy, w, way, groups):
     K, C, N = len(w), w.shape[1] * groups, dy.shape[3]
     (p, q), (H, W) = way.padding, way.image
-    if way.size == way.stride == (1, 1) and way.padding == (0, 0) and groups == 1:
-        return threads.matmul(_matrix(w).T, _matrix(dy)).reshape(C, H, W, N)    # (2), columns are pixels
+    if way.size == way.stride == (1, 1) and way.padding == (0, 0) and groups == 1:  # dcolumns are dx itself
+        return threads.matmul(_matrix(w).T, _matrix(dy)).reshape(C, H, W, N)  # (2)
     dxp = np.zeros((C, *way.room(), N), dy.dtype)
     for group in range(groups):
         k, c = _of_group(group, groups, K), _of_group(group, groups, C)
