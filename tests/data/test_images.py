@@ -44,15 +44,38 @@ def test_about_half_of_the_images_are_mirrored_and_the_others_are_not():
 
 def test_cutout_takes_a_square_out_of_every_channel():
     hole = images.cutout(np.ones((50, 3, 32, 32)), np.random.default_rng(0), size=8) == 0
-    assert (hole.sum(axis=(1, 2, 3)) <= 3 * 64).all()
     assert (hole.all(axis=1) == hole.any(axis=1)).all()
-    assert hole.any(axis=(1, 2, 3)).all()
+    rows, columns = hole[:, 0].any(axis=2), hole[:, 0].any(axis=1)
+    assert (hole[:, 0] == rows[:, :, None] & columns[:, None, :]).all()
+    for side in (rows, columns):
+        assert (abs(np.diff(side.astype(int), prepend=0, append=0)).sum(axis=1) == 2).all()         # in one piece
+        assert side.sum(axis=1).min() >= 4                              # the centre lies inside the image
+        assert side.sum(axis=1).max() == 8
 
 
 def test_bytes_become_numbers_near_1():
     Z = images.normalised(X, cifar.MEAN, cifar.STD)
     assert Z.dtype == np.float32
     np.testing.assert_allclose(Z[0, 0, 0, 0], (X[0, 0, 0, 0] / 255 - 0.49140) / 0.24703, rtol=1e-5)
+
+
+F = X.astype(np.float32)
+
+
+@pytest.mark.parametrize("change", [images.pad_and_crop, images.flip, images.noise, images.cutout,
+                                    lambda X, rng: images.normalised(X, cifar.MEAN, cifar.STD)])
+def test_a_batch_of_another_layout_is_told(change):
+    with pytest.raises(ValueError, match=r"looks like \(N, H, W, C\), but needs \(N, C, H, W\); turn it"):
+        change(F.transpose(0, 2, 3, 1), np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"X has shape \(3, 32, 32\), but needs 4 axes \(N C H W\)"):
+        change(F[0], np.random.default_rng(0))
+
+
+def test_bytes_take_no_noise_and_grey_images_no_mean_of_red():
+    with pytest.raises(TypeError, match="noise: X holds uint8"):
+        images.noise(X, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"normalised: .* C is 1 and 3; make them equal"):
+        images.normalised(X[:, :1], cifar.MEAN, cifar.STD)
 
 
 # %% CIFAR-10 in both forms
@@ -164,10 +187,36 @@ def test_pictures_of_the_readers_own(tmp_path):
     one = images.photo(tmp_path / "cat" / "one.png")
     assert (one.shape, one.dtype) == ((1, 3, 224, 224), np.float32)
     (tmp_path / "cat" / "one.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="can't be read as a picture"):
+    with pytest.raises(ValueError, match=r"photo: .* can't be read as a picture"):
         images.photo(tmp_path / "cat" / "one.png")
-    with pytest.raises(FileNotFoundError, match="has no pictures in folders of their classes"):
+    with pytest.raises(ValueError, match=r"folder: .* can't be read as a picture"):
+        images.folder(tmp_path)
+    (tmp_path / "cat" / "one.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"folder: .* has no pictures; put them into"):
         images.folder(tmp_path / "cat")
+    with pytest.raises(ValueError, match="photo: size is 300 and shorter 256"):
+        images.photo(tmp_path / "dog" / "one.png", size=300)
+
+
+def test_a_folder_without_classes_has_no_labels(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    Image.fromarray(X[0].transpose(1, 2, 0)).save(tmp_path / "one.png")
+    found, labels, classes = images.folder(tmp_path)
+    assert np.array_equal(found, X[:1])
+    assert (labels, classes) == (None, [])
+
+
+def test_a_picture_is_cut_where_torchvision_cuts_it(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    columns = np.arange(50, dtype=np.uint8)                             # 50 x 30 becomes 35 x 21, so 7 are left of 21
+    Image.fromarray(np.repeat(columns[None], 30, axis=0)).save(tmp_path / "one.png")
+    wide = np.asarray(Image.open(tmp_path / "one.png").convert("RGB").resize((35, 21), Image.Resampling.BILINEAR))
+    found, *_ = images.folder(tmp_path, size=21)
+    assert np.array_equal(found[0], wide[:, 7:28].transpose(2, 0, 1))
+    Image.fromarray(np.repeat(columns[None], 31, axis=0)).save(tmp_path / "one.png")
+    wide = np.asarray(Image.open(tmp_path / "one.png").convert("RGB").resize((33, 21), Image.Resampling.BILINEAR))
+    found, *_ = images.folder(tmp_path, size=21)                        # 50 * 21 / 31 = 33.9 is cut to 33
+    assert np.array_equal(found[0], wide[:, 6:27].transpose(2, 0, 1))
 
 
 def test_doubled_images_are_those_of_pytorchs_bilinear_interpolation():

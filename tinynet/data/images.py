@@ -9,17 +9,30 @@
 Each function takes a batch X (N, C, H, W) and a generator and returns another batch of the same shape and dtype; X
 stays as it is.  They are for training batches alone (csc321 augment): an image of the validation or test set that is
 changed is no longer the one whose class is asked for, and its error no longer comparable from run to run.
+All raise ShapeError for a batch (N, H, W, C).
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from tinynet.blocks.images.windows import must_be_pixels
+from tinynet.shapes import ShapeError, block_name, sizes
+
+
+def _must_be_images(X):
+    """N, C, H, W of a batch; raises ShapeError where it has other axes, e.g. red, green and blue last."""
+    N, C, H, W = sizes("X: N C H W", X)
+    if W in (1, 3) and C not in (1, 3):
+        raise ShapeError(f"{block_name()}: X has shape {X.shape} and looks like (N, H, W, C), but needs (N, C, H, W); "
+                         "turn it by X.transpose(0, 3, 1, 2)")
+    return N, C, H, W
+
 
 # %% For training batches
 def pad_and_crop(X, rng, pad=4):
     """Each image moved by up to `pad` pixels each way, with 0 where nothing comes in.  He et al. 2016, section 4.2."""
-    N, C, H, W = X.shape
+    N, C, H, W = _must_be_images(X)
     padded = np.zeros((N, C, H + 2 * pad, W + 2 * pad), X.dtype)
     padded[:, :, pad:pad + H, pad:pad + W] = X
     tops, lefts = rng.integers(0, 2 * pad + 1, (2, N))
@@ -28,13 +41,16 @@ def pad_and_crop(X, rng, pad=4):
 
 
 def flip(X, rng):
-    """Every second image, by chance, seen in a mirror (left and right change places)."""
+    """Each image with probability 1/2 seen in a mirror (left and right change places)."""
+    _must_be_images(X)
     mirrored = rng.random(len(X)) < 0.5
     return np.where(mirrored[:, None, None, None], X[..., ::-1], X)
 
 
 def noise(X, rng, sigma=0.1):
-    """Normal noise of standard deviation sigma on every number."""
+    """Normal noise of standard deviation sigma on every number; raises TypeError for bytes."""
+    _must_be_images(X)
+    must_be_pixels(X)
     return (X + sigma * rng.standard_normal(X.shape)).astype(X.dtype)
 
 
@@ -43,7 +59,7 @@ def cutout(X, rng, size=8, value=0):
 
     DeVries and Taylor 2017, arXiv:1708.04552.
     """
-    N, _, H, W = X.shape
+    N, _, H, W = _must_be_images(X)
     rows, columns = np.arange(H), np.arange(W)
     centre = rng.integers(0, (H, W), (N, 2))
     out = [(axis >= c[:, None] - size // 2) & (axis < c[:, None] - size // 2 + size)
@@ -52,9 +68,14 @@ def cutout(X, rng, size=8, value=0):
 
 
 def normalised(X, mean, std):
-    """Bytes (N, C, H, W) of 0 to 255 as float32 with each channel's mean and standard deviation (of 1) taken out."""
-    mean, std = (np.asarray(a, np.float32)[:, None, None] for a in (mean, std))
-    return (X.astype(np.float32) / 255 - mean) / std
+    """Bytes (N, C, H, W) of 0 to 255 as float32 with each channel's mean and standard deviation (of 1) taken out.
+
+    Raises ShapeError unless there are a mean and a deviation for each channel.
+    """
+    _must_be_images(X)
+    mean, std = (np.asarray(a, np.float32) for a in (mean, std))
+    sizes("X: N C H W, mean: C, std: C", X, mean, std)
+    return (X.astype(np.float32) / 255 - mean[:, None, None]) / std[:, None, None]
 
 
 # %% For nets that were trained on larger pictures
@@ -64,6 +85,7 @@ def doubled(X):
     >>> doubled(np.array([[[[0.0, 4.0]]]]))[0, 0, 0]
     array([0., 1., 3., 4.])
     """
+    sizes("X: N C H W", X)
     for axis in (2, 3):
         n, last = np.arange(X.shape[axis]), X.shape[axis] - 1
         before, after = (X.take(i, axis) for i in (np.maximum(n - 1, 0), np.minimum(n + 1, last)))
@@ -81,36 +103,50 @@ def photo(path, size=224, shorter=256):
     """One picture as (1, 3, size, size) float32, prepared as torchvision does for its nets: the shorter side scaled to
     `shorter`, the middle cut out, IMAGENET's mean and deviation taken out.
 
-    Raises ModuleNotFoundError without Pillow, ValueError for a file that isn't a picture.
+    Raises ModuleNotFoundError without Pillow, ValueError for a file that isn't a picture, and for a size that is larger
+    than `shorter`.
     """
     return normalised(_pixels(path, size, shorter)[None], *IMAGENET)
 
 
 def folder(path, size=32):
-    """(images (N, 3, size, size) bytes, labels (N), names of the classes): a folder with one folder a class.
+    """(images (N, 3, size, size) bytes, labels (N), names of the classes): a folder with one folder a class, or with
+    the pictures themselves; then labels is None and there are no names.
 
+    The shorter side of each picture is scaled to `size` and the middle cut out.
     Raises FileNotFoundError where there is no folder or no picture, and what `photo` raises.
     """
     classes = sorted(p.name for p in Path(path).iterdir() if p.is_dir()) if Path(path).is_dir() else []
-    files = [(file, label) for label, name in enumerate(classes) for file in sorted(Path(path, name).iterdir())
-             if file.suffix.lower() in SUFFIXES]
+    files = [(file, label) for label, name in enumerate(classes) for file in _pictures(Path(path, name))]
+    labels = np.array([label for _, label in files])
     if not files:
-        raise FileNotFoundError(f"folder: {path} has no pictures in folders of their classes; put them into "
-                                f"{Path(path, 'CLASS', 'NAME.png')}")
-    return np.stack([_pixels(f, size, size) for f, _ in files]), np.array([label for _, label in files]), classes
+        files, labels, classes = [(file, None) for file in _pictures(Path(path))], None, []
+    if not files:
+        raise FileNotFoundError(f"folder: {path} has no pictures; put them into {Path(path, 'CLASS', 'NAME.png')}, or "
+                                f"into {Path(path, 'NAME.png')} where they have no classes")
+    return np.stack([_pixels(file, size, size) for file, _ in files]), labels, classes
+
+
+def _pictures(path):
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else []
 
 
 def _pixels(path, size, shorter):
+    """The middle of a picture as bytes (3, size, size); lengths are rounded as torchvision rounds them."""
+    if size > shorter:
+        raise ValueError(f"{block_name()}: size is {size} and shorter {shorter}; the middle of a picture can't be "
+                         "larger than the picture, so give a size up to shorter")
     try:
         from PIL import Image, UnidentifiedImageError
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("photo: pictures are read by Pillow, which is not installed here; run "
+        raise ModuleNotFoundError(f"{block_name()}: pictures are read by Pillow, which is not installed here; run "
                                   'pip install "tinynet[pictures]"') from None
     try:
         with Image.open(path) as picture:
-            scale = shorter / min(picture.size)
-            picture = picture.convert("RGB").resize([round(scale * n) for n in picture.size], Image.Resampling.BILINEAR)
+            scaled = [shorter * n // min(picture.size) for n in picture.size]
+            picture = picture.convert("RGB").resize(scaled, Image.Resampling.BILINEAR)
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"photo: {path} can't be read as a picture ({error}); give e.g. a JPEG or PNG") from error
-    left, top = ((n - size) // 2 for n in picture.size)
+        raise ValueError(f"{block_name()}: {path} can't be read as a picture ({error}); give e.g. a JPEG or "
+                         "PNG") from error
+    left, top = (round((n - size) / 2) for n in picture.size)
     return np.asarray(picture.crop((left, top, left + size, top + size))).transpose(2, 0, 1)

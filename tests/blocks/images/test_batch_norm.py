@@ -1,5 +1,7 @@
 """Batch norm: statistics that are kept, evaluation, what is fused (shi fig3), threads, and bad input."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -64,11 +66,45 @@ def test_fused_equals_one_after_the_other():
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-def test_a_mean_far_from_0_costs_no_digits():
-    X, gain, bias, _ = drawn(N=64, H=32, W=32)
-    far, _ = batch_norm_forward_fast((1000 + X).astype(np.float32), gain.astype(np.float32), bias.astype(np.float32))
-    exact, _ = batch_norm_forward((1000 + X).astype(np.float32).astype(float), gain, bias)
-    assert abs(far - exact).max() < 2e-3
+@pytest.mark.parametrize("forward", [batch_norm_forward, batch_norm_forward_fast])
+def test_a_mean_far_from_0_costs_no_digits(forward):
+    X, gain, bias, _ = (a.astype(np.float32) for a in drawn(N=16, H=16, W=16))
+    X, u = 1000 + X, 2**-24
+    known = X.mean(axis=(0, 2, 3)), X.var(axis=(0, 2, 3))
+    size = abs(gain) / np.sqrt(known[1] + 1e-5)
+    for fixed, of_the_mean in ((known, 0), (None, 4 * u * 1000 * size.max())):      # a long sum is wrong by some units
+        exact, _ = batch_norm_forward(X.astype(float), gain.astype(float), bias.astype(float), fixed=fixed)
+        terms = size[:, None, None] * abs(X - known[0][:, None, None]) + abs(bias)[:, None, None]
+        ours, _ = forward(X, gain, bias, fixed=fixed)
+        assert (abs(ours - exact) < 4 * u * terms + of_the_mean).all()              # Y comes out of four operations
+
+
+@pytest.mark.parametrize("with_skip", [False, True])
+def test_what_is_not_a_number_is_seen_behind_the_relu(with_skip):
+    X, gain, bias, skip = drawn()
+    X[0, 1, 2, 3] = np.nan
+    for forward in (batch_norm_forward, batch_norm_forward_fast):
+        for fixed, spoilt in ((None, X[:, 1].size), ((bias, gain**2), 1)):
+            Y, _ = forward(X, gain, bias, skip if with_skip else None, relu=True, fixed=fixed)
+            assert np.isnan(Y).sum() == np.isnan(Y[:, 1]).sum() == spoilt
+
+
+@pytest.mark.parametrize("backward", [batch_norm_backward, batch_norm_backward_fast])
+def test_what_the_relu_cuts_off_is_0_whatever_comes_back(backward):
+    X, gain, bias, _ = drawn()
+    Y, cache = batch_norm_forward(X, gain, bias, relu=True, fixed=(bias, gain**2))
+    dX = backward(np.where(Y > 0, 1, np.inf), cache)[0]
+    assert np.isfinite(dX).all()
+    with pytest.raises(ValueError, match=r"batch_norm: dY has shape \(3, 3, 5, 6\) and Y \(N C H W\)"):
+        backward(Y[1:], cache)
+
+
+def test_float16_overflows_no_count():
+    X, gain, bias, _ = drawn(N=2, C=1, H=256, W=256)
+    small, dY = [a.astype(np.float16) for a in (X, gain, bias)], rng.normal(size=X.shape) / 100
+    exact = batch_norm_backward(dY, batch_norm_forward(X, gain, bias)[1])[0]
+    ours = batch_norm_backward(dY.astype(np.float16), batch_norm_forward(*small)[1])[0]
+    assert np.linalg.norm(ours - exact) < 0.01 * np.linalg.norm(exact)
 
 
 def test_one_and_two_threads_give_the_same_bits():
@@ -109,6 +145,8 @@ X, C = np.zeros((1, 3, 1, 1)), np.zeros(3)
     ((X.astype(np.uint8), C, C), {}, "batch_norm: X holds uint8"),
     ((X, C, C, np.zeros((2, 3, 1, 1))), {}, "N is 1 and 2; make them equal"),
     ((X, C, C), dict(fixed=(C, np.zeros(2))), "C is 3 and 2; make them equal"),
+    ((X, C, C), dict(fixed=(C,)), "batch_norm: fixed holds 1 arrays; give two, (mean, variance)"),
+    ((X, C, C), dict(eps=-1), "batch_norm: eps is -1; give 0 or more"),
 ])
 def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
     with pytest.raises((ValueError, TypeError)) as error:
@@ -116,6 +154,13 @@ def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
     assert sentence in str(error.value)
 
 
-def test_groups_that_do_not_divide_the_channels_are_told():
-    with pytest.raises(ValueError, match=r"group_norm: X \(N C H W\) = \(1, 3, 1, 1\) has no 2 equal groups"):
-        group_norm_forward(X, C, C, groups=2)
+@pytest.mark.parametrize(("call", "sentence"), [
+    (lambda: group_norm_forward(X, C, C, groups=2), "group_norm: X (N C H W) = (1, 3, 1, 1) has C = 3, which doesn't"),
+    (lambda: group_norm_forward(X, C, C, groups=3), "has C H W / groups = 1 numbers a group, and their variance needs"),
+    (lambda: GroupNorm(2, 3), "GroupNorm: channels = 3, which doesn't fall into 2 groups"),
+    (lambda: BatchNorm(3, momentum=3), "BatchNorm: momentum is 3; give the share"),
+    (lambda: BatchNorm(3, momentum=None), "BatchNorm: momentum is None; give the share"),
+])
+def test_settings_that_cannot_be_are_told(call, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        call()

@@ -68,6 +68,13 @@ def test_the_module_passes_the_check_with_both_twins(backend, settings):
         gradcheck(block, X[:2, :, :4, :4]).raise_if_wrong()
 
 
+def test_option_B_needs_no_settings():
+    Ws, gain, bias = weights((8, 4, 1))
+    Y, cache = shortcut_forward(X, 8, 2, (Ws, gain, bias))
+    dX, grads = shortcut_backward(np.ones(Y.shape), cache)
+    assert (dX.shape, [a.shape for a in grads]) == (X.shape, [Ws.shape, gain.shape, bias.shape])
+
+
 def test_every_norm_keeps_its_own_statistics():
     block = ConvResidual(4, 8, stride=2, shortcut="B", rng=0)
     block(X.astype(np.float32))
@@ -79,6 +86,12 @@ def test_every_norm_keeps_its_own_statistics():
 
 @pytest.mark.parametrize(("arrays", "settings", "sentence"), [
     (weights((4, 4, 3)), {}, "conv_residual: 3 arrays of weights are given"),
+    (weights((3, 3, 3), (3, 3, 3)), {}, "C = 4 channels and the first W (K C R S) = (3, 3, 3, 3) needs 3; make"),
+    (weights((6, 6, 3), (6, 6, 3)), {}, "X looks like (N, H, W, C), so turn it by"),
+    ([np.zeros((4, 4)), *weights((4, 4, 3))[1:], *weights((4, 4, 3))], {}, "W has shape (4, 4), but needs 4 axes"),
+    (weights((4, 4, 3), (4, 4, 3)), dict(stride=0), "stride is 0; give a whole number"),
+    (weights((4, 4, 3), (4, 4, 3)), dict(stride=(2, 2)), "stride is (2, 2); give a whole number"),
+    (weights((4, 4, 3), (4, 4, 3)), dict(settings=[{}]), "settings are 1 and norms 2; give one for each norm"),
     (weights((4, 4, 3), (2, 4, 3)), {}, "F ends with 2 channels and X has 4; option A adds channels of zeros"),
     (weights((4, 4, 3), (8, 4, 3), (6, 4, 1)), dict(projected=True), "8 channels and the projection with 6"),
     (weights((4, 4, 3), (4, 4, 3), (4, 4, 1)), dict(projected=True, preactivated=True), "it takes no projection"),
@@ -89,6 +102,11 @@ def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
     assert sentence in str(error.value)
 
 
-def test_shortcuts_have_two_letters():
-    with pytest.raises(ValueError, match="there is no shortcut 'C'"):
-        ConvResidual(4, 8, shortcut="C")
+@pytest.mark.parametrize(("settings", "sentence"), [
+    (dict(channels=8, shortcut="C"), "there is no shortcut 'C'"),
+    (dict(channels=8, stride=0), "ConvResidual: stride is 0; give a whole number"),
+    (dict(channels=2), "ConvResidual: F ends with 2 channels and X has 4; option A"),
+])
+def test_settings_that_cannot_be_are_told(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ConvResidual(4, **settings)

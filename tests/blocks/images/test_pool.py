@@ -8,6 +8,7 @@ from tinynet.blocks.images.pool import (
     GlobalAverage,
     MaxPool,
     average_pool_forward,
+    global_average_backward,
     global_average_forward,
     max_pool_backward,
     max_pool_backward_fast,
@@ -40,6 +41,25 @@ def test_what_is_not_a_number_is_seen_behind_the_pool(forward, backward):
     assert np.isnan(forward(X)[0]).tolist() == [[[[False, True]]]]
 
 
+@pytest.mark.parametrize(("forward", "backward"), PAIRS)
+def test_where_all_is_minus_infinity_the_first_pixel_inside_gets_the_gradient(forward, backward):
+    Y, cache = forward(np.full((1, 1, 4, 4), -np.inf), size=3, stride=2, padding=1)
+    dX = backward(np.ones(Y.shape), cache)
+    assert dX[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("forward", "backward"), PAIRS)
+def test_an_infinite_gradient_reaches_the_largest_pixel_alone(forward, backward):
+    Y, cache = forward(np.arange(4.0).reshape(1, 1, 2, 2))
+    assert backward(np.full(Y.shape, np.inf), cache)[0, 0].tolist() == [[0, 0], [0, np.inf]]
+    with pytest.raises(ValueError, match=r"max_pool: dY has shape \(1, 1, 2, 2\) and Y \(N C H W\) = \(1, 1, 1, 1\)"):
+        backward(np.ones((1, 1, 2, 2)), cache)
+
+
+def test_the_global_average_of_65536_pixels_has_a_gradient_in_float16():
+    assert (global_average_backward(np.ones((1, 1), np.float16), (1, 1, 256, 256)) == 2.0**-16).all()
+
+
 def test_overlapping_windows_add_their_gradients_with_many_images():
     X = rng.normal(size=(33, 4, 9, 7)).astype(np.float32)
     results = []
@@ -64,6 +84,8 @@ X = np.zeros((2, 3, 4, 4))
     (lambda: max_pool_forward(X, size=5), "max_pool: the window covers 5 x 5 pixels and the padded image (H, W) has 4"),
     (lambda: max_pool_forward_fast(X, stride=0), "max_pool: stride is 0; give a whole number, 1 or more"),
     (lambda: average_pool_forward(X, size=2, padding=2), "average_pool: padding is 2 and the window 2"),
+    (lambda: MaxPool(0), "MaxPool: size is 0; give a whole number, 1 or more"),
+    (lambda: AveragePool(2, stride=0), "AveragePool: stride is 0; give"),
     (lambda: max_pool_forward(X.astype(np.uint8)), "max_pool: X holds uint8"),
     (lambda: average_pool_forward(X[0]), "average_pool: X has shape (3, 4, 4), but needs 4 axes"),
     (lambda: global_average_forward(X[:, :, :0]), "global_average: X (N C H W) = (2, 3, 0, 4) has no pixels"),

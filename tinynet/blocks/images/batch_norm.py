@@ -24,22 +24,30 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import aligned, batch_first
-from tinynet.blocks.images.windows import must_be_pixels, must_have_channels
+from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_have_channels
 from tinynet.engine import Op
 from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
 from tinynet.shapes import ShapeError, sizes
 
 
-def _check(X, gain, bias, skip, fixed):
+def _check(X, gain, bias, skip, eps, fixed):
+    _must_be_positive(eps)
     sizes("X: N C H W", X)
     must_be_pixels(X)
     must_have_channels(X, *sizes("gain: C", gain), f"gain (C) = {gain.shape} has")
     N, _, H, W = sizes("X: N C H W, gain: C, bias: C, skip: N C H W", X, gain, bias, skip)
-    if fixed:
+    if fixed is not None:
+        if len(fixed) != 2:
+            raise ValueError(f"batch_norm: fixed holds {len(fixed)} arrays; give two, (mean, variance)")
         sizes("gain: C, mean: C, variance: C", gain, *map(np.asarray, fixed))
     elif N * H * W < 2:
         raise ShapeError(f"batch_norm: X (N C H W) = {X.shape} has N H W = {N * H * W} numbers a channel, and their "
                          "variance needs 2 or more; give more images, or call eval() on the net")
+
+
+def _must_be_positive(eps):
+    if not eps >= 0:
+        raise ValueError(f"batch_norm: eps is {eps}; give 0 or more, since it is added to a variance")
 
 
 def _each(channel):
@@ -53,9 +61,9 @@ def batch_norm_forward(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=Non
 
     fixed    (mean, variance), each (C), in place of the batch's own: evaluation
     observe  observe(mean, variance, M) is called with the batch's own, each (C), and with how many numbers they are of
-    Raises ShapeError where a channel has fewer than 2 numbers to take a variance of.
+    Raises ShapeError, e.g. where a channel has fewer than 2 numbers to take a variance of, TypeError and ValueError.
     """
-    _check(X, gain, bias, skip, fixed)
+    _check(X, gain, bias, skip, eps, fixed)
     if fixed is None:
         mu = X.mean(axis=(0, 2, 3))                                         # (1)
         v = ((X - _each(mu)) ** 2).mean(axis=(0, 2, 3))                     # (2)
@@ -72,13 +80,14 @@ def batch_norm_forward(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=Non
 
 def batch_norm_backward(dY, cache):
     X, gain, mu, r, Y, has_skip, fixed = cache
-    dP = dY if Y is None else dY * (Y > 0)                                  # (6)
+    must_be_of_shape(dY, X.shape)
+    dP = dY if Y is None else np.where(Y > 0, dY, dY.dtype.type(0))         # (6)
     Z = (X - _each(mu)) * _each(r)                                          # (4)
     dbias, dgain = dP.sum(axis=(0, 2, 3)), (dP * Z).sum(axis=(0, 2, 3))     # (8) (9)
     dX = _each(gain * r) * dP                                               # (11)
     if not fixed:
-        count = dP.dtype.type(X.size // X.shape[1]) if X.size else 1
-        dX -= _each(gain * r) * (_each(dbias / count) + Z * _each(dgain / count))   # (10)
+        means = (_each(a.mean(axis=(0, 2, 3))) for a in (dP, dP * Z))       # not dbias / M: M may overflow in float16
+        dX -= _each(gain * r) * (next(means) + Z * next(means))             # (10)
     return dX, dgain, dbias, dP.copy() if has_skip else None                # (7)
 
 
@@ -103,19 +112,19 @@ def _squares(x, mu):
 
 
 @inner_jit
-def _scaled(x, a, b, y, relu):
-    zero = x.dtype.type(0)
+def _scaled(x, mu, a, b, y, relu):
+    zero = x.dtype.type(0)                  # zero >= P is false where P is nan, which so reaches y
     for p in range(len(x)):
-        P = a * x[p] + b                                                    # (4) (5)
-        y[p] = P if zero < P or not relu else zero                          # (5)
+        P = a * (x[p] - mu) + b                                             # (4) (5)
+        y[p] = zero if relu and zero >= P else P                            # (5)
 
 
 @inner_jit
-def _scaled_and_added(x, a, b, skip, y, relu):
+def _scaled_and_added(x, mu, a, b, skip, y, relu):
     zero = x.dtype.type(0)
     for p in range(len(x)):
-        P = a * x[p] + b + skip[p]                                          # (4) (5)
-        y[p] = P if zero < P or not relu else zero                          # (5)
+        P = a * (x[p] - mu) + b + skip[p]                                   # (4) (5)
+        y[p] = zero if relu and zero >= P else P                            # (5)
 
 
 @parallel_jit
@@ -132,12 +141,11 @@ def _normalise(x, gain, bias, skip, with_skip, relu, fixed, eps, mu, v, r, y):
             v[c] = number(square / M)                                       # (2)
         r[c] = number(1 / np.sqrt(v[c] + eps))                              # (3)
         a = gain[c] * r[c]                                                  # (5)
-        b = bias[c] - a * mu[c]                                             # (5)
         for s in range(0, M, RUN):
             if with_skip:
-                _scaled_and_added(x[c, s:s + RUN], a, b, skip[c, s:s + RUN], y[c, s:s + RUN], relu)
+                _scaled_and_added(x[c, s:s + RUN], mu[c], a, bias[c], skip[c, s:s + RUN], y[c, s:s + RUN], relu)
             else:
-                _scaled(x[c, s:s + RUN], a, b, y[c, s:s + RUN], relu)
+                _scaled(x[c, s:s + RUN], mu[c], a, bias[c], y[c, s:s + RUN], relu)
 
 
 @reordering_inner_jit
@@ -198,7 +206,7 @@ def _flat(x):
 
 
 def batch_norm_forward_fast(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None, observe=None):
-    _check(X, gain, bias, skip, fixed)
+    _check(X, gain, bias, skip, eps, fixed)
     x, s, g, b = contiguous(X.transpose(1, 2, 3, 0), None if skip is None else skip.transpose(1, 2, 3, 0), gain, bias)
     y, (mu, v, r) = aligned(x.shape, x.dtype), np.empty((3, len(x)), x.dtype)
     if fixed is not None:
@@ -213,6 +221,7 @@ def batch_norm_forward_fast(X, gain, bias, skip=None, relu=False, eps=1e-5, fixe
 
 def batch_norm_backward_fast(dY, cache):
     X, gain, mu, r, Y, has_skip, fixed = cache
+    must_be_of_shape(dY, X.shape)
     dy, x, y, gain, mu, r = contiguous(*(None if a is None else a.transpose(1, 2, 3, 0) for a in (dY, X, Y)), gain, mu,
                                        r)
     dx, dgain, dbias = aligned(x.shape, x.dtype), np.empty(len(x), x.dtype), np.empty(len(x), x.dtype)
@@ -234,9 +243,13 @@ class BatchNorm(nn.Module):
     In training it normalises by the batch's own mean and variance and moves its buffers `mean` and `var` by the share
     `momentum` towards them (the variance with M - 1 in the denominator, as in PyTorch); in evaluation it uses these.
     relu  cut off below 0 after the norm (and after the skip)
+    Raises ValueError for a momentum that isn't a share, from 0 to 1, and for a negative eps.
     """
 
     def __init__(self, channels, relu=False, eps=1e-5, momentum=0.1, dtype=np.float32):
+        _must_be_positive(eps)
+        if momentum is None or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum is {momentum}; give the share by which buffers move, from 0 to 1")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))
         self.mean, self.var = nn.Buffer(np.zeros(channels, dtype)), nn.Buffer(np.ones(channels, dtype))
         self.relu, self.eps, self.momentum = relu, eps, momentum

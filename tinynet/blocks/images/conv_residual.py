@@ -22,6 +22,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.images.batch_norm import BatchNorm, batch_norm
 from tinynet.blocks.images.conv import Conv, conv
+from tinynet.blocks.images.windows import is_whole, must_be_pixels, must_have_channels
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -40,31 +41,37 @@ def _undo(step, dy):
 
 # %% 1. The mathematics
 def shortcut_forward(X, channels, stride, projection=None, settings=None):
-    """h(X): the identity, option A, or option B where a projection (Ws, gain, bias) is given."""
+    """h(X): the identity, option A, or option B where a projection (Ws, gain, bias) is given.
+
+    settings  those of the projection's batch norm
+    Raises ShapeError where option A would have to take channels away, and what conv and batch_norm raise.
+    """
     if projection is not None:
         Ws, gain, bias = projection
         Z, convolved = _do(conv, X, Ws, stride=stride)                          # (6)
-        Y, normed = _do(batch_norm, Z, gain, bias, **settings)                  # (6)
-        return Y, (convolved, normed)
+        Y, normed = _do(batch_norm, Z, gain, bias, **(settings or {}))          # (6)
+        return Y, ("B", (convolved, normed))
+    _must_add_channels(X.shape[1], channels, "conv_residual")
     if channels == X.shape[1] and stride == 1:
-        return X, None                                                          # (4)
+        return X, ("identity", None)                                            # (4)
     before = (channels - X.shape[1]) // 2
     seen = X[:, :, ::stride, ::stride]
     Y = np.zeros_like(X, shape=(len(X), channels, *seen.shape[2:]))
     Y[:, before:before + X.shape[1]] = seen                                     # (5)
-    return Y, (X.shape, before, stride)
+    return Y, ("A", (X.shape, before, stride))
 
 
 def shortcut_backward(dP, cache):
     """(dX through h, gradients of the projection)."""
-    if cache is None:
+    kind, kept = cache
+    if kind == "identity":
         return dP, ()                                                           # (4) (8)
-    if len(cache) == 2:
-        convolved, normed = cache
+    if kind == "B":
+        convolved, normed = kept
         dZ, dgain, dbias, _ = _undo(normed, dP)                                 # (6) (8)
         dX, dWs, _ = _undo(convolved, dZ)                                       # (6) (8)
         return dX, (dWs, dgain, dbias)
-    shape, before, u = cache
+    shape, before, u = kept
     dX = np.zeros_like(dP, shape=shape)
     dX[:, :, ::u, ::u] = dP[:, before:before + shape[1]]                        # (5) (8)
     return dX, ()
@@ -77,10 +84,13 @@ def conv_residual_forward(X, *weights, stride=1, projected=False, preactivated=F
                   option A where stride or channels ask for it
     preactivated  equation (7): each norm stands before its convolution; not together with a projection
     settings      those of each batch norm, e.g. {"observe": ...}, in the weights' order
-    Raises ShapeError where the shapes don't fit, and where option A would have to take channels away.
+    Raises ShapeError where the shapes don't fit, and where option A would have to take channels away; ValueError,
+    TypeError for other settings that don't fit.
     """
     layers = _layers(X, weights, stride, projected, preactivated)
     settings = [{}] * len(layers) if settings is None else settings
+    if len(settings) != len(layers):
+        raise ValueError(f"conv_residual: settings are {len(settings)} and norms {len(layers)}; give one for each norm")
     projection, settings_of_h = (layers.pop(), settings[-1]) if projected else (None, None)
     h, skipped = shortcut_forward(X, len(layers[-1][0]), stride, projection, settings_of_h)     # (4) (5) (6)
     Y, steps = X, []
@@ -129,18 +139,34 @@ def _layers(X, weights, stride, projected, preactivated):
     if projected and preactivated:
         raise ValueError("conv_residual: the pre-activation form keeps X free on its way, so it takes no projection; "
                          "leave one of the two out")
+    _must_be_a_step(stride, "conv_residual")
     N, _, H, W = sizes("X: N C H W", X)
+    must_be_pixels(X)
+    layers = [tuple(weights[i:i + 3]) for i in range(0, len(weights), 3)]
+    for Ws, *_ in layers:
+        sizes("W: K C R S", Ws)
+    first = layers[0][0].shape
+    must_have_channels(X, first[1], f"the first W (K C R S) = {first} needs")
     if N * H * W == 0:
         raise ShapeError(f"conv_residual: X (N C H W) = {X.shape} has no pixels, which have no mean; give it some")
-    layers = [tuple(weights[i:i + 3]) for i in range(0, len(weights), 3)]
     channels = len(layers[count - 1][0])
-    if not projected and channels < X.shape[1]:
-        raise ShapeError(f"conv_residual: F ends with {channels} channels and X has {X.shape[1]}; option A adds "
-                         "channels of zeros and can't take any away, so use a projection (option B)")
+    if not projected:
+        _must_add_channels(X.shape[1], channels, "conv_residual")
     if projected and len(layers[-1][0]) != channels:
         raise ShapeError(f"conv_residual: F ends with {channels} channels and the projection with "
                          f"{len(layers[-1][0])}; make them equal")
     return layers
+
+
+def _must_be_a_step(stride, block):
+    if not is_whole(stride, 1):
+        raise ValueError(f"{block}: stride is {stride!r}; give a whole number, 1 or more")
+
+
+def _must_add_channels(C, channels, block):
+    if channels < C:
+        raise ShapeError(f"{block}: F ends with {channels} channels and X has {C}; option A adds channels of zeros and "
+                         "can't take any away, so use a projection (option B)")
 
 
 # %% 2. The fast twin: none of its own, each part runs the twin that is the faster for it
@@ -158,11 +184,15 @@ class ConvResidual(nn.Module):
     shortcut      "A" or "B", what h does where shapes change (elsewhere it is the identity)
     preactivated  the form of He et al. 2016, arXiv:1603.05027; with shortcut "A"
     W starts He-normal, gains at 1, biases at 0; rng is a seed or np.random.Generator.
+    Raises ValueError for settings that don't fit each other, e.g. fewer channels with shortcut "A".
     """
 
     def __init__(self, C, channels, stride=1, inner=None, shortcut="A", preactivated=False, rng=None, dtype=np.float32):
         if shortcut not in ("A", "B"):
             raise ValueError(f"ConvResidual: there is no shortcut {shortcut!r}; choose A (zeros) or B (a projection)")
+        _must_be_a_step(stride, "ConvResidual")
+        if shortcut == "A":
+            _must_add_channels(C, channels, "ConvResidual")
         rng = np.random.default_rng(rng)
         shapes = [(C, channels, 3), (channels, channels, 3)] if inner is None else [(C, inner, 1), (inner, inner, 3),
                                                                                     (inner, channels, 1)]

@@ -25,7 +25,14 @@ from tinynet.blocks.images.conv import (
     image_gradient,
     image_gradient_fast,
 )
-from tinynet.blocks.images.windows import must_be_pixels, must_have_channels, walk
+from tinynet.blocks.images.windows import (
+    Windows,
+    must_be_of_shape,
+    must_be_pixels,
+    must_fall_into_groups,
+    must_have_channels,
+    pair,
+)
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -36,22 +43,26 @@ def _windows(X, W, b, stride, padding, dilation, groups, extra):
     _, k, *size = sizes("W: C K R S", W)
     must_be_pixels(X)
     must_have_channels(X, len(W), f"W (C K R S) = {W.shape} has")
-    if groups < 1 or C % groups:
-        raise ShapeError(f"conv_transpose: W (C K R S) = {W.shape} has C = {C} filters, which don't fall into {groups} "
-                         "groups; choose groups that divide C")
+    must_fall_into_groups(C, groups, f"W (C K R S) = {W.shape} has C")
     if b is not None and b.shape != (k * groups,):
         raise ShapeError(f"conv_transpose: b has shape {b.shape} and Y has {k * groups} channels; give b one number "
                          "for each")
-    pairs = [n if isinstance(n, (tuple, list)) else (n, n) for n in (stride, padding, dilation, extra)]
-    out = [(h - 1) * u - 2 * p + e * (r - 1) + 1 + x for h, r, u, p, e, x in zip(image, size, *pairs, strict=True)]
+    size, stride, padding, dilation, extra = _pairs("conv_transpose", size, stride, padding, dilation, extra)
+    out = tuple((h - 1) * u - 2 * p + e * (r - 1) + 1 + x for h, r, u, p, e, x in
+                zip(image, size, stride, padding, dilation, extra, strict=True))
     if min(out) < 1 or 0 in image:
         raise ShapeError(f"conv_transpose: X (N C H W) = {X.shape} would give images of {out[0]} x {out[1]} pixels; "
                          "take less padding or larger images")
-    way = walk(np.empty((0, 0, *out)), size, stride, padding, dilation)
-    if way.out != tuple(image):
-        raise ValueError(f"conv_transpose: extra is {extra} and the stride {stride}; extra must be less than the "
-                         "stride")
-    return way
+    return Windows(size, stride, padding, dilation, out, tuple(image))
+
+
+def _pairs(block, size, stride, padding, dilation, extra):
+    size, stride, dilation = (pair(name, value, 1, block) for name, value in
+                              (("size", size), ("stride", stride), ("dilation", dilation)))
+    padding, extra = pair("padding", padding, 0, block), pair("extra", extra, 0, block)
+    if any(x >= u for x, u in zip(extra, stride, strict=True)):
+        raise ValueError(f"{block}: extra is {extra} and the stride {stride}; extra must be less than the stride")
+    return size, stride, padding, dilation, extra
 
 
 # %% 1. The mathematics
@@ -68,6 +79,7 @@ def conv_transpose_forward(X, W, b=None, stride=1, padding=0, dilation=1, groups
 
 def conv_transpose_backward(dY, cache):
     X, W, has_b, way, groups = cache
+    must_be_of_shape(dY, (len(X), W.shape[1] * groups, *way.image))
     dX, _ = conv_forward(dY, W, None, way.stride, way.padding, way.dilation, groups)           # (2)
     return dX, filter_gradient(X, dY, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None  # (3) (4)
 
@@ -81,6 +93,7 @@ def conv_transpose_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, g
 
 def conv_transpose_backward_fast(dY, cache):
     X, W, has_b, way, groups = cache
+    must_be_of_shape(dY, (len(X), W.shape[1] * groups, *way.image))
     dX, _ = conv_forward_fast(dY, W, None, way.stride, way.padding, way.dilation, groups)      # (2)
     return dX, filter_gradient_fast(X, dY, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None     # (3) (4)
 
@@ -94,15 +107,20 @@ conv_transpose = Op(conv_transpose_forward, conv_transpose_backward,
 class ConvTranspose(nn.Module):
     """X (N, C_in, H, W) -> (N, C_out, Ho, Wo); settings as in conv_transpose.
 
-    W starts with variance 2 / fan_in, where fan_in counts the products in one number of Y (R S C_in / stride^2);
-    b starts at 0; rng is a seed or np.random.Generator.
+    W starts with variance 2 / fan_in, where fan_in counts the products in one number of Y, R S C_in / (groups u v) with
+    a stride of (u, v); b starts at 0; rng is a seed or np.random.Generator.
+    Raises ValueError for settings that no image could fit.
     """
 
-    def __init__(self, C_in, C_out, size, stride=1, padding=0, extra=0, bias=True, rng=None, dtype=np.float32):
-        W = np.random.default_rng(rng).normal(size=(C_in, C_out, size, size))
-        self.W = nn.Parameter((W * np.sqrt(2 * stride ** 2 / (C_in * size ** 2))).astype(dtype))
+    def __init__(self, C_in, C_out, size, stride=1, padding=0, dilation=1, groups=1, extra=0, bias=True, rng=None,
+                 dtype=np.float32):
+        for count, whose in ((C_in, "C_in"), (C_out, "C_out")):
+            must_fall_into_groups(count, groups, whose, "ConvTranspose")
+        (R, S), (u, v), *_ = _pairs("ConvTranspose", size, stride, padding, dilation, extra)
+        W = np.random.default_rng(rng).normal(size=(C_in, C_out // groups, R, S))
+        self.W = nn.Parameter((W * np.sqrt(2 * groups * u * v / (C_in * R * S))).astype(dtype))
         self.b = nn.Parameter(np.zeros(C_out, dtype)) if bias else None
-        self.settings = dict(stride=stride, padding=padding, extra=extra)
+        self.settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups, extra=extra)
 
     def forward(self, X):
         return conv_transpose(X, self.W, self.b, **self.settings)

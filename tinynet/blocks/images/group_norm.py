@@ -17,21 +17,26 @@ import math
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import must_be_pixels, must_have_channels
+from tinynet.blocks.images.windows import must_be_pixels, must_fall_into_groups, must_have_channels
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
 
 # %% 1. The mathematics
 def group_norm_forward(X, gain, bias, groups=1, eps=1e-5):
-    """Normalise X (N, C, H, W) over each of the groups of channels; raises ShapeError where they don't divide C."""
+    """Normalise X (N, C, H, W) over each of the groups of channels.
+
+    Raises ShapeError where the groups don't divide C, or have fewer than 2 numbers to take a variance of.
+    """
     N, C, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
     must_have_channels(X, *sizes("gain: C, bias: C", gain, bias), f"gain (C) = {gain.shape} has")
-    if groups < 1 or C % groups or C * H * W == 0:
-        raise ShapeError(f"group_norm: X (N C H W) = {X.shape} has no {groups} equal groups of channels with pixels; "
-                         "choose groups that divide C")
-    x = X.reshape(N, groups, C // groups * H * W)
+    must_fall_into_groups(C, groups, f"X (N C H W) = {X.shape} has C")
+    M = C // groups * H * W
+    if M < 2:
+        raise ShapeError(f"group_norm: X (N C H W) = {X.shape} has C H W / groups = {M} numbers a group, and their "
+                         "variance needs 2 or more; give larger images, or choose fewer groups")
+    x = X.reshape(N, groups, M)
     Z = x - x.mean(axis=2, keepdims=True)                               # (1)
     r = 1 / np.sqrt((Z * Z).mean(axis=2, keepdims=True) + Z.dtype.type(eps))    # (2)
     Z = (Z * r).reshape(X.shape)                                        # (3)
@@ -55,9 +60,13 @@ group_norm = Op(group_norm_forward, group_norm_backward)
 
 # %% 4. The module
 class GroupNorm(nn.Module):
-    """X (N, C, H, W) -> Y of the same shape; gain starts at 1 and bias at 0."""
+    """X (N, C, H, W) -> Y of the same shape; gain starts at 1 and bias at 0.
+
+    Raises ShapeError where the groups don't divide the channels.
+    """
 
     def __init__(self, groups, channels, eps=1e-5, dtype=np.float32):
+        must_fall_into_groups(channels, groups, "channels", "GroupNorm")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))
         self.settings = dict(groups=groups, eps=eps)
 

@@ -19,7 +19,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import aligned, batch_first, batch_last
-from tinynet.blocks.images.windows import must_be_pixels, walk
+from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, pair, walk
 from tinynet.engine import Op
 from tinynet.jit import floating, parallel_jit, prange
 from tinynet.shapes import ShapeError, block_name, sizes
@@ -28,20 +28,29 @@ from tinynet.shapes import ShapeError, block_name, sizes
 def _windows(X, size, stride, padding):
     sizes("X: N C H W", X)
     must_be_pixels(X)
-    way = walk(X, size, size if stride is None else stride, padding)
-    if any(2 * p > n for p, n in zip(way.padding, way.size, strict=True)):
-        raise ValueError(f"{block_name(2)}: padding is {padding} and the window {size}; a window in the corner would "
-                         "see nothing, so pad by at most half of it")
-    return way
+    _must_see_something(size, stride, padding, block_name(2))
+    return walk(X, size, size if stride is None else stride, padding)
+
+
+def _must_see_something(size, stride, padding, block):
+    pair("stride", 1 if stride is None else stride, 1, block)
+    if any(2 * p > n for p, n in zip(pair("padding", padding, 0, block), pair("size", size, 1, block), strict=True)):
+        raise ValueError(f"{block}: padding is {padding} and the window {size}; a window in the corner would see "
+                         "nothing, so pad by at most half of it")
 
 
 # %% 1. The mathematics
 def max_pool_forward(X, size=2, stride=None, padding=0):
-    """The largest number of each window; the stride is the window's size unless it is given."""
+    """The largest number of each window; the stride is the window's size unless it is given.
+
+    Raises ShapeError, TypeError and ValueError for images and settings that don't fit each other.
+    """
     way = _windows(X, size, stride, padding)
     Xp = way.padded(X.astype(floating(X), copy=False), -np.inf)
     Y = np.full_like(way.at(Xp, 0, 0), -np.inf)
-    first = np.zeros_like(Y, dtype=np.min_scalar_type(way.size[0] * way.size[1]))
+    first = np.empty_like(Y, dtype=np.min_scalar_type(way.size[0] * way.size[1]))
+    top, left = (np.maximum(0, p - u * np.arange(n)) for p, u, n in zip(way.padding, way.stride, way.out, strict=True))
+    first[...] = top[:, None] * way.size[1] + left      # the first tap inside: it wins where all are -infinity
     for tap, (r, s) in enumerate(way.taps()):
         seen = way.at(Xp, r, s)
         larger = (seen > Y) | np.isnan(seen)
@@ -51,15 +60,19 @@ def max_pool_forward(X, size=2, stride=None, padding=0):
 
 def max_pool_backward(dY, cache):
     first, way = cache
+    must_be_of_shape(dY, first.shape)
     dXp = np.zeros_like(dY, shape=(*dY.shape[:2], *way.room()))
     for tap, (r, s) in enumerate(way.taps()):
         seen = way.at(dXp, r, s)
-        seen += dY * (first == tap)                                         # (2)
+        seen += np.where(first == tap, dY, dY.dtype.type(0))                # (2)
     return way.inside(dXp)
 
 
 def average_pool_forward(X, size=2, stride=None, padding=0):
-    """The mean of each window; the stride is the window's size unless it is given."""
+    """The mean of each window; the stride is the window's size unless it is given.
+
+    Raises ShapeError, TypeError and ValueError for images and settings that don't fit each other.
+    """
     way = _windows(X, size, stride, padding)
     Xp = way.padded(X.astype(floating(X), copy=False))
     Y = np.zeros_like(way.at(Xp, 0, 0))
@@ -78,7 +91,10 @@ def average_pool_backward(dY, way):
 
 
 def global_average_forward(X):
-    """X (N, C, H, W) -> the mean of each channel, (N, C)."""
+    """X (N, C, H, W) -> the mean of each channel, (N, C): PyTorch's AdaptiveAvgPool2d(1) and Flatten.
+
+    Raises ShapeError where there are no pixels.
+    """
     _, _, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
     if H * W == 0:
@@ -87,7 +103,8 @@ def global_average_forward(X):
 
 
 def global_average_backward(dY, shape):
-    return np.broadcast_to((dY / dY.dtype.type(shape[2] * shape[3]))[:, :, None, None], shape)  # (6)
+    share = dY / shape[2] / shape[3]            # one after the other, for H W may overflow in float16
+    return np.broadcast_to(share[:, :, None, None], shape)                  # (6)
 
 
 # %% 2. The fast twin: of the maximum; the means are sums of whole arrays, which NumPy does as fast as memory allows
@@ -98,10 +115,10 @@ def _largest(x, Y, first, R, S, u, v, p, q):
     for c in prange(C):
         for i in range(Ho):
             for j in range(Wo):
-                y, f = Y[c, i, j], first[c, i, j]
+                y, f, inside = Y[c, i, j], first[c, i, j], max(0, p - u * i) * S + max(0, q - v * j)
                 for n in range(N):
                     y[n] = -np.inf
-                    f[n] = 0
+                    f[n] = inside
                 for h in range(max(0, u * i - p), min(H, u * i - p + R)):
                     for w in range(max(0, v * j - q), min(W, v * j - q + S)):
                         seen, tap = x[c, h, w], (h - u * i + p) * S + w - v * j + q
@@ -137,6 +154,7 @@ def max_pool_forward_fast(X, size=2, stride=None, padding=0):
 
 def max_pool_backward_fast(dY, cache):
     first, way = cache
+    must_be_of_shape(dY, first.shape)
     dy, first = batch_last(dY), np.require(first.transpose(1, 2, 3, 0), None, ["C", "A", "W"])
     dx = aligned((len(dy), *way.image, dy.shape[3]), dy.dtype)
     _to_the_first(dy, first, dx, *way.size, *way.stride, *way.padding)
@@ -155,6 +173,7 @@ class MaxPool(nn.Module):
     """X (N, C, H, W) -> (N, C, Ho, Wo), the largest number of each window; settings as in max_pool."""
 
     def __init__(self, size=2, stride=None, padding=0):
+        _must_see_something(size, stride, padding, "MaxPool")
         self.settings = dict(size=size, stride=stride, padding=padding)
 
     def forward(self, X):
@@ -165,6 +184,7 @@ class AveragePool(nn.Module):
     """X (N, C, H, W) -> (N, C, Ho, Wo), the mean of each window; settings as in average_pool."""
 
     def __init__(self, size=2, stride=None, padding=0):
+        _must_see_something(size, stride, padding, "AveragePool")
         self.settings = dict(size=size, stride=stride, padding=padding)
 
     def forward(self, X):
@@ -172,7 +192,7 @@ class AveragePool(nn.Module):
 
 
 class GlobalAverage(nn.Module):
-    """X (N, C, H, W) -> (N, C), the mean of each channel."""
+    """X (N, C, H, W) -> (N, C), the mean of each channel: PyTorch's AdaptiveAvgPool2d(1) and Flatten."""
 
     def forward(self, X):
         return global_average(X)

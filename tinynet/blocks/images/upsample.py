@@ -9,7 +9,7 @@ X (N, C, H, W)   Y (N, C, f H, f W)   N images, C channels, f a whole number
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import must_be_pixels
+from tinynet.blocks.images.windows import is_whole, must_be_pixels
 from tinynet.engine import Op
 from tinynet.shapes import sizes
 
@@ -17,11 +17,14 @@ from tinynet.shapes import sizes
 # %% 1. The mathematics
 def upsample_forward(X, factor=2):
     """X (N, C, H, W) -> (N, C, factor H, factor W); raises ValueError unless factor is 1, 2, 3, ..."""
-    sizes("X: N C H W", X)
+    N, C, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
-    if not isinstance(factor, (int, np.integer)) or factor < 1:
+    if not is_whole(factor, 1):
         raise ValueError(f"upsample: factor is {factor!r}; give a whole number, 1 or more")
-    return X.repeat(factor, axis=2).repeat(factor, axis=3), (X.shape, factor)       # (1)
+    Y = np.empty_like(X, shape=(N, C, factor * H, factor * W))      # in X's memory order
+    for r, s in np.ndindex(factor, factor):
+        Y[:, :, r::factor, s::factor] = X                                           # (1)
+    return Y, (X.shape, factor)
 
 
 def upsample_backward(dY, cache):

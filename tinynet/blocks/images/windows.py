@@ -55,26 +55,44 @@ class Windows(NamedTuple):
 def walk(X, size, stride=1, padding=0, dilation=1):
     """The Windows of this size, stride, padding and dilation, each a number or a pair, over X (N, C, H, W).
 
-    Raises ShapeError and ValueError in the name of the block that called: for a window larger than the padded image,
-    and settings that aren't whole numbers (0 or more for padding, else 1 or more).
+    Raises ShapeError and ValueError in the name of the block that called: for images without pixels, for a window
+    larger than the padded image, and for settings that aren't whole numbers (0 or more for padding, else 1 or more).
     """
-    size, stride, dilation = _pair("size", size, 1), _pair("stride", stride, 1), _pair("dilation", dilation, 1)
-    padding, image = _pair("padding", padding, 0), X.shape[2:]
+    size, stride, dilation = pair("size", size, 1), pair("stride", stride, 1), pair("dilation", dilation, 1)
+    padding, image = pair("padding", padding, 0), X.shape[2:]
+    if 0 in image:
+        raise ShapeError(f"{block_name(2)}: X (N C H W) = {X.shape} has no pixels; give images of 1 x 1 or more")
     spans = [(n - 1) * e + 1 for n, e in zip(size, dilation, strict=True)]
     room = [n + 2 * p for n, p in zip(image, padding, strict=True)]
-    if spans[0] > room[0] or spans[1] > room[1] or 0 in image:
+    if spans[0] > room[0] or spans[1] > room[1]:
         raise ShapeError(f"{block_name(2)}: the window covers {spans[0]} x {spans[1]} pixels and the padded image "
                          f"(H, W) has {room[0]} x {room[1]}; take a smaller window, more padding or a larger image")
     out = tuple((n - span) // u + 1 for n, span, u in zip(room, spans, stride, strict=True))
     return Windows(size, stride, padding, dilation, image, out)
 
 
-def _pair(name, value, least):
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in pair):
-        raise ValueError(f"{block_name(3)}: {name} is {value!r}; give a whole number, {least} or more, or a pair of "
-                         "them (along the height, along the width)")
-    return pair
+# %% Settings and arrays that fit; the errors name `block`, or else the block whose function called
+def is_whole(n, least):
+    """Is n a whole number, `least` or more?  True and 2.0 are none."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least
+
+
+def pair(name, value, least, block=None):
+    """The setting `name` as a pair (along the height, along the width); raises ValueError unless it is whole numbers
+    of `least` or more, one or two of them.
+    """
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or not all(is_whole(n, least) for n in both):
+        raise ValueError(f"{block or block_name(3)}: {name} is {value!r}; give a whole number, {least} or more, or a "
+                         "pair of them (along the height, along the width)")
+    return both
+
+
+def must_fall_into_groups(count, groups, whose, block=None):
+    """Raises ShapeError unless so many channels or filters make equal groups."""
+    if not is_whole(groups, 1) or count % groups:
+        raise ShapeError(f"{block or block_name(2)}: {whose} = {count}, which doesn't fall into {groups!r} groups; "
+                         f"choose a whole number of groups that divides {count}")
 
 
 def must_be_pixels(X):
@@ -92,3 +110,14 @@ def must_have_channels(X, channels, whose):
     remedy = "X looks like (N, H, W, C), so turn it by X.transpose(0, 3, 1, 2)" if last else "make them equal"
     raise ShapeError(f"{block_name(2)}: X (N C H W) = {X.shape} has C = {X.shape[1]} channels and {whose} {channels}; "
                      f"{remedy}")
+
+
+def must_be_of_shape(dY, shape):
+    """Raises ShapeError unless dY has the shape of Y: a compiled loop wouldn't notice, and read beyond its end."""
+    if dY.shape != shape:
+        raise ShapeError(f"{block_name(2)}: dY has shape {dY.shape} and Y (N C H W) = {shape}; make them equal")
+
+
+def dtype_of(*arrays):
+    """The common dtype of the floating arrays, or float64: what compiled twins compute in.  None is passed over."""
+    return np.result_type(*[a.dtype for a in arrays if a is not None and a.dtype.kind == "f"] or [float])

@@ -20,22 +20,36 @@ from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import batch_first, batch_last
 from tinynet.blocks.images.conv import direct, few_images, im2col, winograd
-from tinynet.blocks.images.windows import must_be_pixels, must_have_channels, walk
+from tinynet.blocks.images.windows import (
+    dtype_of,
+    must_be_of_shape,
+    must_be_pixels,
+    must_fall_into_groups,
+    must_have_channels,
+    pair,
+    walk,
+)
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous
-from tinynet.shapes import ShapeError, sizes
+from tinynet.shapes import sizes
 
 
-def _windows(X, W, b, stride, padding, dilation, groups):
+def _windows(X, W, b, stride, padding, dilation, groups, method):
     sizes("X: N C H W", X)
     K, channels, R, S = sizes("W: K C R S, b: K", W, b)
-    if not isinstance(groups, (int, np.integer)) or groups < 1 or K % groups:
-        raise ShapeError(f"conv: W (K C R S) = {W.shape} has K = {K} filters, which don't fall into {groups} groups; "
-                         "choose groups that divide K and C")
+    must_fall_into_groups(K, groups, f"W (K C R S) = {W.shape} has K")
     must_be_pixels(X)
-    windows = walk(X, (R, S), stride, padding, dilation)
     must_have_channels(X, channels * groups, f"W (K C R S) = {W.shape} with groups={groups} needs")
+    windows = walk(X, (R, S), stride, padding, dilation)
+    _must_exist(method)
+    if method is not None and not FORMS[method].does(windows, groups):
+        raise ValueError(f"conv: the method {method} does {FORMS[method].DOES}; leave method out")
     return windows
+
+
+def _must_exist(method):
+    if method is not None and method not in FORMS:
+        raise ValueError(f"conv: there is no method {method!r}; choose one of {', '.join(FORMS)}, or None")
 
 
 # %% 1. The mathematics
@@ -44,29 +58,33 @@ def conv_forward(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method
 
     stride, padding, dilation  numbers or pairs (along the height, along the width)
     method   of the fast twin: "winograd", "direct", "im2col", "few_images", or None for the one that was measured to
-             be the fastest; winograd and few_images round more (see conv/winograd.py): for the last digits take another
+             be the fastest; winograd and few_images round more, relative to the largest numbers of a tile of 6 x 6
+             pixels (see conv/winograd.py): for the last digits take another, or `use_winograd(False)` for whole nets
     need_dX  False: backward returns None for dX, e.g. at the first layer
     Raises ShapeError, TypeError and ValueError for arrays and settings that don't fit each other.
     """
-    way = _windows(X, W, b, stride, padding, dilation, groups)
+    way = _windows(X, W, b, stride, padding, dilation, groups, method)
     N, K, Xp = len(X), len(W), way.padded(X)
     w = W.reshape(groups, K // groups, *W.shape[1:])
-    Y = np.zeros((N, groups, K // groups, way.out[0] * way.out[1]), np.result_type(X, W))
+    Y = np.zeros((N, groups, K // groups, way.out[0] * way.out[1]), dtype_of(X, W, b))
     for r, s in way.taps():
         Y += w[..., r, s] @ _columns(way.at(Xp, r, s), groups)                  # (1)
     Y = Y.reshape(N, K, *way.out)
-    return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups, method, need_dX)   # (1)
+    if b is not None:
+        Y += b[:, None, None]                                                   # (1)
+    return Y, (X, W, b is not None, way, groups, method, need_dX)
 
 
 def conv_backward(dY, cache):
     X, W, has_b, way, groups, _, need_dX = cache
+    must_be_of_shape(dY, (len(X), len(W), *way.out))
     dX = image_gradient(dY, W, way, groups) if need_dX else None
     return dX, filter_gradient(dY, X, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None      # (4)
 
 
 def image_gradient(dY, W, way, groups):
     w, dy = W.reshape(groups, len(W) // groups, *W.shape[1:]), _columns(dY, groups)
-    dXp = np.zeros((len(dY), W.shape[1] * groups, *way.room()), np.result_type(dY, W))
+    dXp = np.zeros((len(dY), W.shape[1] * groups, *way.room()), dtype_of(dY, W))
     for r, s in way.taps():
         seen = way.at(dXp, r, s)
         seen += (w[..., r, s].swapaxes(1, 2) @ dy).reshape(seen.shape)          # (2)
@@ -75,7 +93,7 @@ def image_gradient(dY, W, way, groups):
 
 def filter_gradient(dY, X, way, groups):
     Xp, dy = way.padded(X), _columns(dY, groups)
-    dw = np.empty((groups, dy.shape[2], X.shape[1] // groups, *way.size), np.result_type(dY, X))
+    dw = np.empty((groups, dy.shape[2], X.shape[1] // groups, *way.size), dtype_of(dY, X))
     for r, s in way.taps():
         dw[..., r, s] = (dy @ _columns(way.at(Xp, r, s), groups).swapaxes(2, 3)).sum(axis=0)    # (3)
     return dw.reshape(groups * dw.shape[1], *dw.shape[2:])
@@ -89,30 +107,45 @@ def _columns(X, groups):
 
 # %% 2. The fast twin: four forms, of which one rule chooses; each works on (C, H, W, N), one file each
 FORMS = dict(direct=direct, winograd=winograd, few_images=few_images, im2col=im2col)
+_winograd = True
+
+
+class use_winograd:
+    """May convolutions that name no method take Winograd's forms, which round more?  They may until this says False.
+
+    It takes effect at once and for good, inside nets, too.  As a context (`with use_winograd(False):`) it is undone at
+    the end.  A forward and a backward each ask when they run.
+    """
+
+    def __init__(self, allowed):
+        global _winograd
+        self.before, _winograd = _winograd, allowed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        global _winograd
+        _winograd = self.before
 
 
 def chosen(way, N, C, K, groups, method=None):
-    """The form for these windows over N images of C channels by K filters: the fastest, or the one that `method` names.
-
-    Raises ValueError for a method that there isn't, or that doesn't do such windows.
+    """The form for these windows over N images of C channels by K filters: the one that `method` names, or the fastest
+    of those that `use_winograd` allows.
     """
     if method is not None:
-        if method not in FORMS:
-            raise ValueError(f"conv: there is no method {method!r}; choose one of {', '.join(FORMS)}, or None")
-        if not FORMS[method].does(way, groups):
-            raise ValueError(f"conv: the method {method} does {FORMS[method].DOES}; leave method out")
         return FORMS[method]
-    if N >= 16 and C >= 8 and winograd.does(way, groups):
+    if _winograd and N >= 16 and C >= 8 and winograd.does(way, groups):
         return winograd
     if N >= 16 and direct.does(way, groups):
         return direct
-    if few_images.does(way, groups) and few_images.worthwhile(way, N, C, K):
+    if _winograd and few_images.does(way, groups) and few_images.worthwhile(way, N, C, K):
         return few_images
     return im2col
 
 
 def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method=None, need_dX=True):
-    way = _windows(X, W, b, stride, padding, dilation, groups)
+    way = _windows(X, W, b, stride, padding, dilation, groups, method)
     form = chosen(way, *X.shape[:2], len(W), groups, method)
     x, w, bias = contiguous(X.transpose(1, 2, 3, 0), W, b)
     y = form.forward(x, w, way, groups)                                         # (1)
@@ -123,6 +156,7 @@ def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, m
 
 def conv_backward_fast(dY, cache):
     X, W, has_b, way, groups, method, need_dX = cache
+    must_be_of_shape(dY, (len(X), len(W), *way.out))
     dX = image_gradient_fast(dY, W, way, groups, method) if need_dX else None
     dW = filter_gradient_fast(dY, X, way, groups, method)
     return dX, dW, batch_last(dY).sum(axis=(1, 2, 3)) if has_b else None        # (4)
@@ -150,14 +184,17 @@ class Conv(nn.Module):
     size    of the filters, a number or a pair; stride, padding, dilation, groups and method as in conv
     bias    False where a batch norm follows, which takes it away again
     W starts He-normal (variance 2 / fan_in, for a ReLU behind it), b at 0; rng is a seed or np.random.Generator.
+    Raises ValueError for settings that no image could fit.
     """
 
     def __init__(self, C_in, C_out, size, stride=1, padding=0, dilation=1, groups=1, bias=True, method=None, rng=None,
                  dtype=np.float32):
-        if groups < 1 or C_in % groups or C_out % groups:
-            raise ValueError(f"Conv: {C_in} channels and {C_out} filters don't fall into {groups} groups; choose "
-                             "groups that divide both")
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        for count, whose in ((C_in, "C_in"), (C_out, "C_out")):
+            must_fall_into_groups(count, groups, whose, "Conv")
+        for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
+            pair(name, value, least, "Conv")
+        _must_exist(method)
+        size = pair("size", size, 1, "Conv")
         fan_in = C_in // groups * size[0] * size[1]
         self.W = nn.Parameter(nn.he_normal(rng, (C_out, fan_in), dtype).reshape(C_out, C_in // groups, *size))
         self.b = nn.Parameter(np.zeros(C_out, dtype)) if bias else None

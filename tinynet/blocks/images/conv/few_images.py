@@ -7,6 +7,7 @@ the same column of all tiles.  BLAS then does 36 products of (K, C) by (C, tiles
 
 import numpy as np
 
+from tinynet import threads
 from tinynet.blocks.images.conv import im2col, winograd
 
 DOES = winograd.DOES
@@ -46,7 +47,7 @@ def _band(apart, U, y, first, count):
         six = [half[r][s % 4, :, :, s // 4:s // 4 + tiles].transpose(1, 0, 2, 3) for s in range(6)]
         for s, tile in enumerate(_before(six)):
             V[6 * r + s] = tile
-    M = (U @ V.reshape(36, C, count * tiles * N)).reshape(6, 6, K, count, tiles, N)
+    M = threads.matmul(U, V.reshape(36, C, count * tiles * N)).reshape(6, 6, K, count, tiles, N)
     for a, row in enumerate(_after(M)):
         for b, number in enumerate(_after(row)):
             y[:, 4 * first + a:4 * (first + count):4, :, b] = number
