@@ -148,10 +148,15 @@ def test_without_winograd_nets_are_as_exact_as_the_direct_sum():
 
 
 # %% Threads, memory
-@pytest.mark.parametrize("settings", [dict(padding=1), dict(padding=1, stride=2), dict(padding=1, method="direct")])
-def test_one_and_two_threads_give_the_same_bits(settings):
+@pytest.mark.parametrize(("N", "C", "settings"), [
+    (32, 8, dict(padding=1)),
+    (32, 8, dict(padding=1, stride=2)),
+    (32, 8, dict(padding=1, method="direct")),
+    (4, 32, dict(padding=1, method="im2col")),          # one large product
+])
+def test_one_and_two_threads_give_the_same_bits(N, C, settings):
     numba = pytest.importorskip("numba")
-    X, W, b = drawn(N=32, C=8, H=16, W=16, K=8, dtype=np.float32)
+    X, W, b = drawn(N, C, H=16, W=16, K=32, dtype=np.float32)
     before, results = numba.get_num_threads(), []
     for count in (1, min(2, before)):
         numba.set_num_threads(count)
@@ -162,7 +167,7 @@ def test_one_and_two_threads_give_the_same_bits(settings):
 
 
 @pytest.mark.skipif(threads._openblas() is None or os.cpu_count() < 2, reason="BLAS can't be given two threads here")
-@pytest.mark.parametrize(("method", "N"), [("im2col", 64), ("few_images", 2)])      # these two leave threads to BLAS
+@pytest.mark.parametrize(("method", "N"), [("im2col", 64), ("im2col", 4), ("few_images", 2)])   # 4: one large product
 def test_one_and_two_threads_of_blas_give_the_same_bits(method, N):
     X, W, b = drawn(N, C=32, H=16, W=16, K=32, dtype=np.float32)
     get, set_ = threads._openblas()

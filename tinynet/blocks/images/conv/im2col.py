@@ -16,10 +16,12 @@ import math
 import numpy as np
 
 from tinynet import threads
-from tinynet.jit import PARTS
+from tinynet.jit import PARTS, contiguous, inner_jit, parallel_jit, prange
 
 DOES = "every convolution"
 COLUMNS = 2**20         # numbers, 4 MiB in float32: what the columns of some rows may take
+LARGE = 2**23           # multiplications, half a millisecond: what is worth a second thread
+BY_ROWS, AS_IT_IS = np.int32(101), np.int32(111)            # words of CBLAS
 
 
 def does(way, groups):
@@ -30,13 +32,13 @@ def forward(x, w, way, groups):
     K, (Ho, Wo), N = len(w), way.out, x.shape[3]
     y, xp = np.empty((K, Ho, Wo, N), x.dtype), _padded(x, way)
     steps = [(g, rows) for g in range(groups) for rows in _rows(x.shape[0] // groups, N, way)]
+    multiply = np.matmul if len(steps) > 1 else _product
 
     def work(step):
         group, rows = step
         k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
         out = y[k, rows]
-        product = _matrix(w[k]) @ _columns(xp[c], rows, way)  # (1)
-        out[...] = product.reshape(out.shape)
+        out[...] = multiply(_matrix(w[k]), _columns(xp[c], rows, way)).reshape(out.shape)  # (1)
     _each(work, steps, w.size * Ho * Wo * N)
     return y
 
@@ -69,17 +71,52 @@ def filter_gradient(dy, x, way, groups):
         for rows in steps[part::parts]:
             for group in range(groups):
                 k, c = _of_group(group, groups, K), _of_group(group, groups, len(x))
-                dw[part, group] += _matrix(dy[k, rows]) @ _columns(xp[c], rows, way).T  # (3)
+                dw[part, group] += threads.matmul(_matrix(dy[k, rows]), _columns(xp[c], rows, way).T)  # (3)
     _each(work, range(parts), dw[0].size * dy.size // max(1, K))
     return dw.sum(axis=0).reshape(K, len(x) // groups, *way.size)
 
 
 def _each(work, parts, multiplications):
-    """Small products one after the other, large ones a thread each."""
-    if multiplications in threads.SMALL or len(parts) == 1:
-        threads.product(lambda: [work(part) for part in parts], multiplications)
+    """Small products one after the other, large ones a thread each; a single one sees to its threads itself."""
+    if len(parts) == 1:
+        work(parts[0])
+    elif multiplications in threads.SMALL:
+        threads.with_one(lambda: [work(part) for part in parts])
     else:
         threads.each(work, parts)
+
+
+def _product(a, b):
+    """a @ b, of which a large one is done in PARTS by the threads of compiled loops.
+
+    BLAS's own second thread would have to wait for a core, on which that of the kernel before still spins.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    gemm = threads.gemm(a.dtype) if m * n * k >= LARGE else None
+    if not gemm:
+        return threads.matmul(a, b)
+    high, wide = (-(-m // PARTS), n) if m > n else (m, -(-n // PARTS))
+    c = np.empty((m, n), a.dtype)
+    threads.with_one(lambda: _multiply(gemm, *contiguous(a, b), c, high, wide))
+    return c
+
+
+@inner_jit
+def _block(gemm, a, b, c, rows, columns):
+    """The corner (rows, columns) of c = a b."""
+    size, one, zero = a.itemsize, a.dtype.type(1), a.dtype.type(0)
+    gemm(BY_ROWS, AS_IT_IS, AS_IT_IS, rows, columns, a.shape[1], one, a.ctypes.data, a.strides[0] // size,
+         b.ctypes.data, b.strides[0] // size, zero, c.ctypes.data, c.strides[0] // size)
+
+
+@parallel_jit
+def _multiply(gemm, a, b, c, high, wide):
+    """c = a b in blocks of `high` rows or `wide` columns."""
+    m, n = c.shape
+    across = -(-n // wide)
+    for block in prange(-(-m // high) * across):
+        i, j = block // across * high, block % across * wide
+        _block(gemm, a[i:], b[:, j:], c[i:, j:], min(high, m - i), min(wide, n - j))
 
 
 def _of_group(group, groups, count):
@@ -99,6 +136,7 @@ def _rows(channels, N, way):
     """Slices of a few rows of y each, at least one, so that their columns have about COLUMNS entries."""
     Ho, Wo = way.out
     some = max(1, COLUMNS // max(1, channels * way.size[0] * way.size[1] * Wo * N))
+    some = -(-Ho // max(1, -(-Ho // some)))             # the last slice is about as long as the others
     return [slice(i, min(i + some, Ho)) for i in range(0, Ho, some)]
 
 
