@@ -180,10 +180,10 @@ with no_grad():
 fig, axes = plot.subplots(4, 8, height=6)
 for row, (title, pictures) in zip(axes, rows.items(), strict=True):
     top, signed = abs(pictures).max(), pictures.min() < 0
-    for k, (ax, picture) in enumerate(zip(row, pictures, strict=False)):
+    for ax, picture in zip(row, pictures, strict=False):
         shown = plot.image(ax, picture, signed=signed, vmin=-top if signed else 0, vmax=top,
                            cmap=plot.SIGNED if signed else "gray_r")
-        ax.set(xticks=[], yticks=[], title=f"{k + 1}" if row is axes[0] else "")
+        ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(title)
     fig.colorbar(shown, ax=row, ticks=[-top, 0, top] if signed else [0, top], format="%.1f")
 fig.suptitle("Eight filters of each layer; each row has one scale")
@@ -295,7 +295,7 @@ left.legend(loc="upper center", ncols=3, fontsize=11)
 left.set(xlabel="input x", ylabel="output", ylim=(0, 1.2), yticks=[0, 0.5, 1], title="The tent, L times")
 deep, shallow = zip(*counts, strict=True)
 plot.curves(right, depths, {"one hidden layer": shallow, "L layers of two units": deep}, legend="upper left")
-right.set(xlabel="L", ylabel="parameters", yscale="log", title="For the same function")
+right.set(xlabel="L, layers of the deep net", ylabel="parameters", yscale="log", title="For the same function")
 lesson.save(fig, "csc321_depth_parameters")
 lesson.shown(f"one filter serves all places, so {W.size} weights do what {of_units:,} would; a function of {pieces:,} "
              f"straight pieces needs {counts[-1][0]} parameters in {L} layers, and {counts[-1][1]:,} in one")
