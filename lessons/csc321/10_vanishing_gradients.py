@@ -84,7 +84,7 @@ plot.curves(left, z, {"ReLU": z.clip(0), "leaky ReLU": leaky_relu_forward(z, slo
 left.annotate("slope 0.01, not 0", (-3, -0.03), (-3.6, 0.7), arrowprops=dict(arrowstyle="->", color="black"))
 left.set(xlabel="input z", ylabel="h(z)", title="The two curves")
 plot.curves(right, range(steps), silent, legend="center right")
-right.set(xlabel="training step", ylabel="silent on all images (% of units)", ylim=(0, None), title="Dead ReLUs stay dead")
+right.set(xlabel="training step", ylabel="silent on all images (% of units)", ylim=(0, None), title="Dead for good")
 lesson.save(fig, "saha_fig2_dead-neurons")
 
 # %% [markdown]
@@ -287,7 +287,7 @@ for g in (1, 4, 2):
     draws = [cnn_jacobians(he_filters(depth - 1, channels, g, draw), draw.normal(size=(1, channels, 4, 4)))[1]
              for draw in rng.spawn(3)]
     sizes, expected = [np.linalg.norm(J[-1]) / len(J[-1]) ** 0.5 for J in draws], expected_size(depth, g)
-    lesson.number(f"CNN, g = {g}: size after {depth} layers, three draws", sizes, expected, "root of the expected square")
+    lesson.number(f"CNN, g = {g}: size after {depth} layers, three draws", sizes, expected, "root mean square")
     assert 1 / 4 < np.sqrt(np.mean(np.square(sizes))) / expected < 4
     jacobians[f"g = {g}"] = draws[0]
 fig, _ = draw_products(jacobians, "layer t", "CNN; g / (6.25 C) is the weights' variance; one draw")
