@@ -84,7 +84,8 @@ plot.curves(left, z, {"ReLU": z.clip(0), "leaky ReLU": leaky_relu_forward(z, slo
 left.annotate("slope 0.01, not 0", (-3, -0.03), (-3.6, 0.7), arrowprops=dict(arrowstyle="->", color="black"))
 left.set(xlabel="input z", ylabel="h(z)", title="The two curves")
 plot.curves(right, range(steps), silent, legend="center right")
-right.set(xlabel="training step", ylabel="silent on all images (% of units)", ylim=(0, None), title="Dead for good")
+right.set(xlabel="training step", ylabel="silent on all images (% of units)", ylim=(0, None),
+          title="Dead ReLUs stay dead")
 lesson.save(fig, "saha_fig2_dead-neurons")
 
 # %% [markdown]
@@ -296,7 +297,7 @@ singular = np.linalg.svd(jacobians["g = 2"][-1], compute_uv=False)
 lesson.number(f"g = 2: 1st and 64th of {len(singular)} singular values", singular[[0, 63]])
 assert singular[63] < 0.1 < 1 < singular[0]
 lesson.shown("a gradient is a product with one factor per layer or step: sigmoids and small weights make it vanish, "
-             "large weights make it explode; orthogonal weights keep it, He weights keep its mean size alone")
+             "large weights make it explode; orthogonal weights keep it, He weights nearly keep its mean size alone")
 
 # %% [markdown]
 # ## Five questions: predict, then run
