@@ -162,7 +162,7 @@ def draw_maps(ax, layers):
             ax.text((left + at - 3) / 2, y, number, ha="center", va="top")
         at += 15
     ax.set(xlim=(-12, at), ylim=(-13, 8), yticks=[], xticks=[],
-           xlabel="layer, first to last; below it: channels, and side of the maps in pixels")
+           xlabel="layer, first to last; below it: channels, and side in pixels (both drawn as roots)")
     ax.grid(False)
     ax.spines[:].set_visible(False)
 
