@@ -21,8 +21,8 @@ import numpy as np
 
 import tinynet as tn
 from tinynet import plot
-from tinynet.blocks.images.conv import conv_forward
-from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, sigmoid_forward, tanh
+from tinynet.blocks.images.conv import conv, conv_backward, conv_forward
+from tinynet.blocks.units.activations import leaky_relu_backward, leaky_relu_forward, relu, sigmoid_forward, tanh
 from tinynet.data.digits import digits
 from tinynet.lesson import lesson
 
@@ -43,10 +43,7 @@ slope = sigma * (1 - sigma)
 lesson.number("largest slope", slope.max(), 0.25, "saha sigmoid")
 lesson.number("slope at z = 4", slope[np.isclose(z, 4)].item())
 lesson.number("five layers of weight 1 pass on at most", slope.max() ** 5)
-assert (slope > 0).all()
-assert slope.max() == slope[z == 0] == 0.25
-
-# %%
+assert 0 < slope.min() <= slope.max() == slope[z == 0] == 0.25
 fig, ax = plot.subplots()
 plot.curves(ax, z, {r"$\sigma(z)$": sigma, r"slope $d\sigma/dz$": slope}, legend="upper left")
 ax.axhline(0.25, color=plot.GREY, linewidth=1)
@@ -81,8 +78,6 @@ silent = {"ReLU": silent_units(0.0, steps), "leaky ReLU": silent_units(0.01, ste
 for name, share in silent.items():
     lesson.number(f"{name}: silent units (%), first and last step", share[[0, -1]])
 assert silent["ReLU"][-1] >= silent["ReLU"][0] > silent["leaky ReLU"][-1]
-
-# %%
 fig, (left, right) = plot.subplots(1, 2)
 z = np.linspace(-4, 2, 121)
 plot.curves(left, z, {"ReLU": z.clip(0), "leaky ReLU": leaky_relu_forward(z, slope=0.01)[0]}, legend="upper left")
@@ -231,59 +226,78 @@ assert norms["W = 0.5 G"] < 0.01 < 0.5 < norms["W orthogonal"] <= 1 < 10 < norms
 
 # %% [markdown]
 # ## csc321 cnn-jacobian: the same over depth
-# $$h^{(t)} = \max\!\big(0, W^{(t)} * h^{(t-1)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
+# $$h^{(t+1)} = \max\!\big(0, W^{(t)} * h^{(t)}\big), \qquad \operatorname{Var}\,W^{(t)} = \frac{g}{6.25\,C}$$
 # A convolution is linear, so the Jacobian goes through it as images do: every column of
-# $\partial h^{(t-1)}/\partial h^{(1)}$, seen as an image, is convolved with $W^{(t)}$, and then the ReLU closes the
-# same places for all. Of the nine taps on 4 x 4 pixels 6.25 lie inside the image on average, and more at its centre. A
-# ReLU passes half of the variance, so the product changes about like $(g/2)^{(t-1)/2}$, and $g = 2$ about keeps it (He
-# et al. 2015).
+# $\partial h^{(t)}/\partial h^{(1)}$, seen as an image, is convolved with $W^{(t)}$, and then the ReLU closes the same
+# places for all.
 
 # %%
-def cnn_jacobians(depth, channels, g):
-    """dh(t)/dh(1) for t = 1 .. depth, from a random image."""
-    h, D = rng.normal(size=(1, channels, 4, 4)), 16 * channels
-    J = [np.eye(D)]
-    for _ in range(depth - 1):
-        W = rng.normal(size=(channels, channels, 3, 3)) * np.sqrt(g / (6.25 * channels))
-        columns = J[-1].T.reshape(D, channels, 4, 4)
-        h, columns = (conv_forward(images, W, padding=1)[0] for images in (h, columns))
-        J.append((columns * (h > 0)).reshape(D, D).T)
-        h = h.clip(0)
-    return J
+def cnn_jacobians(weights, h):
+    """h(t) and dh(t)/dh(1) for t = 1 .. T, from an image h = h(1) of shape (1, C, 4, 4)."""
+    maps, J = [h], [np.eye(h.size)]
+    for W in weights:
+        columns = J[-1].T.reshape(h.size, *h.shape[1:])
+        z, columns = (conv_forward(images, W, padding=1)[0] for images in (maps[-1], columns))
+        maps.append(z.clip(0))
+        J.append((columns * (z > 0)).reshape(h.size, h.size).T)
+    return maps, J
 
 
-# %%
-depth, channels = (12, 8) if lesson.quick else (30, 16)
-scales = {f"g = {g}": g for g in (1, 4, 2)}
-jacobians = {name: cnn_jacobians(depth, channels, g) for name, g in scales.items()}
-fig, norms = draw_products(jacobians, "layer t", "CNN; g / (6.25 C) is the weights' variance")
-lesson.save(fig, "csc321_cnn-jacobian")
-for name, g in scales.items():
-    lesson.number(f"CNN, {name}: size after {depth} layers", norms[name], (g / 2) ** ((depth - 1) / 2), "theory")
-assert norms["g = 1"] < norms["g = 2"] < norms["g = 4"]
+def he_filters(layers, channels, g, rng):
+    return rng.normal(size=(layers, channels, channels, 3, 3)) * np.sqrt(g / (6.25 * channels))
+
 
 # %% [markdown]
-# ## csc321 cnn-jacobian: the weights' gradient goes through the same product
+# The weights' gradient goes through the same product. Where that vanishes, the weights near the input learn nothing:
 # $$\frac{dL}{dW^{(1)}} = \Big(\frac{dL}{dh^{(T)}} \frac{\partial h^{(T)}}{\partial h^{(2)}} \odot
-# \phi'(z^{(2)})\Big) \otimes h^{(1)}, \qquad z^{(2)} = W^{(1)} h^{(1)}$$
-# Where the product vanishes, the weights near the input learn nothing. Three tanh layers, and $L = c \cdot h^{(4)}$.
+# \phi'(z^{(2)})\Big) \otimes h^{(1)}, \qquad z^{(2)} = W^{(1)} * h^{(1)}$$
+# For a convolution $\otimes$ is the sum over its places. Are both right? Three layers, $L = c \cdot h^{(4)}$.
 
 # %%
-Ws, h1, c = [rng.normal(size=(5, 5)) for _ in range(3)], rng.normal(size=5), rng.normal(size=5)
-h, out = [h1], h1
-tensors = [tn.Tensor(W, requires_grad=True) for W in Ws]
-for W, tensor in zip(Ws, tensors, strict=True):
-    h.append(np.tanh(W @ h[-1]))
-    out = tanh(tensor @ out)
+Ws, h1, c = he_filters(3, 2, 2, rng), rng.normal(size=(1, 2, 4, 4)), rng.normal(size=(1, 2, 4, 4))
+start, *tensors = [tn.Tensor(a, requires_grad=True) for a in (h1, *Ws)]
+out = start
+for W in tensors:
+    out = relu(conv(out, W, padding=1))
 (out * c).sum().backward()
-J = np.diag(1 - h[3] ** 2) @ Ws[2] @ np.diag(1 - h[2] ** 2) @ Ws[1]
-dW = np.outer((c @ J) * (1 - h[1] ** 2), h1)
-lesson.number("|dL/dW(1)|", np.linalg.norm(dW), np.linalg.norm(tensors[0].grad), "engine")
+(_, h2, *_), J = cnn_jacobians(Ws, h1)
+dz2 = (c.ravel() @ cnn_jacobians(Ws[1:], h2)[1][-1]).reshape(h2.shape) * (h2 > 0)
+_, dW, _ = conv_backward(dz2, conv_forward(h1, Ws[0], padding=1)[1])
+lesson.number("|dL/dW(1)| of a convolution", np.linalg.norm(dW), np.linalg.norm(tensors[0].grad), "engine")
 np.testing.assert_allclose(tensors[0].grad, dW, rtol=1e-8, atol=1e-12)
+np.testing.assert_allclose(start.grad.ravel(), c.ravel() @ J[-1], rtol=1e-8, atol=1e-12)
+
+# %% [markdown]
+# A ReLU passes half of the variance. Of the nine taps on 4 x 4 pixels 6.25 lie inside the image on average, so $g = 2$
+# would keep the product's size if all places were alike (He et al. 2015). Those near the centre have more taps: counted
+# exactly, the expected square grows to $\frac{g}{2} \cdot 6.85 / 6.25$ of itself a layer. And the mean size says
+# nothing of the single directions: a few grow, and most of them vanish.
 
 # %%
+def expected_size(depth, g):
+    """The root of the expected |J|_F^2 / D over all weights: each place passes on to the places that see it."""
+    near, squares = abs(np.subtract.outer(range(4), range(4))) <= 1, np.ones((4, 4))
+    for _ in range(depth - 1):
+        squares = near @ squares @ near * g / 2 / 6.25
+    return np.sqrt(squares.mean())
+
+
+# %%
+depth, channels, jacobians = (12, 8, {}) if lesson.quick else (30, 16, {})
+for g in (1, 4, 2):
+    draws = [cnn_jacobians(he_filters(depth - 1, channels, g, draw), draw.normal(size=(1, channels, 4, 4)))[1]
+             for draw in rng.spawn(3)]
+    sizes, expected = [np.linalg.norm(J[-1]) / len(J[-1]) ** 0.5 for J in draws], expected_size(depth, g)
+    lesson.number(f"CNN, g = {g}: size after {depth} layers, three draws", sizes, expected, "root mean square")
+    assert 1 / 4 < np.sqrt(np.mean(np.square(sizes))) / expected < 4
+    jacobians[f"g = {g}"] = draws[0]
+fig, _ = draw_products(jacobians, "layer t", "CNN; g / (6.25 C) is the weights' variance; one draw")
+lesson.save(fig, "csc321_cnn-jacobian")
+singular = np.linalg.svd(jacobians["g = 2"][-1], compute_uv=False)
+lesson.number(f"g = 2: 1st and 64th of {len(singular)} singular values", singular[[0, 63]])
+assert singular[63] < 0.1 < 1 < singular[0]
 lesson.shown("a gradient is a product with one factor per layer or step: sigmoids and small weights make it vanish, "
-             "large weights make it explode, orthogonal or He weights keep it")
+             "large weights make it explode; orthogonal weights keep it, He weights nearly keep its mean size alone")
 
 # %% [markdown]
 # ## Five questions: predict, then run

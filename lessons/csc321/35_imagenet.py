@@ -1,22 +1,25 @@
 # %% [markdown]
-# # Three nets for large images
+# # Three kinds of nets for large images
 
 # %% [markdown]
-"""Three nets for large images side by side: what did depth buy, and what does it cost?
+"""Three kinds of nets for large images side by side: what did depth buy, and what does it cost?
 
 Slides: csc321 alexnet, vgg, imagenet, depth
 Blocks: conv, pool, batch_norm, conv_residual, linear
-Run time: 20 s, --quick 4 s (two cores)
+Run time: 20 s, --quick 4 s (one core)
 Figures: csc321_alexnet_feature-maps.png, csc321_vgg_feature-maps.png, csc321_imagenet_three-nets.png
 
-The nets are built with random weights, for counting and timing need no others.  To look at a picture of your own
+The nets are built with random weights, because counting and timing need no others.  To look at a picture of your own
 through a net whose weights you bring: TINYNET_PICTURE=cat.jpg TINYNET_WEIGHTS=resnet50.npz (or .safetensors) and
-TINYNET_NET=50; tinynet/bridges/torchvision.py says how the file is made.
+TINYNET_NET=50; tinynet/bridges/torchvision.py says how the file is made.  Classes are printed by their numbers; the
+names stand in that order in torchvision.models.ResNet50_Weights.DEFAULT.meta["categories"].
 """
 
 # %%
 import os
 import time
+from functools import partial
+from itertools import groupby
 
 import numpy as np
 
@@ -36,6 +39,14 @@ from tinynet.models.images.vgg import STAGES, VGG16
 QUOTED = {"GoogLeNet (before)": 6.6, "human": 5.1, "ResNet-152": 4.49, "ResNets, an ensemble": 3.57}
 for name, error in QUOTED.items():
     lesson.number(f"{name}: top-5 error %", "not run", error, "csc321 imagenet")
+
+# %% [markdown]
+# "Researchers were able to train ResNets with more than 1000 layers, but classification performance leveled off by
+# 150." Those of He et al. learnt CIFAR-10 (their table 6).
+
+# %%
+for layers, error in {110: 6.43, 1202: 7.93}.items():
+    lesson.number(f"{layers:,} layers on CIFAR-10: test error %", "not run", error, "He et al. 2016")
 
 # %% [markdown]
 # ## Counting by looking at the tape
@@ -71,7 +82,7 @@ def multiplications(layers):
 
 
 # %% [markdown]
-# ## alexnet, vgg, imagenet: the three nets
+# ## alexnet, vgg, imagenet: the three kinds, the residual net in two depths
 # Layers are counted as the papers do: the shortcuts' convolutions don't count.
 
 # %%
@@ -107,7 +118,7 @@ for name in chosen:
 # In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
 
 # %% [markdown]
-# VGG's layers follow a plan: 3 x 3 everywhere, half the side and twice the channels at each stage.
+# VGG's layers follow a plan: 3 x 3 everywhere; each stage halves the side, and doubles the channels up to 512.
 
 # %%
 before, plan = 3, []
@@ -130,40 +141,41 @@ for name, layers in shapes.items():
 
 # %% [markdown]
 # ## The pictures of the slides: maps that get smaller and more
-# Each block is drawn as wide as it has channels (up to 1,000) and as high as its maps; under it channels and side.
+# A block's width is the root of its channels, its height the root of its maps' side, so that 3 and 4,096 channels fit
+# into one picture. Blocks of one size carry their numbers once.
 
 
 # %%
 def draw_maps(ax, layers):
+    from matplotlib.patches import Rectangle
+
+    colours = {"image": plot.COLOURS[4], "conv": plot.COLOURS[0], "linear": plot.GREY}
     blocks = [("image", (1, 3, 224, 224)), *((kind, maps) for kind, _, maps in layers)]
     at = 0.0
-    for kind, maps in blocks:
-        channels, side = maps[1], maps[2] if len(maps) == 4 else 6
-        width = 4 + min(channels, 1000) / 24
-        colour = plot.GREY if kind == "linear" else plot.COLOURS[0] if kind == "conv" else plot.COLOURS[4]
-        ax.add_patch(_rectangle(at, -side / 2, width, side, colour))
-        label = f"{channels}" if len(maps) != 4 else f"{channels}\n{side}"
-        ax.annotate(label, (at + width / 2, -side / 2 - 6), ha="center", va="top", fontsize=10)
-        at += width + 14
-    ax.set(xlim=(-8, at), ylim=(-150, 130), xlabel="layer, first to last: channels, and side of the maps in pixels",
-           yticks=[], xticks=[])
+    for (kind, maps), equal in groupby(blocks):
+        side, left = maps[2] if len(maps) == 4 else 1, at
+        for _ in equal:
+            ax.add_patch(Rectangle((at, -side ** 0.5 / 2), maps[1] ** 0.5, side ** 0.5, facecolor=colours[kind],
+                                   edgecolor="black", linewidth=0.6))
+            at += maps[1] ** 0.5 + 3
+        for y, number in ((-8.5, maps[1]), (-10.8, side)):
+            ax.text((left + at - 3) / 2, y, number, ha="center", va="top")
+        at += 15
+    ax.set(xlim=(-12, at), ylim=(-13, 8), yticks=[], xticks=[],
+           xlabel="layer, first to last; below it: channels, and side in pixels (both drawn as roots)")
     ax.grid(False)
-
-
-def _rectangle(left, bottom, width, height, colour):
-    from matplotlib.patches import Rectangle
-    return Rectangle((left, bottom), width, height, facecolor=colour, edgecolor="black", linewidth=0.6)
+    ax.spines[:].set_visible(False)
 
 
 for name, file in (("AlexNet", "csc321_alexnet_feature-maps"), ("VGG-16", "csc321_vgg_feature-maps")):
-    fig, ax = plot.subplots()
+    fig, ax = plot.subplots(height=3.6)
     draw_maps(ax, shapes[name])
-    ax.set_title(f"{name}: maps after each convolution (dark), then the layers of units (grey)")
+    ax.set_title(f"{name}: image, maps of each convolution (dark), layers of units (grey)")
     lesson.save(fig, file)
 
 # %%
 fig, axes = plot.subplots(2, 2)
-titles = ("Layers of weights", "Million parameters", "Million multiplications", "Milliseconds an image, here")
+titles = ("Layers of weights", "Million parameters", "Million multiplications", "Milliseconds an image, one thread")
 units = (1, 1e6, 1e6, 1e-3)
 for ax, title, values, unit in zip(axes.flat, titles, zip(*facts.values(), strict=True), units, strict=True):
     bars = ax.bar(list(facts), [v / unit for v in values], color=plot.COLOURS[0])
@@ -171,25 +183,29 @@ for ax, title, values, unit in zip(axes.flat, titles, zip(*facts.values(), stric
     ax.set(title=title)
     ax.margins(y=0.12)
     ax.tick_params(axis="x", labelsize=11)
+fig.suptitle("Three kinds of nets, the residual one in two depths")
 lesson.save(fig, "csc321_imagenet_three-nets")
 
 # %% [markdown]
 # ## A picture of your own
 
 # %%
-if os.environ.get("TINYNET_PICTURE") and os.environ.get("TINYNET_WEIGHTS"):
+picture, weights = os.environ.get("TINYNET_PICTURE"), os.environ.get("TINYNET_WEIGHTS")
+if picture or weights:
     from tinynet.bridges.torchvision import load_torchvision
     from tinynet.data.images import photo
 
     kind = os.environ.get("TINYNET_NET", "50")
-    net = {"alexnet": AlexNet, "vgg16": VGG16}[kind]() if not kind.isdigit() else ResNet(int(kind))
-    load_torchvision(net, os.environ["TINYNET_WEIGHTS"]).eval()
+    kinds = {"alexnet": AlexNet, "vgg16": VGG16, **{str(depth): partial(ResNet, depth) for depth in DEPTHS}}
+    if not (picture and weights and kind in kinds):
+        raise ValueError(f"a picture of your own: TINYNET_PICTURE is {picture}, TINYNET_WEIGHTS {weights}, TINYNET_NET "
+                         f"{kind}; give the two files, and a net out of {', '.join(kinds)}")
+    net = load_torchvision(kinds[kind](), weights).eval()
     with no_grad():
-        logits = net(photo(os.environ["TINYNET_PICTURE"])).data[0]
-    likely = np.argsort(-logits)[:5]
+        logits = net(photo(picture)).data[0]
     chance = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    for c in likely:
-        lesson.number(f"class {c} of ImageNet: probability", chance[c])
+    for c in np.argsort(-chance)[:5]:
+        lesson.number(f"class {c} of ImageNet, counted from 0: probability", chance[c])
 
 # %%
 deepest = chosen[-1]
@@ -256,7 +272,7 @@ lesson.shown(f"{deepest} has {facts[deepest][0]} layers and {facts[deepest][1] /
 #
 # </details>
 #
-# **5.** Which is the deepest of the nets in the paper, and how many blocks of three layers does it have?
+# **5.** Which is the deepest of the paper's nets for ImageNet, and how many blocks of three layers does it have?
 #
 # <details><summary>Answer</summary>
 #
