@@ -66,8 +66,9 @@ def layers_of(y):
             found.append(_layer(step.cache))
         elif step.op.name == "conv_residual":
             found += [_layer(cache) for (_, cache), _ in reversed(step.cache[0])]
-            if step.cache[1] is not None and len(step.cache[1]) == 2:
-                found.append(_layer(step.cache[1][0][1], kind="shortcut"))
+            option, kept = step.cache[1]
+            if option == "B":
+                found.append(_layer(kept[0][1], kind="shortcut"))
         step = step.parents[0]
     return found[::-1]
 

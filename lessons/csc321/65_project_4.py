@@ -148,8 +148,8 @@ for j, (label, results) in enumerate((("reads clean headlines", from_clean), ("r
     for x, r in zip(place, results.values(), strict=True):
         ax.plot([x] * len(r), r, "o", color="black", markersize=4)
 ax.set_xticks(range(len(KINDS)), [f"trained\n{kind}" for kind in KINDS])
-ax.legend(ncols=2, loc="upper center")
-ax.set(ylabel="share of right words (dots: seeds)", ylim=(0, 1.2), title="Held-out headlines: is it the clean one?")
+plot.legend_below(fig, ax)
+ax.set(ylabel="share of right words (dots: seeds)", ylim=(0, 1.02), title="Held-out headlines: is it the clean one?")
 lesson.save(fig, "csc321_augment_noise")
 
 # %% [markdown]

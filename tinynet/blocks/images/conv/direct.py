@@ -6,8 +6,9 @@
     dw[k,c,r,s] = sum_ijn dy[k,i,j] x[c, u i + r - 1, u j + s - 1]      3
 
 x (C, H, W, N)   y, dy (K, Ho, Wo, N)   w (K, C, 3, 3)   u stride   letters as in conv; each term holds for every n
-Why fast: all nine shifts of a row are runs of Wo N numbers that lie in memory as they are (stride 2: after the odd and
-the even columns have been laid apart), and 18 multiplications need 9 numbers from memory, for two filters share them.
+Why fast: each row is copied three times in place of nine, with its margins (stride 2: odd and even columns apart); in
+these copies all nine shifts are runs of Wo N numbers, and 18 multiplications need 9 numbers from memory, for two
+filters share them.
 """
 
 import numpy as np
