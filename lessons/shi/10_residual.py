@@ -280,6 +280,7 @@ for ax, (name, of_depth) in zip(axes, runs.items(), strict=True):
     ax.set(xlabel="epoch", title=f"{name.capitalize()} nets", ylim=(0, 100), xticks=range(0, epochs + 1, 5))
 axes[0].set_ylabel("training error (%)")
 plot.legend_below(fig, ax)
+fig.suptitle(f"Digits, mean of {len(seeds)} seeds")
 lesson.save(fig, "shi_fig4_fig5_training")
 
 # %%
@@ -289,7 +290,7 @@ for k, (name, of_depth) in enumerate(runs.items()):
     look = dict(color=plot.COLOURS[k], linestyle=plot.DASHES[k], marker=plot.MARKERS[k], label=name)
     ax.errorbar(depths, last.mean(axis=1), yerr=last.std(axis=1, ddof=1), capsize=5, **look)
 ax.set(xscale="log", xticks=depths, xticklabels=depths, xlabel="layers of weights", ylabel="training error (%)",
-       title=f"After {epochs} epochs (mean and s.d. of {len(seeds)} seeds)")
+       title=f"Digits, after {epochs} epochs (mean and s.d. of {len(seeds)} seeds)")
 ax.minorticks_off()
 ax.legend(loc="upper left")
 lesson.save(fig, "csc321_cifar_depth")

@@ -113,8 +113,8 @@ def over_epochs(runs, column, label, title, name):
         missing = np.full(epochs, np.nan)                   # so that the legend has every depth, in its own colour
         plot.curves(ax, range(1, epochs + 1), {f"{depth} layers": curves.get(depth, missing) for depth in every},
                     legend=None)
-        ax.set(xlabel="epoch", title=kind, ylim=(0, None), xticks=range(0, epochs + 1, 4 if epochs > 10 else 2))
-    axes[0, 0].set_ylabel(label)
+        ax.set(xlabel="epoch", title=kind, xticks=range(0, epochs + 1, 4 if epochs > 10 else 2))
+    axes[0, 0].set(ylabel=label, ylim=(0, None))
     plot.legend_below(fig, ax)
     fig.suptitle(title)
     lesson.save(fig, name)
@@ -131,8 +131,8 @@ def over_depth(runs, title, name):
                     marker=plot.MARKERS[i], **look)
             for depth, by_seed in errors.items():
                 ax.plot([depth] * len(by_seed), by_seed, linestyle="", marker=".", **look)
-        ax.set(xlabel="layers of weights", ylabel=f"{column} (%)", xticks=sorted({depth for _, depth in runs}),
-               ylim=(0, None))
+        ax.set(xlabel="layers of weights", ylabel=f"{column} (%)", xticks=sorted({depth for _, depth in runs}))
+    ax.set_ylim(0, None)
     plot.legend_below(fig, ax)
     fig.suptitle(title)
     lesson.save(fig, name)
@@ -165,7 +165,7 @@ norms = {kind: np.array([gradient_norms(make(kind, DEEP, seed)) for seed in draw
 ratios = {kind: n[:, 0] / n[:, -1] for kind, n in norms.items()}
 for kind, ratio in ratios.items():
     lesson.number(f"{kind}: |dE/dh_1| / |dE/dh_{DEEP - 1}|, least and most", [ratio.min(), ratio.max()],
-                  *(("1", "healthy norms, He et al. 2016") if kind == "plain" else ()))
+                  *(("healthy", "He et al. 2016") if kind == "plain" else ()))
 without, with_norm, shortcut = ratios.values()
 assert without.max() < 1 < shortcut.min()
 assert shortcut.max() < with_norm.min()
@@ -226,11 +226,11 @@ if lesson.data and not lesson.quick:
         lesson.number(f"CIFAR-10, {kind}-20, 2 epochs of 5,000: test error %", row["test error"])
 
 # %%
-lesson.shown(f"with {deep} layers the plain nets' training error is {plain.mean():.0f} %, with {shallow} layers "
-             f"{shallow_plain.mean():.0f} %; with shortcuts {deep} layers reach {residual.mean():.1f} %; without batch "
-             f"norm {middle} plain layers reach {no_norm.mean():.0f} %, with it {middle_plain.mean():.0f} %; on its way to the image the gradient at the start shrinks by "
-             f"{1 / np.median(without):.0f} without norm, grows by {np.median(with_norm):.0f} with it and by "
-             f"{np.median(shortcut):.0f} with shortcuts")
+lesson.shown(f"training error of plain nets: {shallow_plain.mean():.0f} % with {shallow} layers, "
+             f"{plain.mean():.0f} % with {deep}; of residual nets with {deep}: {residual.mean():.1f} %; of plain nets "
+             f"with {middle}: {no_norm.mean():.0f} % without batch norm, {middle_plain.mean():.0f} % with it. The first "
+             f"gradient, from layer {DEEP - 1} back to layer 1, shrinks by {1 / np.median(without):.0f} without norm, "
+             f"grows by {np.median(with_norm):.0f} with it and by {np.median(shortcut):.0f} with shortcuts")
 
 # %% [markdown]
 # ## Five questions: predict, then run
