@@ -277,10 +277,9 @@ fig, axes = plot.subplots(1, 2, sharey=True)
 for ax, (name, of_depth) in zip(axes, runs.items(), strict=True):
     curves = {f"{depth} layers": run[:, :, 0].mean(axis=0) for depth, run in of_depth.items() if depth >= 8}
     plot.curves(ax, range(1, epochs + 1), curves, legend=None)
-    ax.set(xlabel="epoch", title=f"{name.capitalize()} nets", ylim=(0, 100), xticks=range(0, epochs + 1, 5))
+    ax.set(xlabel="epoch", title=f"{name.capitalize()} nets on digits", ylim=(0, 100), xticks=range(0, epochs + 1, 5))
 axes[0].set_ylabel("training error (%)")
 plot.legend_below(fig, ax)
-fig.suptitle(f"Digits, mean of {len(seeds)} seeds")
 lesson.save(fig, "shi_fig4_fig5_training")
 
 # %%
