@@ -277,7 +277,7 @@ fig, axes = plot.subplots(1, 2, sharey=True)
 for ax, (name, of_depth) in zip(axes, runs.items(), strict=True):
     curves = {f"{depth} layers": run[:, :, 0].mean(axis=0) for depth, run in of_depth.items() if depth >= 8}
     plot.curves(ax, range(1, epochs + 1), curves, legend=None)
-    ax.set(xlabel="epoch", title=f"{name.capitalize()} nets", ylim=(0, 100), xticks=range(0, epochs + 1, 5))
+    ax.set(xlabel="epoch", title=f"{name.capitalize()} nets on digits", ylim=(0, 100), xticks=range(0, epochs + 1, 5))
 axes[0].set_ylabel("training error (%)")
 plot.legend_below(fig, ax)
 lesson.save(fig, "shi_fig4_fig5_training")
@@ -289,7 +289,7 @@ for k, (name, of_depth) in enumerate(runs.items()):
     look = dict(color=plot.COLOURS[k], linestyle=plot.DASHES[k], marker=plot.MARKERS[k], label=name)
     ax.errorbar(depths, last.mean(axis=1), yerr=last.std(axis=1, ddof=1), capsize=5, **look)
 ax.set(xscale="log", xticks=depths, xticklabels=depths, xlabel="layers of weights", ylabel="training error (%)",
-       title=f"After {epochs} epochs (mean and s.d. of {len(seeds)} seeds)")
+       title=f"Digits, after {epochs} epochs (mean and s.d. of {len(seeds)} seeds)")
 ax.minorticks_off()
 ax.legend(loc="upper left")
 lesson.save(fig, "csc321_cifar_depth")

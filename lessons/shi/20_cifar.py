@@ -6,25 +6,28 @@
 
 Slides: shi fig1, fig3, fig4, fig5, 1.6; csc321 cifar, resmath
 Blocks: conv, batch_norm, conv_residual, pool
-Run time: 35 s, --quick 4 s (two cores)
-Figures: csc321_cifar_plain-and-residual.png, shi_fig5_gradient-norms.png
+Run time: 30 s, --quick 5 s (one core)
+Figures: shi_fig4_fig5_convolutions.png, csc321_cifar_plain-and-residual.png, csc321_cifar_gradients.png
 
 He et al. train nets of 20 to 56 layers on CIFAR-10.  This lesson trains the same nets, with two widths in place of
-three, on 1,280 scanned digits of 8 x 8 pixels; `--data DIR` adds two short runs on CIFAR-10 itself.
+three, on 1,280 scanned digits of 8 x 8 pixels.  `--data DIR` adds CIFAR-10 itself: the table's runs and two short ones.
 """
 
 # %%
 import numpy as np
 
+from lessons.tables import ledger
+from lessons.tables.__main__ import FIGURES
+from lessons.tables.images.recipes import Augmented, learn
+from lessons.tables.images.tables import CIFAR_10
 from tinynet import plot
-from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.conv_residual import conv_residual_forward, residual_terms
 from tinynet.blocks.losses.cross_entropy import cross_entropy
+from tinynet.data.cifar import MEAN, STD, Split, cifar10
 from tinynet.data.digits import digits
+from tinynet.engine import gradients
 from tinynet.lesson import lesson
 from tinynet.models.images.cifar_net import CifarNet
-from tinynet.optim import SGD, LinearDecay, WarmUp
-from tinynet.train import evaluate, fit
 
 # %% [markdown]
 # ## The block of fig3, with convolutions
@@ -47,128 +50,188 @@ assert exact
 
 # %% [markdown]
 # ## Plain and residual nets of 10, 22 and 46 layers
-# Both have the same convolutions, norms and number of parameters; a residual net has the shortcuts besides.
-# All nets get the same 100 steps of 128 images: the rate rises to 0.1, then falls to 0.
+# All have the same convolutions. A residual net has the shortcuts besides; the third kind has neither shortcuts nor
+# batch norm. All get the same 60 steps of 128 images by the table's recipe, `learn` in `lessons.tables.images.recipes`:
+# the rate rises to 0.1, then falls to 0.
 
 # %%
 data = digits(lesson.seed)
 X, X_test = (a.reshape(-1, 1, 8, 8) for a in (data.X_train[:1280], data.X_test))        # ten whole batches
-y_train, y_test = data.y_train[:1280], data.y_test
+images = Split(X, data.y_train[:1280], X_test, data.y_test)
+KINDS = {"plain, no norm": dict(residual=False, norm=False), "plain": dict(residual=False), "residual": {}}
 
 
-def make(kind, depth, seed, norm=True):
-    return CifarNet(depth, kind == "residual", widths=(8, 16), channels=1, norm=norm, rng=seed)
-
-
-def loss(net, X, y):
-    return cross_entropy(net(X), y)
-
-
-def error(net, X, y):
-    return 100 * float((net(X).data.argmax(axis=1) != y).mean())
-
-
-def learn(kind, depth, seed, epochs=10):
-    net = make(kind, depth, seed)
-    history = fit(net, loss, (X, y_train), SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4), epochs,
-                  batch_size=128, schedule=WarmUp(0.15 * epochs, LinearDecay(0.85 * epochs)), rng=seed, progress=False)
-    errors = [evaluate(net, None, part, {"error": error})["error"] for part in ((X, y_train), (X_test, y_test))]
-    return history["loss"], *errors
+def make(kind, depth, seed):
+    return CifarNet(depth, widths=(8, 16), channels=1, rng=seed, **KINDS[kind])
 
 
 # %%
-kinds, depths, seeds = ("plain", "residual"), (10, 22, 46), range(3)
-if lesson.quick:
-    depths, seeds = (10, 22), range(1)
-runs = {(kind, depth): [learn(kind, depth, lesson.seed + seed) for seed in seeds] for kind in kinds for depth in depths}
-for (kind, depth), of_seeds in runs.items():
-    train, test = np.array([run[1:] for run in of_seeds]).T
-    lesson.number(f"{kind}, {depth} layers: training error %, by seed", np.round(train, 1),
-                  *(("grows with depth", "shi fig1") if kind == "plain" else ("does not", "shi fig4")))
-    lesson.number(f"{kind}, {depth} layers: test error %, by seed", np.round(test, 1))
-deep = depths[-1]
-plain, residual = (np.array([run[1] for run in runs[kind, deep]]) for kind in kinds)
-shallow_plain = np.array([run[1] for run in runs["plain", depths[0]]])
-degrades, shortcut_helps = bool((plain > shallow_plain).all()), bool((residual < plain).all())
-lesson.number(f"plain: {deep} layers worse than {depths[0]}, in every seed", degrades, "yes", "shi fig1")
-lesson.number(f"{deep} layers: residual better than plain, in every seed", shortcut_helps, "yes", "shi fig4")
+depths = (10, 22) if lesson.quick else (10, 22, 46)
+seeds = lesson.seed + np.arange(1 if lesson.quick else 3)
+runs = {(kind, depth): [learn(make(kind, depth, seed), images, seed, None, epochs=6)
+                        for seed in (seeds[:2] if kind == "plain, no norm" else seeds)]
+        for kind in KINDS for depth in depths}
+
 
 # %%
-fig, axes = plot.subplots(1, 3)
-for ax, kind in zip(axes, kinds, strict=False):
-    curves = {f"{depth} layers": np.mean([run[0] for run in runs[kind, depth]], axis=0) for depth in depths}
-    plot.curves(ax, range(1, 11), curves, legend="upper right")
-    ax.set(xlabel="epoch", ylabel="training loss (nats)", title=f"{kind.capitalize()}, seeds' mean",
-           ylim=(0, 3))
-for i, kind in enumerate(kinds):
-    errors = np.array([[run[2] for run in runs[kind, depth]] for depth in depths])
-    axes[2].plot(depths, errors.mean(axis=1), marker=plot.MARKERS[i], color=plot.COLOURS[i], linestyle=plot.DASHES[i],
-                 label=kind)
-    axes[2].plot(depths, errors, linestyle="", marker=".", color=plot.COLOURS[i])
-axes[2].set(xlabel="layers of weights", ylabel="test error (%)", title="Test (dots: seeds)",
-            xticks=depths, ylim=(0, None))
-axes[2].legend(loc="upper left")
-lesson.save(fig, "csc321_cifar_plain-and-residual")
+def of(runs, kind, depth, column):
+    """What was measured there, by seed."""
+    return np.array([run[column] for run in runs[kind, depth]])
+
+
+def depths_of(runs, kind):
+    return [depth for k, depth in runs if k == kind]
+
+
+for kind, depth in runs:
+    for column in ("training error", "test error"):
+        lesson.number(f"{kind}, {depth} layers: {column} %, by seed", of(runs, kind, depth, column).round(1))
+
+# %% [markdown]
+# Deeper plain nets are worse on the training digits, too, so this is not overfitting (shi fig1). With shortcuts depth
+# does no harm (shi fig4). Without batch norm, at the same rate, plain nets of 22 layers hardly learn.
+
+# %%
+shallow, middle, deep = depths[0], depths[1], depths[-1]
+shallow_plain, middle_plain, plain = (of(runs, "plain", depth, "training error") for depth in (shallow, middle, deep))
+no_norm, residual = of(runs, "plain, no norm", middle, "training error"), of(runs, "residual", deep, "training error")
+claims = {f"plain: {deep} layers worse than {shallow}": (shallow_plain.max() < plain.min(), "shi fig1"),
+          f"{deep} layers: residual better than plain": (residual.max() < plain.min(), "shi fig4"),
+          f"{middle} layers: plain better with batch norm": (middle_plain.max() < no_norm.min(), "ours")}
+for claim, (holds, source) in claims.items():
+    lesson.number(f"{claim}, whichever seeds", holds, "yes", source)
+    assert holds, claim
+
+
+# %%
+def over_epochs(runs, column, label, title, name):
+    """A panel for each kind of net, a line for each depth: the mean over the seeds."""
+    kinds, every = list(dict.fromkeys(kind for kind, _ in runs)), sorted({depth for _, depth in runs})
+    fig, axes = plot.subplots(1, len(kinds), sharey=True, squeeze=False)
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        curves = {depth: of(runs, kind, depth, column).mean(axis=0) for depth in depths_of(runs, kind)}
+        epochs = len(next(iter(curves.values())))
+        missing = np.full(epochs, np.nan)                   # so that the legend has every depth, in its own colour
+        plot.curves(ax, range(1, epochs + 1), {f"{depth} layers": curves.get(depth, missing) for depth in every},
+                    legend=None)
+        ax.set(xlabel="epoch", title=kind, xticks=range(0, epochs + 1, 4 if epochs > 10 else 2))
+    axes[0, 0].set(ylabel=label, ylim=(0, None))
+    plot.legend_below(fig, ax)
+    fig.suptitle(title)
+    lesson.save(fig, name)
+
+
+def over_depth(runs, title, name):
+    """Training and test error over depth, a line for each kind of net: the mean over the seeds, which are dots."""
+    fig, axes = plot.subplots(1, 2, sharey=True)
+    for ax, column in zip(axes, ("training error", "test error"), strict=True):
+        for i, kind in enumerate(dict.fromkeys(kind for kind, _ in runs)):
+            errors = {depth: of(runs, kind, depth, column) for depth in depths_of(runs, kind)}
+            look = dict(color=plot.COLOURS[i], clip_on=False)
+            ax.plot(errors.keys(), [e.mean() for e in errors.values()], label=kind, linestyle=plot.DASHES[i],
+                    marker=plot.MARKERS[i], **look)
+            for depth, by_seed in errors.items():
+                ax.plot([depth] * len(by_seed), by_seed, linestyle="", marker=".", **look)
+        ax.set(xlabel="layers of weights", ylabel=f"{column} (%)", xticks=sorted({depth for _, depth in runs}))
+    ax.set_ylim(0, None)
+    plot.legend_below(fig, ax)
+    fig.suptitle(title)
+    lesson.save(fig, name)
+
+
+over_epochs(runs, "curve of loss", "training loss (nats)", "Digits, mean over the seeds", "shi_fig4_fig5_convolutions")
+over_depth(runs, "Digits, after 6 epochs, mean (dots: seeds)", "csc321_cifar_plain-and-residual")
 
 # %% [markdown]
 # ## Is it a vanishing gradient?
-# He et al. say no: with batch norm the plain nets' gradients don't vanish, so their trouble is another one.
-# The norm of every layer's gradient at the start tells.
+# He et al. say no: with batch norm the plain nets' gradients have healthy norms, so their trouble is another one.
+# Look at $|\partial E / \partial h_l|$, the gradient of the maps behind layer $l$, at the start.
+# (The gradient of the weights can't show it. In a net of relus without norm and with biases 0, the sum of
+# $W_l \, \partial E / \partial W_l$ over all weights of a layer is the same in every layer.)
 
 
 # %%
-def gradient_norms(net, images=256):
-    """|dE/dW| of every convolution, first to last, for one batch."""
-    net.zero_grad()
-    loss(net, X[:images], y_train[:images]).backward()
-    layers = [layer for _, layer in net.named_modules() if isinstance(layer, Conv)]
-    return np.array([np.linalg.norm(layer.W.grad) for layer in layers])
+def gradient_norms(net, count=256):
+    """|dE/dh_l| for l = 1, 3, 5, ... and one batch: residual nets have maps behind every second layer."""
+    maps = [net.first(images.X_train[:count])]
+    for block in net.blocks:
+        maps.append(block(maps[-1]))
+    E = cross_entropy(net.last(net.average(maps[-1])), images.y_train[:count])
+    step = 1 if len(maps) < DEEP - 1 else 2                 # a residual net's blocks have two layers, a plain net's one
+    return np.array([np.linalg.norm(g) for g in gradients(E, maps[::step])])
 
 
-def first_beside_last(norms):
-    """The mean norm of the first five layers beside that of the last five: far below 1 where the gradient vanishes."""
-    return norms[:5].mean() / norms[-5:].mean()
+DEEP, draws = 46, lesson.seed + np.arange(2 if lesson.quick else 5)
+norms = {kind: np.array([gradient_norms(make(kind, DEEP, seed)) for seed in draws]) for kind in KINDS}
+ratios = {kind: n[:, 0] / n[:, -1] for kind, n in norms.items()}
+for kind, ratio in ratios.items():
+    lesson.number(f"{kind}: |dE/dh_1| / |dE/dh_{DEEP - 1}|, least and most", [ratio.min(), ratio.max()],
+                  *(("healthy", "He et al. 2016") if kind == "plain" else ()))
+without, with_norm, shortcut = ratios.values()
+assert without.max() < 1 < shortcut.min()
+assert shortcut.max() < with_norm.min()
 
-
-variants = {"plain, no norm": ("plain", False), "plain, batch norm": ("plain", True), "residual": ("residual", True)}
-norms = {name: np.array([gradient_norms(make(kind, deep, lesson.seed + seed, norm)) for seed in seeds])
-         for name, (kind, norm) in variants.items()}
-for name, of_seeds in norms.items():
-    lesson.number(f"{name}: |dE/dW|, first layers / last, by seed", [first_beside_last(n) for n in of_seeds])
-vanishes = any(first_beside_last(n) < 0.1 for n in norms["plain, batch norm"])
-lesson.number(f"plain, batch norm, {deep} layers: gradient vanishes", vanishes, "no", "He et al. 2016")
+# %% [markdown]
+# In every draw the same: without norm the gradient vanishes on its way to the image. With norm it does not vanish, as
+# He et al. say, but it explodes at the start (Yang et al. 2019, arXiv:1902.08129, derive why). With shortcuts it grows,
+# too, but far less.
 
 # %%
 fig, ax = plot.subplots()
-plot.curves(ax, range(1, norms["residual"].shape[1] + 1), {name: n.mean(axis=0) for name, n in norms.items()},
-            legend="upper right")
-ax.set(xlabel="layer, from the image on", ylabel="$|dE/dW|$", yscale="log",
-       title=f"Gradient at the start, {deep} layers, mean over {len(seeds)} seeds")
-lesson.save(fig, "shi_fig5_gradient-norms")
+plot.curves(ax, range(1, DEEP, 2), {kind: np.exp(np.log(n).mean(axis=0)) for kind, n in norms.items()}, legend=None)
+ax.set(xlabel="layer $l$, from the image on", ylabel=r"$|\partial E / \partial h_l|$", yscale="log",
+       title=f"Digits: gradient at the start, {DEEP} layers, geometric mean of {len(draws)} draws")
+plot.legend_below(fig, ax)
+lesson.save(fig, "csc321_cifar_gradients")
 
 # %% [markdown]
-# ## CIFAR-10 itself, where its files are
-# Two short runs of 20 layers on 5,000 images.  The table of all nets: `python -m lessons.tables images --data DIR`.
+# ## CIFAR-10 itself, with `--data`
+# `python -m lessons.tables images --data DIR` trains every net for 16 epochs on all 50,000 images, and its ledger keeps
+# the runs. Here are those that stand there so far, some of them single ones.
+
+
+# %%
+def runs_of_table(folder):
+    """{(kind, depth): [{column: value} by seed]}, the epochs' numbers as lists."""
+    found = {}
+    for cell, measured in ledger.read(ledger.path_of(CIFAR_10, folder)).items():
+        kind, _, depth = cell.system.partition("-")
+        if depth.isdigit() and CIFAR_10.metric in measured:         # the net of 60 epochs is another row
+            found.setdefault((kind, int(depth)), []).append({
+                name: [y for _, y in value] if isinstance(value, list) else value
+                for name, (value, _) in measured.items()})
+    return dict(sorted(found.items(), key=lambda item: (item[0][0] != "plain", item[0][1])))
+
+
+if lesson.data:
+    table = runs_of_table(FIGURES)
+    lesson.number("CIFAR-10: nets in the table's ledger", len(table))
+    for kind, depth in table:
+        stated = CIFAR_10.of_paper(f"{kind}-{depth}", "CIFAR-10", CIFAR_10.columns[0]) or "a figure alone"
+        lesson.number(f"CIFAR-10, {kind}-{depth}: training error %", of(table, kind, depth, "training error"))
+        lesson.number(f"CIFAR-10, {kind}-{depth}: test error %", of(table, kind, depth, "test error"), stated,
+                      "He et al. 2016, 164 epochs")
+    if table:
+        over_depth(table, "CIFAR-10, after 16 epochs (dots: seeds)", "shi_fig1_cifar-10")
+        over_epochs(table, "curve of test error", "test error (%)", "CIFAR-10", "shi_fig4_fig5_cifar-10")
+
+# %% [markdown]
+# Two short runs of the same recipe, with 20 layers: 2 epochs of 5,000 images.
 
 # %%
 if lesson.data and not lesson.quick:
-    from lessons.tables.images.recipes import FIXED, MEAN, STD, Augmented, cifar10
-    from lessons.tables.images.recipes import learn as short_run
-
-    images = cifar10(lesson.data)
-    for kind in kinds:
+    cifar = cifar10(lesson.data)
+    for kind in ("plain", "residual"):
         net = CifarNet(20, kind == "residual", rng=lesson.seed)
-        net = Augmented(net, MEAN, STD, pad=4, rng=lesson.seed)
-        row = short_run(net, images, lesson.seed, None, epochs=2, images=FIXED // 2)
+        row = learn(Augmented(net, MEAN, STD, pad=4, rng=lesson.seed), cifar, lesson.seed, None, epochs=2, images=5000)
         lesson.number(f"CIFAR-10, {kind}-20, 2 epochs of 5,000: test error %", row["test error"])
 
 # %%
-if degrades and shortcut_helps:
-    lesson.shown(f"with {deep} layers the plain nets' training error is {plain.mean():.0f} %, with {depths[0]} "
-                 f"layers {shallow_plain.mean():.0f} %; with shortcuts {deep} layers reach "
-                 f"{residual.mean():.1f} %, in each of {len(seeds)} seeds")
-else:
-    lesson.shown("in these seeds depth did not hurt every plain net; see the numbers")
+lesson.shown(f"training error of plain nets: {shallow_plain.mean():.0f} % with {shallow} layers, "
+             f"{plain.mean():.0f} % with {deep}; of residual nets with {deep}: {residual.mean():.1f} %; of plain nets "
+             f"with {middle}: {no_norm.mean():.0f} % without batch norm, {middle_plain.mean():.0f} % with it. The "
+             f"first gradient, from layer {DEEP - 1} to layer 1, shrinks by {1 / np.median(without):.0f} without norm, "
+             f"grows by {np.median(with_norm):.0f} with it and by {np.median(shortcut):.0f} with shortcuts")
 
 # %% [markdown]
 # ## Five questions: predict, then run

@@ -6,6 +6,7 @@ import io
 import lzma
 import pickle
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -115,6 +116,19 @@ def arrays(folder):
     np.savez(folder / "labels.npz", **{part.partition(".")[0]: y.astype(np.uint8) for part in cifar.PARTS})
 
 
+def rewritten(path, change):
+    path.write_bytes(change(path.read_bytes()))
+
+
+def with_labels(folder, labels):
+    np.savez(folder / "labels.npz", **{part.partition(".")[0]: np.array(labels) for part in cifar.PARTS})
+
+
+def in_the_middle(data):
+    """One byte of the file is another."""
+    return data[:len(data) // 2] + bytes([data[len(data) // 2] ^ 255]) + data[len(data) // 2 + 1:]
+
+
 @pytest.mark.parametrize("form", ["batches", "arrays"])
 def test_both_forms_give_the_images(form, tmp_path, monkeypatch):
     batches(tmp_path, monkeypatch) if form == "batches" else arrays(tmp_path)
@@ -132,15 +146,64 @@ def test_a_changed_batch_is_not_opened(tmp_path, monkeypatch):
         cifar.cifar10(tmp_path)
 
 
-def test_cut_arrays_are_told(tmp_path):
+@pytest.mark.parametrize("name", ["train_2.npy.xz", "labels.npz"])
+@pytest.mark.parametrize("damage", [in_the_middle, lambda data: data[:-50], lambda data: b""])
+def test_damaged_arrays_are_told(name, damage, tmp_path):
     arrays(tmp_path)
-    (tmp_path / "train_2.npy.xz").write_bytes((tmp_path / "train_2.npy.xz").read_bytes()[:-50])
-    with pytest.raises(ValueError, match=r"cifar10: the arrays in .* are damaged"):
+    np.savez_compressed(tmp_path / "labels.npz", **np.load(tmp_path / "labels.npz"))
+    rewritten(tmp_path / name, damage)
+    with pytest.raises(ValueError, match=rf"cifar10: .*{name} is damaged .*; copy it again from where it came, or get"):
         cifar.cifar10(tmp_path)
+
+
+@pytest.mark.parametrize(("labels", "sentence"), [
+    (y[:7], r"train_1\.npy\.xz holds images \(12, 3, 32, 32\), and labels\.npz has labels \(7,\) for them"),
+    (y + 1, r"labels\.npz has labels from 1 to 10 for train_1\.npy\.xz, but the classes are 0 to 9"),
+    (y - 1, "labels from -1 to 8"),
+])
+def test_labels_of_other_images_are_told(labels, sentence, tmp_path):
+    arrays(tmp_path)
+    with_labels(tmp_path, labels)
+    with pytest.raises(ValueError, match=sentence):
+        cifar.cifar10(tmp_path)
+
+
+def test_images_of_another_size_are_told(tmp_path):
+    arrays(tmp_path)
+    with lzma.open(tmp_path / "train_3.npy.xz", "wb") as file:
+        np.save(file, np.zeros((3, 12, 28, 28), np.uint8))
+    with pytest.raises(ValueError, match=r"train_3\.npy\.xz holds images \(12, 3, 28, 28\)"):
+        cifar.cifar10(tmp_path)
+
+
+def test_the_archive_is_downloaded_and_kept(tmp_path, monkeypatch):
+    batches(tmp_path, monkeypatch)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name in cifar.BATCHES:
+            tar.add(tmp_path / name, f"cifar-10-batches-py/{name}")
+    fetched = []
+
+    def download(who, address, hashes, source):
+        fetched.append((who, address))
+        return dict.fromkeys(hashes, archive.getvalue())
+
+    monkeypatch.delenv("TINYNET_DATA", raising=False)
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cifar.files, "download", download)
+    for _ in range(2):
+        data = cifar.cifar10()
+        assert np.array_equal(data.X_train, np.concatenate([X] * 5))
+        assert np.array_equal(data.y_test, y)
+    assert fetched == [("cifar10", cifar.ADDRESS)]
 
 
 def test_a_folder_without_the_files_names_them(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"cifar10: .* lacks data_batch_1, .*; get them from"):
+        cifar.cifar10(tmp_path)
+    arrays(tmp_path)
+    (tmp_path / "train_5.npy.xz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"cifar10: .* lacks train_5\.npy\.xz; get them from"):
         cifar.cifar10(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"fashion_mnist: .* lacks train-images-idx3-ubyte\.gz"):
         mnist.fashion_mnist(tmp_path)
@@ -159,9 +222,11 @@ def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
     data = mnist.mnist(tmp_path)
     assert np.array_equal(data.X_train[:, 0], X[:, 0, :28, :28])
     assert np.array_equal(data.y_test, y)
-    (tmp_path / f"{mnist.NAMES[1]}{ending}").write_bytes(idx(y[:5].astype(np.uint8)))
-    with pytest.raises(ValueError, match="hold images"):
-        mnist.mnist(tmp_path)
+    for labels, sentence in ((y[:5], r"hold images \(12, 28, 28\) and labels \(5,\)"),
+                             (y + 191, "hold a label 200, but the classes are 0 to 9")):
+        (tmp_path / f"{mnist.NAMES[1]}{ending}").write_bytes(idx(labels.astype(np.uint8)))
+        with pytest.raises(ValueError, match=sentence):
+            mnist.mnist(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f\x8b broken", idx(X[:, 0])[:-1], b"\0\0\x0d\x03" + bytes(20)])

@@ -29,6 +29,7 @@ BATCHES = {
     "test_batch": "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
 }
 PARTS = *(f"train_{i}.npy.xz" for i in range(1, 6)), "test.npy.xz"
+COPY = f"copy it again from where it came, or get the published files from {SOURCE}"
 
 
 class Split(NamedTuple):
@@ -60,11 +61,15 @@ def cifar10(root=None):
 
 
 def _folder(root):
-    """The folder of the batches or of the arrays; the message names the published files where there is neither."""
-    try:
-        return files.find_folder("cifar10", (*PARTS, "labels.npz"), "cifar10", root, SOURCE)
-    except FileNotFoundError:
-        return files.find_folder("cifar10", tuple(BATCHES), "cifar-10-batches-py", root, SOURCE)
+    """The folder of the batches or of the arrays; where neither is whole, the message is about the one that lacks less.
+    """
+    lacking = []
+    for names, subfolder in (((*PARTS, "labels.npz"), "cifar10"), (tuple(BATCHES), "cifar-10-batches-py")):
+        try:
+            return files.find_folder("cifar10", names, subfolder, root, SOURCE)
+        except FileNotFoundError as error:
+            lacking.append(error)
+    raise min(lacking, key=lambda error: str(error).count(", "))        # one comma less, one file less
 
 
 def _downloaded():
@@ -89,11 +94,26 @@ def _batch(name, data):
 
 
 def _from_arrays(folder):
+    """[(images (N, 3, 32, 32), labels (N))] of the six parts."""
+    return [_part(folder, part) for part in PARTS]
+
+
+def _part(folder, part):
     try:
-        with np.load(folder / "labels.npz", allow_pickle=False) as labels:
-            return [(_unpacked(folder / part), labels[part.partition(".")[0]].astype(np.int64)) for part in PARTS]
-    except (OSError, EOFError, KeyError, ValueError, lzma.LZMAError) as error:
-        raise ValueError(f"cifar10: the arrays in {folder} are damaged ({error}); copy them again") from error
+        path = folder / "labels.npz"
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as labels:
+            y = labels[part.partition(".")[0]].astype(np.int64)
+        path = folder / part
+        X = _unpacked(path)
+    except Exception as error:              # what damaged bytes can raise has no end
+        raise ValueError(f"cifar10: {path} is damaged ({error}); {COPY}") from error
+    if X.shape[1:] != (3, 32, 32) or y.shape != X.shape[:1]:
+        raise ValueError(f"cifar10: {path} holds images {X.shape}, and labels.npz has labels {y.shape} for them; they "
+                         f"must be (N, 3, 32, 32) and (N,); {COPY}")
+    if y.size and not 0 <= y.min() <= y.max() < len(CLASSES):
+        raise ValueError(f"cifar10: labels.npz has labels from {y.min()} to {y.max()} for {part}, but the classes are "
+                         f"0 to 9; {COPY}")
+    return X, y
 
 
 def _unpacked(path):

@@ -44,9 +44,12 @@ def mnist(root=None, name="mnist"):
                                 f"{SOURCES[name]}, and name their folder by root=... or TINYNET_DATA")
     arrays = [read_idx((where / f"{n}{ending}").read_bytes(), name, f"{n}{ending}") for n in NAMES]
     for (X, y) in (arrays[:2], arrays[2:]):
-        if X.ndim != 3 or y.shape != X.shape[:1]:
-            raise ValueError(f"{name}: the files in {where} hold images {X.shape} and labels {y.shape}; get them again "
-                             f"from {SOURCES[name]}")
+        if X.shape[1:] != (28, 28) or y.shape != X.shape[:1]:
+            raise ValueError(f"{name}: the files in {where} hold images {X.shape} and labels {y.shape}, but must hold "
+                             f"(N, 28, 28) and (N,); get them again from {SOURCES[name]}")
+        if (y > 9).any():
+            raise ValueError(f"{name}: the files in {where} hold a label {y.max()}, but the classes are 0 to 9; get "
+                             f"them again from {SOURCES[name]}")
     X_train, y_train, X_test, y_test = arrays
     return Split(X_train[:, None], y_train.astype(np.int64), X_test[:, None], y_test.astype(np.int64))
 

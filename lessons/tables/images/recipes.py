@@ -4,7 +4,10 @@ Slides: shi fig1, fig4, fig5; csc321 cifar
 
 He et al. 2016 (arXiv:1512.03385, section 4.2) train for 64,000 steps: 164 epochs with a step-wise learning rate.  Here
 the rate rises to 0.1 over the first 15 % of fewer epochs and falls to 0 on a line, which ends more settled after few
-epochs; batch 128, momentum 0.9, decay 1e-4, pad and crop, flip and first weights are the paper's.
+epochs; batch 128, momentum 0.9, decay 1e-4, pad and crop, flip and the convolutions' first weights are the paper's.
+Three things are not: the last layer's first weights are normal with deviation 0.1; each channel is normalised by its
+mean and deviation, where the paper subtracts each pixel's mean; the border that is padded is black, 0 before that
+normalisation, where the paper's is the mean.
 
 A cell is `run(seed, folder, data=None) -> {column: value}`.  It writes a checkpoint into `folder` after each epoch; a
 run that was stopped goes on from there and ends, bit for bit, where it would have ended.
@@ -22,7 +25,7 @@ from tinynet.data.images import flip, normalised, pad_and_crop
 from tinynet.data.mnist import STATISTICS, fashion_mnist
 from tinynet.models.images.cifar_net import CifarNet
 
-FIXED = 10_000      # training images whose error is measured without augmentation
+MEASURED = 10_000       # training images whose error is measured without augmentation
 
 
 class Augmented(nn.Module):
@@ -48,17 +51,19 @@ def error(net, X, y):
 
 
 def learn(net, data, seed, folder, epochs, images=None):
-    """Train on the first `images` of data (all without) and return the table's columns."""
+    """Train on the first `images` of data, on all of them if None, and return the table's columns.
+
+    folder  for the checkpoint of each epoch; None: without
+    """
     X, y = data.X_train[:images], data.y_train[:images]
     path = Path(folder, "checkpoint.npz") if folder else None
     sgd = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     schedule = optim.WarmUp(0.15 * epochs, optim.LinearDecay(0.85 * epochs))
     history = train.fit(net, loss, (X, y), sgd, epochs, batch_size=128, val=(data.X_test, data.y_test),
                         metrics={"error": error}, schedule=schedule, rng=seed, checkpoint=path, progress=bool(folder))
-    ends = train.evaluate(net, None, (X[:FIXED], y[:FIXED]), {"error": error})
+    ends = train.evaluate(net, None, (X[:MEASURED], y[:MEASURED]), {"error": error})
     return {"training error": ends["error"], "test error": history["val_error"][-1],
-            "seconds": float(sum(history["seconds"])), "curve of loss": list(history["loss"]),
-            "curve of test error": list(history["val_error"])}
+            "curve of loss": list(history["loss"]), "curve of test error": list(history["val_error"])}
 
 
 @lru_cache(maxsize=1)

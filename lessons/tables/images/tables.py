@@ -21,7 +21,7 @@ def on(run, recipe):
     """A recipe of the table: the columns, with curves as points over the epochs."""
     found = recipe(run.seed, run.folder, run.data)
     return {name: [[i + 1, y] for i, y in enumerate(value)] if isinstance(value, list) else value
-            for name, value in found.items() if name != "seconds"}
+            for name, value in found.items()}
 
 
 COLUMNS = (Column("test error", digits=2), Column("training error", digits=2),

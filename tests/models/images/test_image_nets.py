@@ -12,6 +12,7 @@ from tinynet.models.images.alex_net import AlexNet
 from tinynet.models.images.cifar_net import CifarNet
 from tinynet.models.images.efficient_net_lite import EfficientNetLite
 from tinynet.models.images.le_net import LeNet
+from tinynet.models.images.plain_and_residual import PlainNet, ResidualNet
 from tinynet.models.images.res_net import ResNet
 from tinynet.models.images.vgg import VGG16
 
@@ -200,6 +201,28 @@ def test_alexnet_gives_what_torchvisions_layers_give(no_drawing):
     assert np.linalg.norm(ours - x.numpy()) < 1e-5 * np.linalg.norm(x.numpy())
 
 
+@pytest.mark.parametrize(("make", "name", "size"), [
+    (AlexNet, "alexnet", 224), (VGG16, "vgg16", 224), (lambda: ResNet(18), "resnet18", 64),
+    (lambda: ResNet(50), "resnet50", 64)])
+def test_a_net_gives_what_torchvisions_gives_with_the_same_weights(make, name, size, no_drawing):
+    torch = pytest.importorskip("torch")
+    try:
+        models = pytest.importorskip("torchvision.models")
+    except RuntimeError as error:                           # built for another PyTorch than the one here
+        pytest.skip(f"torchvision doesn't fit this PyTorch: {error}")
+    torch.manual_seed(0)
+    theirs = getattr(models, name)().eval()
+    for layer in theirs.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):         # as after training, no longer 0 and 1
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 2)
+    net = load_torchvision(make(), {name: a.numpy() for name, a in theirs.state_dict().items()}).eval()
+    X = rng.normal(size=(1, 3, size, size)).astype(np.float32)
+    with no_grad(), torch.no_grad():
+        ours, theirs = net(X).data, theirs(torch.from_numpy(X)).numpy()
+    assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
+
+
 def test_small_nets_pass_the_check():
     X = rng.normal(size=(3, 1, 4, 4))
     for residual in (True, False):
@@ -221,7 +244,12 @@ def test_lenet_takes_digits():
     (lambda: AlexNet(2)(np.zeros((1, 3, 200, 200))), r"AlexNet: X has shape \(1, 3, 200, 200\), but must be"),
     (lambda: load_torchvision(ResNet(18), {"conv1.weight": np.zeros((64, 3, 7, 7))}), "the weights of another net"),
     (lambda: load_torchvision(ResNet(18), dict(names_of_state(34))), "weights of another net than ResNet"),
+    (lambda: load_torchvision(ResNet(18), {"layer1.0.attn.weight": np.zeros(1)}), "weights of another net than ResNet"),
     (lambda: load_torchvision(ResNet(18), __file__), "is no whole .npz of arrays"),
+    (lambda: CifarNet(20, widths=()), "CifarNet: widths is empty; give each stage's channels"),
+    (lambda: LeNet()(np.zeros((1, 1, 32, 32))), r"LeNet: X has shape \(1, 1, 32, 32\), but must be \(N, C, 28, 28\)"),
+    (lambda: PlainNet(3, 2, 2, activation="gelu"), "PlainNet: there is no activation 'gelu'; choose one of relu"),
+    (lambda: ResidualNet(4, 2, 2, activation="gelu"), "ResidualNet: there is no activation 'gelu'; choose one of relu"),
 ])
 def test_bad_input_is_told_in_one_sentence(call, sentence, no_drawing):
     with pytest.raises(ValueError, match=sentence):
@@ -230,6 +258,23 @@ def test_bad_input_is_told_in_one_sentence(call, sentence, no_drawing):
 
 def names_of_state(depth):
     return {name: np.zeros(shape, np.float32) for name, shape in names_of(depth)}
+
+
+def test_bytes_are_told_in_the_nets_name(no_drawing):
+    with pytest.raises(TypeError, match="ResNet-18: X holds uint8, bytes of 0 to 255; normalise it first"):
+        ResNet(18)(np.zeros((1, 3, 32, 32), np.uint8))
+
+
+def test_a_damaged_npz_or_a_single_array_is_told(tmp_path, no_drawing):
+    np.savez_compressed(tmp_path / "weights.npz", a=np.arange(1000))
+    data = bytearray((tmp_path / "weights.npz").read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "damaged.npz").write_bytes(data)
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    for name in ("damaged.npz", "array.npz"):
+        with pytest.raises(ValueError, match=rf"load_torchvision: .*{name} is no whole \.npz of arrays"):
+            load_torchvision(ResNet(18), tmp_path / name)
 
 
 def test_missing_weights_are_told(no_drawing):

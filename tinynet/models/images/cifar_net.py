@@ -28,10 +28,11 @@ class ConvNormRelu(nn.Module):
 
     def __init__(self, C, channels, stride=1, norm=True, rng=None, dtype=np.float32):
         self.conv = Conv(C, channels, 3, stride=stride, padding=1, bias=not norm, rng=rng, dtype=dtype)
-        self.norm = BatchNorm(channels, relu=True, dtype=dtype) if norm else relu
+        self.norm = BatchNorm(channels, relu=True, dtype=dtype) if norm else None
 
     def forward(self, X):
-        return self.norm(self.conv(X))
+        Y = self.conv(X)
+        return relu(Y) if self.norm is None else self.norm(Y)
 
 
 class CifarNet(nn.Module):
@@ -39,11 +40,16 @@ class CifarNet(nn.Module):
 
     depth     layers of weights: 2 for the ends and 2 len(widths) n between them, 20, 32, 44, 56, ... for three widths
     residual  False: the same layers without the shortcuts
+    widths    channels of each stage; at its start height and width are halved, but for the first
+    channels  of the images: 3 for colours, 1 for grey
     norm      False, in a plain net: no batch norm
+    Raises ValueError for other depths, for no widths, and for a residual net without norms.
     """
 
     def __init__(self, depth, residual=True, widths=(16, 32, 64), channels=3, classes=10, norm=True, rng=None,
                  dtype=np.float32):
+        if not widths:
+            raise ValueError("CifarNet: widths is empty; give each stage's channels, e.g. (16, 32, 64)")
         n, rest = divmod(depth - 2, 2 * len(widths))
         if rest or n < 1:
             step = 2 * len(widths)

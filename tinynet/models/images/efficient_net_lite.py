@@ -58,7 +58,10 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """X (N, 3, H, W) -> logits (N, classes); X is (bytes - 127) / 128, and H and W are 224 where ImageNet is meant."""
+    """X (N, 3, H, W) -> logits (N, classes); X is (bytes - 127) / 128, and H and W are 224 where ImageNet is meant.
+
+    Called, it raises ShapeError unless X is (N, 3, H, W), TypeError for bytes.
+    """
 
     def __init__(self, classes=1000, rng=None, dtype=np.float32):
         made = dict(rng=np.random.default_rng(rng), dtype=dtype)

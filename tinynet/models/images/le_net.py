@@ -15,12 +15,14 @@ from tinynet.blocks.images.conv import Conv
 from tinynet.blocks.images.pool import AveragePool, MaxPool
 from tinynet.blocks.units.activations import relu, tanh
 from tinynet.blocks.units.linear import Linear
+from tinynet.shapes import ShapeError
 
 
 class LeNet(nn.Module):
     """X (N, channels, 28, 28) -> logits (N, classes), with plain averages in place of the paper's learned ones.
 
     modern  relu and the maximum in place of tanh and the mean
+    Called, it raises ShapeError for images of another size, and what conv raises for other channels and for bytes.
     """
 
     def __init__(self, channels=1, classes=10, modern=False, rng=None, dtype=np.float32):
@@ -32,5 +34,8 @@ class LeNet(nn.Module):
                                         Linear(120, 84, rng=rng, **made), sigma, Linear(84, classes, rng=rng, **made))
 
     def forward(self, X):
+        if X.shape[2:] != (28, 28):
+            raise ShapeError(f"LeNet: X has shape {X.shape}, but must be (N, C, 28, 28); cut or pad the images to 28 x "
+                             "28 pixels")
         maps = self.features(X)
         return self.classifier(maps.reshape(len(maps), -1))

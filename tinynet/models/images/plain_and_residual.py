@@ -21,9 +21,9 @@ from tinynet.blocks.units.residual import ResidualStack
 SIGMA = dict(relu=relu, sigmoid=sigmoid, tanh=tanh)
 
 
-def _sigma(activation):
+def _sigma(net, activation):
     if activation not in SIGMA:
-        raise ValueError(f"there is no activation {activation!r} here; choose one of {', '.join(SIGMA)}")
+        raise ValueError(f"{net}: there is no activation {activation!r}; choose one of {', '.join(SIGMA)}")
     return SIGMA[activation]
 
 
@@ -40,14 +40,15 @@ class PlainNet(nn.Module):
     activation  "relu", "sigmoid" or "tanh"
     init        first weights: init(rng, shape, dtype), e.g. nn.he_normal or nn.glorot_uniform
     rng         a seed or np.random.Generator
+    Raises ValueError for a depth below 1 and an unknown activation.
     """
 
     def __init__(self, depth, d_in, d_out, width=64, activation="relu", init=nn.he_normal, rng=None, dtype=np.float32):
         if depth < 1:
             raise ValueError(f"PlainNet: depth is {depth}; a net needs 1 layer or more")
+        self.sigma = _sigma("PlainNet", activation)
         rng, sizes = np.random.default_rng(rng), [d_in] + [width] * (depth - 1) + [d_out]
         self.layers = [_dense(*pair, init, rng, dtype) for pair in pairwise(sizes)]
-        self.sigma = _sigma(activation)
 
     def forward(self, x):
         for layer in self.layers[:-1]:
@@ -59,17 +60,17 @@ class ResidualNet(nn.Module):
     """x (..., d_in) -> sigma(linear) -> depth / 2 - 1 residual blocks of two layers -> linear -> (..., d_out).
 
     depth is 2, 4, 6, ...; the other arguments are PlainNet's.  At depth 2 both are the same net.
+    Raises ValueError for another depth and an unknown activation.
     """
 
     def __init__(self, depth, d_in, d_out, width=64, activation="relu", init=nn.he_normal, rng=None, dtype=np.float32):
         if depth < 2 or depth % 2:
             raise ValueError(f"ResidualNet: depth is {depth}; a first and a last layer and blocks of two "
                              "make it 2, 4, 6, ...")
-        rng = np.random.default_rng(rng)
+        self.sigma, rng = _sigma("ResidualNet", activation), np.random.default_rng(rng)
         self.first = _dense(d_in, width, init, rng, dtype)
         self.blocks = ResidualStack(depth // 2 - 1, width, activation=activation, init=init, rng=rng, dtype=dtype)
         self.last = _dense(width, d_out, init, rng, dtype)
-        self.sigma = _sigma(activation)
 
     def forward(self, x):
         return self.last(self.blocks(self.sigma(self.first(x))))

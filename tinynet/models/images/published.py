@@ -1,6 +1,7 @@
 """What the nets for large images share: their input's check."""
 
-from tinynet.blocks.images.windows import must_be_pixels
+import numpy as np
+
 from tinynet.shapes import ShapeError
 
 
@@ -13,4 +14,6 @@ def must_be_images(net, X, size=None):
         wanted = " x ".join(map(str, size)) if size else "any number of"
         raise ShapeError(f"{net}: X has shape {shape}, but must be (N, 3, H, W) with {wanted} pixels; "
                          "data.images.photo reads a picture so")
-    must_be_pixels(X)
+    if X.dtype == np.uint8:
+        raise TypeError(f"{net}: X holds uint8, bytes of 0 to 255; normalise it first, data.images.normalised(X, mean, "
+                        "std)")

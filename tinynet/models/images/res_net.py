@@ -31,6 +31,7 @@ class ResNet(nn.Module):
     """X (N, 3, H, W) -> logits (N, classes), H and W about 224; images normalised as torchvision does (data.images).
 
     depth  18, 34, 50, 101 or 152
+    Raises ValueError for another depth; called, ShapeError unless X is (N, 3, H, W), TypeError for bytes.
     """
 
     def __init__(self, depth, classes=1000, rng=None, dtype=np.float32):
@@ -67,7 +68,7 @@ class ResNet(nn.Module):
             return f"last.{dict(weight='W', bias='b')[array]}"
         if place in ("conv1", "bn1"):
             return "first.W" if place == "conv1" else f"norm.{ours}"
-        stage, i, layer = re.fullmatch(r"layer(\d)\.(\d+)\.(.*)", place).groups()
+        stage, i, layer = re.fullmatch(r"layer(\d)\.(\d+)\.(conv\d|bn\d|downsample\.[01])", place).groups()
         number = sum(DEPTHS[self.depth][:int(stage) - 1]) + int(i)
         last = len(self.blocks[number].convs) - 1
         is_norm = layer.startswith("bn") or layer == "downsample.1"

@@ -21,7 +21,11 @@ STAGES = (64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 
 
 class VGG16(nn.Module):
-    """X (N, 3, 224, 224) -> logits (N, classes); images as torchvision normalises them (see data.images)."""
+    """X (N, 3, 224, 224) -> logits (N, classes); images as torchvision normalises them (see data.images).
+
+    p  of dropout
+    Called, it raises ShapeError for X of another shape, TypeError for bytes.
+    """
 
     def __init__(self, classes=1000, p=0.5, rng=None, dtype=np.float32):
         rng, made = np.random.default_rng(rng), dict(dtype=dtype)
