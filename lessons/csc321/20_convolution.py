@@ -100,7 +100,7 @@ class Net(nn.Module):
 
     def forward(self, X):
         maps = self.second(self.first(X))
-        return self.last(maps.reshape(len(maps), -1))
+        return self.last(maps.flatten(1))
 
 
 def split(seed):

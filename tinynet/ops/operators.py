@@ -1,5 +1,7 @@
 """Operators and methods of Tensor: the elementary ops as users write them."""
 
+import math
+
 import numpy as np
 
 from tinynet import names
@@ -98,7 +100,7 @@ Tensor.repeat = _method(moves.repeat, "count", "axis")
 Tensor.gather = lambda self, axis, indices: moves.take_along_axis(self, indices, axis=axis)
 Tensor.split, Tensor.tile, Tensor.sort, Tensor.topk = moves.split, moves.tile, moves.sort, moves.topk
 Tensor.squeeze, Tensor.unsqueeze, Tensor.moveaxis = moves.squeeze, moves.expand_dims, moves.moveaxis
-Tensor.flatten = lambda self, start=0: self.reshape(*self.shape[:start], -1)
+Tensor.flatten = lambda self, start=0: self.reshape(*self.shape[:start], math.prod(self.shape[start:]))
 Tensor.expand = Tensor.broadcast_to = lambda self, *shape: moves.broadcast_to(self, shape=_filled(self, _shape(shape)))
 for _name in ("sum", "mean", "max"):
     setattr(Tensor, _name, _method(getattr(reductions, _name), "axis", "keepdims"))

@@ -38,4 +38,4 @@ class LeNet(nn.Module):
             raise ShapeError(f"LeNet: X has shape {X.shape}, but must be (N, C, 28, 28); cut or pad the images to 28 x "
                              "28 pixels")
         maps = self.features(X)
-        return self.classifier(maps.reshape(len(maps), -1))
+        return self.classifier(maps.flatten(1))
