@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tinynet import threads
+from tinynet import memory, threads
 from tinynet.whole_file import whole_file
 
 # A lesson's arrays are small: a second thread, of BLAS or of a kernel, would only wait and take a core.
 threads.use_one()
+memory.keep()               # a net of many layers asks for the same memory again in every step
 if "numba" not in sys.modules:
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
