@@ -21,7 +21,7 @@ from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import aligned, batch_first, batch_last
 from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, pair, walk
 from tinynet.engine import Op
-from tinynet.jit import floating, parallel_jit, prange
+from tinynet.jit import floating, inner_jit, parallel_jit, prange
 from tinynet.shapes import ShapeError, block_name, sizes
 
 
@@ -107,31 +107,65 @@ def global_average_backward(dY, shape):
     return np.broadcast_to(share[:, :, None, None], shape)                  # (6)
 
 
+FEW = 16        # images, below which a vector along them would be short
+
+
 # %% 2. The fast twin: of the maximum; the means are sums of whole arrays, which NumPy does as fast as memory allows
+@inner_jit
+def _keep_larger(seen, tap, y, f):
+    number = f.dtype.type
+    tap = number(tap)
+    for n in range(len(seen)):
+        pixel, largest, first = seen[n], y[n], f[n]
+        larger = (pixel > largest) | (pixel != pixel)
+        y[n] = pixel if larger else largest                                 # (1)
+        f[n] = first + number(larger) * (tap - first)       # tap where larger; a second choice would become a branch
+
+
+@inner_jit
+def _keep_larger_along(row, tap, v, at, y, f):
+    """The same for few images, whose vectors would be short: along a row (W, N), from window to window."""
+    (W, N), Wo, tap = row.shape, len(y), f.dtype.type(tap)
+    for n in range(N):
+        for j in range(max(0, -(at // v)), min(Wo, (W - 1 - at) // v + 1)):
+            pixel = row[v * j + at, n]
+            if pixel > y[j, n] or pixel != pixel:
+                y[j, n], f[j, n] = pixel, tap                               # (1)
+
+
+@inner_jit
+def _add_where(f, tap, dy, d):
+    tap, zero = f.dtype.type(tap), d.dtype.type(0)
+    for n in range(len(d)):
+        d[n] += dy[n] if f[n] == tap else zero                              # (2)
+
+
 @parallel_jit
 def _largest(x, Y, first, R, S, u, v, p, q):
     """x (C, H, W, N) -> Y, first (C, Ho, Wo, N); a channel owns its windows."""
     (C, H, W, N), (_, Ho, Wo, _) = x.shape, Y.shape
     for c in prange(C):
         for i in range(Ho):
+            above = max(0, p - u * i)                                       # taps in the margin
             for j in range(Wo):
-                y, f, inside = Y[c, i, j], first[c, i, j], max(0, p - u * i) * S + max(0, q - v * j)
+                y, f, inside = Y[c, i, j], first[c, i, j], above * S + max(0, q - v * j)
                 for n in range(N):
                     y[n] = -np.inf
                     f[n] = inside
-                for h in range(max(0, u * i - p), min(H, u * i - p + R)):
-                    for w in range(max(0, v * j - q), min(W, v * j - q + S)):
-                        seen, tap = x[c, h, w], (h - u * i + p) * S + w - v * j + q
-                        for n in range(N):
-                            larger = seen[n] > y[n] or seen[n] != seen[n]
-                            y[n] = seen[n] if larger else y[n]              # (1)
-                            f[n] = tap if larger else f[n]
+                if N >= FEW:
+                    for h in range(max(0, u * i - p), min(H, u * i - p + R)):
+                        for w in range(max(0, v * j - q), min(W, v * j - q + S)):
+                            _keep_larger(x[c, h, w], (h - u * i + p) * S + w - v * j + q, y, f)     # (1)
+            if N < FEW:
+                for r in range(above, min(R, H - u * i + p)):
+                    for s in range(S):
+                        _keep_larger_along(x[c, u * i - p + r], r * S + s, v, s - q, Y[c, i], first[c, i])  # (1)
 
 
 @parallel_jit
 def _to_the_first(dY, first, dx, R, S, u, v, p, q):
     """dx (C, H, W, N) from dY; a channel owns its pixels."""
-    (C, H, W, N), (_, Ho, Wo, _) = dx.shape, dY.shape
+    (C, H, W, _), (_, Ho, Wo, _) = dx.shape, dY.shape
     for c in prange(C):
         dx[c] = 0
         for i in range(Ho):
@@ -139,9 +173,7 @@ def _to_the_first(dY, first, dx, R, S, u, v, p, q):
                 dy, f = dY[c, i, j], first[c, i, j]
                 for h in range(max(0, u * i - p), min(H, u * i - p + R)):
                     for w in range(max(0, v * j - q), min(W, v * j - q + S)):
-                        d, tap = dx[c, h, w], (h - u * i + p) * S + w - v * j + q
-                        for n in range(N):
-                            d[n] += dy[n] if f[n] == tap else 0             # (2)
+                        _add_where(f, (h - u * i + p) * S + w - v * j + q, dy, dx[c, h, w])     # (2)
 
 
 def max_pool_forward_fast(X, size=2, stride=None, padding=0):
