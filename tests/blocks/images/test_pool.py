@@ -41,6 +41,17 @@ def test_what_is_not_a_number_is_seen_behind_the_pool(forward, backward):
     assert np.isnan(forward(X)[0]).tolist() == [[[[False, True]]]]
 
 
+@pytest.mark.parametrize("N", [3, 20])              # few images take another loop than many
+@pytest.mark.parametrize("settings", [dict(size=2), dict(size=3, stride=2, padding=1), dict(size=(3, 2), stride=(1, 3))])
+def test_both_twins_find_the_same_of_ties_nans_and_infinities(N, settings):
+    X = rng.integers(0, 4, (N, 3, 9, 8)).astype(float)
+    X[rng.random(X.shape) < 0.1], X[rng.random(X.shape) < 0.1] = np.nan, -np.inf
+    (Y, cache), (y, fast) = (forward(X, **settings) for forward, _ in PAIRS)
+    np.testing.assert_array_equal(y, Y)
+    dY = rng.normal(size=Y.shape)
+    np.testing.assert_allclose(max_pool_backward_fast(dY, fast), max_pool_backward(dY, cache), rtol=1e-12)
+
+
 @pytest.mark.parametrize(("forward", "backward"), PAIRS)
 def test_where_all_is_minus_infinity_the_first_pixel_inside_gets_the_gradient(forward, backward):
     Y, cache = forward(np.full((1, 1, 4, 4), -np.inf), size=3, stride=2, padding=1)
