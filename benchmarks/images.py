@@ -181,7 +181,7 @@ def _register_step(name, depth, residual, layout, goal):
     def make():
         weights = [p.data for p in CifarNet(depth, residual, rng=0).parameters()]
         return compared({"tinynet": our_step(depth, residual, *batch()),
-                         layout: their_step(depth, residual, *batch(), layout, weights)})
+                         layout: their_step(depth, residual, *batch(), layout, weights)}, calls=2)    # by the gradients
     kind = "ResNet" if residual else "plain"
     make.__name__ = f"image_step_{name}"
     benchmark(f"training step of {kind}-{depth}, N 128, 32 x 32", goal)(make)

@@ -43,7 +43,7 @@ def torch_net(depth, residual):
 
 
 def their_step(depth, residual, X, t, layout, weights=None):
-    """run() -> the loss of one more step, from `weights`, arrays in any order that keeps that of each kind."""
+    """run() -> the loss of one more step, from `weights`: those with equally many axes in the net's order."""
     import torch
     net, x, t = torch_net(depth, residual), in_layout(X, layout), torch.from_numpy(t)
     if weights:

@@ -184,7 +184,7 @@ for ax, title, values, unit in zip(axes.flat, titles, zip(*facts.values(), stric
     ax.set(title=title)
     ax.margins(y=0.12)
     ax.tick_params(axis="x", labelsize=11)
-fig.suptitle("Three kinds of nets, the residual one in two depths")
+fig.suptitle("Nets for large images, the deepest of them residual")
 lesson.save(fig, "csc321_imagenet_three-nets")
 
 # %% [markdown]

@@ -93,8 +93,10 @@ for kind, depth in runs:
 # %%
 shallow, middle, deep = depths[0], depths[1], depths[-1]
 shallow_plain, middle_plain, plain = (of(runs, "plain", depth, "training error") for depth in (shallow, middle, deep))
-no_norm, residual = of(runs, "plain, no norm", middle, "training error"), of(runs, "residual", deep, "training error")
+shallow_residual, residual = (of(runs, "residual", depth, "training error") for depth in (shallow, deep))
+no_norm = of(runs, "plain, no norm", middle, "training error")
 claims = {f"plain: {deep} layers worse than {shallow}": (shallow_plain.max() < plain.min(), "shi fig1"),
+          f"residual: {deep} layers no worse than {shallow}": (residual.max() <= shallow_residual.max(), "shi fig4"),
           f"{deep} layers: residual better than plain": (residual.max() < plain.min(), "shi fig4"),
           f"{middle} layers: plain better with batch norm": (middle_plain.max() < no_norm.min(), "ours")}
 for claim, (holds, source) in claims.items():
@@ -150,18 +152,19 @@ over_depth(runs, "Digits, after 6 epochs, mean (dots: seeds)", "csc321_cifar_pla
 
 
 # %%
-def gradient_norms(net, count=256):
+def gradient_norms(kind, seed, count=256):
     """|dE/dh_l| for l = 1, 3, 5, ... and one batch: residual nets have maps behind every second layer."""
+    net = make(kind, DEEP, seed)
     maps = [net.first(images.X_train[:count])]
     for block in net.blocks:
         maps.append(block(maps[-1]))
     E = cross_entropy(net.last(net.average(maps[-1])), images.y_train[:count])
-    step = 1 if len(maps) < DEEP - 1 else 2                 # a residual net's blocks have two layers, a plain net's one
+    step = 1 if kind == "residual" else 2                   # a residual net's blocks have two layers, a plain net's one
     return np.array([np.linalg.norm(g) for g in gradients(E, maps[::step])])
 
 
 DEEP, draws = 46, lesson.seed + np.arange(2 if lesson.quick else 5)
-norms = {kind: np.array([gradient_norms(make(kind, DEEP, seed)) for seed in draws]) for kind in KINDS}
+norms = {kind: np.array([gradient_norms(kind, seed) for seed in draws]) for kind in KINDS}
 ratios = {kind: n[:, 0] / n[:, -1] for kind, n in norms.items()}
 for kind, ratio in ratios.items():
     lesson.number(f"{kind}: |dE/dh_1| / |dE/dh_{DEEP - 1}|, least and most", [ratio.min(), ratio.max()],
@@ -229,8 +232,9 @@ if lesson.data and not lesson.quick:
 lesson.shown(f"training error of plain nets: {shallow_plain.mean():.0f} % with {shallow} layers, "
              f"{plain.mean():.0f} % with {deep}; of residual nets with {deep}: {residual.mean():.1f} %; of plain nets "
              f"with {middle}: {no_norm.mean():.0f} % without batch norm, {middle_plain.mean():.0f} % with it. The "
-             f"first gradient, from layer {DEEP - 1} to layer 1, shrinks by {1 / np.median(without):.0f} without norm, "
-             f"grows by {np.median(with_norm):.0f} with it and by {np.median(shortcut):.0f} with shortcuts")
+             f"gradient at the start, from layer {DEEP - 1} to layer 1, is divided by {1 / np.median(without):.0f} "
+             f"without norm, multiplied by {np.median(with_norm):.0f} with it, by {np.median(shortcut):.0f} with "
+             "shortcuts")
 
 # %% [markdown]
 # ## Five questions: predict, then run

@@ -9,7 +9,7 @@
 Each function takes a batch X (N, C, H, W) and a generator and returns another batch of the same shape and dtype; X
 stays as it is.  They are for training batches alone (csc321 augment): an image of the validation or test set that is
 changed is no longer the one whose class is asked for, and its error no longer comparable from run to run.
-All raise ShapeError for a batch (N, H, W, C).
+All but `doubled` raise ShapeError for a batch (N, H, W, C).
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from tinynet.shapes import ShapeError, block_name, sizes
 def _must_be_images(X):
     """N, C, H, W of a batch; raises ShapeError where it has other axes, e.g. red, green and blue last."""
     N, C, H, W = sizes("X: N C H W", X)
-    if W in (1, 3) and C not in (1, 3):
+    if W in (1, 3) and C not in (1, 3) and H > W:
         raise ShapeError(f"{block_name()}: X has shape {X.shape} and looks like (N, H, W, C), but needs (N, C, H, W); "
                          "turn it by X.transpose(0, 3, 1, 2)")
     return N, C, H, W

@@ -158,7 +158,9 @@ def test_one_and_two_threads_give_the_same_bits(N, C, settings):
     numba = pytest.importorskip("numba")
     X, W, b = drawn(N, C, H=16, W=16, K=32, dtype=np.float32)
     before, results = numba.get_num_threads(), []
-    for count in (1, min(2, before)):
+    if before < 2:
+        pytest.skip("numba has one thread here")
+    for count in (1, 2):
         numba.set_num_threads(count)
         y, cache = conv_forward_fast(X, W, b, **settings)
         results.append([y, *conv_backward_fast(y, cache)])
@@ -167,16 +169,18 @@ def test_one_and_two_threads_give_the_same_bits(N, C, settings):
 
 
 @pytest.mark.skipif(threads._openblas() is None or os.cpu_count() < 2, reason="BLAS can't be given two threads here")
-@pytest.mark.parametrize(("method", "N"), [("im2col", 64), ("im2col", 4), ("few_images", 2)])   # 4: one large product
-def test_one_and_two_threads_of_blas_give_the_same_bits(method, N):
-    X, W, b = drawn(N, C=32, H=16, W=16, K=32, dtype=np.float32)
+@pytest.mark.parametrize(("method", "N", "H"), [("im2col", 64, 16), ("im2col", 4, 16), ("few_images", 2, 64)])
+def test_one_and_two_threads_of_blas_give_the_same_bits(method, N, H):
+    X, W, b = drawn(N, C=32, H=H, W=H, K=32, dtype=np.float32)          # im2col of 4 images: one large product
     get, set_ = threads._openblas()
     before, results = get(), []
-    for count in (1, 2):
-        set_(count)
-        y, cache = conv_forward_fast(X, W, b, padding=1, method=method)
-        results.append([y, *conv_backward_fast(y, cache)])
-    set_(before)
+    try:
+        for count in (1, 2):
+            set_(count)
+            y, cache = conv_forward_fast(X, W, b, padding=1, method=method)
+            results.append([y, *conv_backward_fast(y, cache)])
+    finally:
+        set_(before)
     assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
 
 

@@ -89,6 +89,8 @@ def test_every_norm_keeps_its_own_statistics():
     (weights((3, 3, 3), (3, 3, 3)), {}, "C = 4 channels and the first W (K C R S) = (3, 3, 3, 3) needs 3; make"),
     (weights((6, 6, 3), (6, 6, 3)), {}, "X looks like (N, H, W, C), so turn it by"),
     ([np.zeros((4, 4)), *weights((4, 4, 3))[1:], *weights((4, 4, 3))], {}, "W has shape (4, 4), but needs 4 axes"),
+    (weights((4, 4, 3), (4, 5, 3)), {}, "reads C = 5 channels and the one before it gives 4; make them equal"),
+    (weights((4, 4, 3), (8, 4, 3), (8, 3, 1)), dict(projected=True), "the projection reads 3 channels and X has 4"),
     (weights((4, 4, 3), (4, 4, 3)), dict(stride=0), "stride is 0; give a whole number"),
     (weights((4, 4, 3), (4, 4, 3)), dict(stride=(2, 2)), "stride is (2, 2); give a whole number"),
     (weights((4, 4, 3), (4, 4, 3)), dict(settings=[{}]), "settings are 1 and norms 2; give one for each norm"),

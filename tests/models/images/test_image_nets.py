@@ -247,6 +247,7 @@ def test_lenet_takes_digits():
     (lambda: load_torchvision(ResNet(18), {"layer1.0.attn.weight": np.zeros(1)}), "weights of another net than ResNet"),
     (lambda: load_torchvision(ResNet(18), __file__), "is no whole .npz of arrays"),
     (lambda: CifarNet(20, widths=()), "CifarNet: widths is empty; give each stage's channels"),
+    (lambda: LeNet()(np.zeros((1, 28, 28, 1))), "conv: .*X looks like"),
     (lambda: LeNet()(np.zeros((1, 1, 32, 32))), r"LeNet: X has shape \(1, 1, 32, 32\), but must be \(N, C, 28, 28\)"),
     (lambda: PlainNet(3, 2, 2, activation="gelu"), "PlainNet: there is no activation 'gelu'; choose one of relu"),
     (lambda: ResidualNet(4, 2, 2, activation="gelu"), "ResidualNet: there is no activation 'gelu'; choose one of relu"),

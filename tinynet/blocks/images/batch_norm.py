@@ -31,23 +31,23 @@ from tinynet.shapes import ShapeError, sizes
 
 
 def _check(X, gain, bias, skip, eps, fixed):
-    _must_be_positive(eps)
+    _must_not_be_negative(eps, "batch_norm")
     sizes("X: N C H W", X)
     must_be_pixels(X)
     must_have_channels(X, *sizes("gain: C", gain), f"gain (C) = {gain.shape} has")
     N, _, H, W = sizes("X: N C H W, gain: C, bias: C, skip: N C H W", X, gain, bias, skip)
     if fixed is not None:
         if len(fixed) != 2:
-            raise ValueError(f"batch_norm: fixed holds {len(fixed)} arrays; give two, (mean, variance)")
+            raise ValueError(f"batch_norm: fixed has length {len(fixed)}; give two arrays, (mean, variance)")
         sizes("gain: C, mean: C, variance: C", gain, *map(np.asarray, fixed))
     elif N * H * W < 2:
         raise ShapeError(f"batch_norm: X (N C H W) = {X.shape} has N H W = {N * H * W} numbers a channel, and their "
                          "variance needs 2 or more; give more images, or call eval() on the net")
 
 
-def _must_be_positive(eps):
+def _must_not_be_negative(eps, block):
     if not eps >= 0:
-        raise ValueError(f"batch_norm: eps is {eps}; give 0 or more, since it is added to a variance")
+        raise ValueError(f"{block}: eps is {eps}; give 0 or more, since it is added to a variance")
 
 
 def _each(channel):
@@ -86,8 +86,8 @@ def batch_norm_backward(dY, cache):
     dbias, dgain = dP.sum(axis=(0, 2, 3)), (dP * Z).sum(axis=(0, 2, 3))     # (8) (9)
     dX = _each(gain * r) * dP                                               # (11)
     if not fixed:
-        means = (_each(a.mean(axis=(0, 2, 3))) for a in (dP, dP * Z))       # not dbias / M: M may overflow in float16
-        dX -= _each(gain * r) * (next(means) + Z * next(means))             # (10)
+        mean, mean_Z = (_each(a.mean(axis=(0, 2, 3))) for a in (dP, dP * Z))    # dbias / M: float16 has no large M
+        dX -= _each(gain * r) * (mean + Z * mean_Z)                         # (10)
     return dX, dgain, dbias, dP.copy() if has_skip else None                # (7)
 
 
@@ -247,7 +247,7 @@ class BatchNorm(nn.Module):
     """
 
     def __init__(self, channels, relu=False, eps=1e-5, momentum=0.1, dtype=np.float32):
-        _must_be_positive(eps)
+        _must_not_be_negative(eps, "BatchNorm")
         if momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum is {momentum}; give the share by which buffers move, from 0 to 1")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))

@@ -17,6 +17,8 @@ He et al. 2016, arXiv:1512.03385 (option A: zeros, option B: projection) and arX
 Lesson: cifar
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from tinynet import nn
@@ -147,6 +149,13 @@ def _layers(X, weights, stride, projected, preactivated):
         sizes("W: K C R S", Ws)
     first = layers[0][0].shape
     must_have_channels(X, first[1], f"the first W (K C R S) = {first} needs")
+    for (before, *_), (after, *_) in pairwise(layers[:count]):
+        if after.shape[1] != len(before):
+            raise ShapeError(f"conv_residual: a W (K C R S) = {after.shape} reads C = {after.shape[1]} channels and "
+                             f"the one before it gives {len(before)}; make them equal")
+    if projected and layers[-1][0].shape[1] != X.shape[1]:
+        raise ShapeError(f"conv_residual: the projection reads {layers[-1][0].shape[1]} channels and X has "
+                         f"{X.shape[1]}; make them equal")
     if N * H * W == 0:
         raise ShapeError(f"conv_residual: X (N C H W) = {X.shape} has no pixels, which have no mean; give it some")
     channels = len(layers[count - 1][0])

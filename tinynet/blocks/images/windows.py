@@ -73,7 +73,7 @@ def walk(X, size, stride=1, padding=0, dilation=1):
 
 # %% Settings and arrays that fit; the errors name `block`, or else the block whose function called
 def is_whole(n, least):
-    """Is n a whole number, `least` or more?  True and 2.0 are none."""
+    """Is n a whole number, `least` or more?  Neither True nor 2.0 is one."""
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least
 
 
@@ -113,7 +113,7 @@ def must_have_channels(X, channels, whose):
 
 
 def must_be_of_shape(dY, shape):
-    """Raises ShapeError unless dY has the shape of Y: a compiled loop wouldn't notice, and read beyond its end."""
+    """Raises ShapeError unless dY has the shape of Y: a compiled loop would read beyond its end."""
     if dY.shape != shape:
         raise ShapeError(f"{block_name(2)}: dY has shape {dY.shape} and Y (N C H W) = {shape}; make them equal")
 

@@ -40,7 +40,7 @@ class AlexNet(nn.Module):
     def forward(self, X):
         must_be_images("AlexNet", X, (224, 224))
         maps = self.features(X)                                     # (1)
-        return self.classifier(maps.flatten(1))         # (2)
+        return self.classifier(maps.flatten(1))                    # (2)
 
     @staticmethod
     def published_name(name):

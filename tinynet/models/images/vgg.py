@@ -43,7 +43,7 @@ class VGG16(nn.Module):
     def forward(self, X):
         must_be_images("VGG16", X, (224, 224))
         maps = self.features(X)                                     # (1)
-        return self.classifier(maps.flatten(1))         # (2)
+        return self.classifier(maps.flatten(1))                    # (2)
 
     @staticmethod
     def published_name(name):

@@ -47,9 +47,9 @@ def _windows(X, W, b, stride, padding, dilation, groups, method):
     return windows
 
 
-def _must_exist(method):
+def _must_exist(method, block="conv"):
     if method is not None and method not in FORMS:
-        raise ValueError(f"conv: there is no method {method!r}; choose one of {', '.join(FORMS)}, or None")
+        raise ValueError(f"{block}: there is no method {method!r}; choose one of {', '.join(FORMS)}, or None")
 
 
 # %% 1. The mathematics
@@ -181,7 +181,8 @@ conv = Op(conv_forward, conv_backward, fast=(conv_forward_fast, conv_backward_fa
 class Conv(nn.Module):
     """X (N, C_in, H, W) -> (N, C_out, Ho, Wo).
 
-    size    of the filters, a number or a pair; stride, padding, dilation, groups and method as in conv
+    size    of the filters, a number or a pair; stride, padding, dilation, groups and method as in conv;
+            `use_winograd(False)` keeps whole nets from Winograd's rounding
     bias    False where a batch norm follows, which takes it away again
     W starts He-normal (variance 2 / fan_in, for a ReLU behind it), b at 0; rng is a seed or np.random.Generator.
     Raises ValueError for settings that no image could fit.
@@ -193,7 +194,7 @@ class Conv(nn.Module):
             must_fall_into_groups(count, groups, whose, "Conv")
         for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
             pair(name, value, least, "Conv")
-        _must_exist(method)
+        _must_exist(method, "Conv")
         size = pair("size", size, 1, "Conv")
         fan_in = C_in // groups * size[0] * size[1]
         self.W = nn.Parameter(nn.he_normal(rng, (C_out, fan_in), dtype).reshape(C_out, C_in // groups, *size))
