@@ -33,6 +33,8 @@ from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous
 from tinynet.shapes import sizes
 
+METHODS = "direct", "winograd", "few_images", "im2col"      # of the fast twin, see below
+
 
 def _windows(X, W, b, stride, padding, dilation, groups, method):
     sizes("X: N C H W", X)
@@ -42,14 +44,12 @@ def _windows(X, W, b, stride, padding, dilation, groups, method):
     must_have_channels(X, channels * groups, f"W (K C R S) = {W.shape} with groups={groups} needs")
     windows = walk(X, (R, S), stride, padding, dilation)
     _must_exist(method)
-    if method is not None and not FORMS[method].does(windows, groups):
-        raise ValueError(f"conv: the method {method} does {FORMS[method].DOES}; leave method out")
     return windows
 
 
 def _must_exist(method, block="conv"):
-    if method is not None and method not in FORMS:
-        raise ValueError(f"{block}: there is no method {method!r}; choose one of {', '.join(FORMS)}, or None")
+    if method is not None and method not in METHODS:
+        raise ValueError(f"{block}: there is no method {method!r}; choose one of {', '.join(METHODS)}, or None")
 
 
 # %% 1. The mathematics
@@ -106,7 +106,7 @@ def _columns(X, groups):
 
 
 # %% 2. The fast twin: four forms, of which one rule chooses; each works on (C, H, W, N), one file each
-FORMS = dict(direct=direct, winograd=winograd, few_images=few_images, im2col=im2col)
+FORMS = dict(zip(METHODS, (direct, winograd, few_images, im2col), strict=True))
 _winograd = True
 
 
@@ -131,9 +131,11 @@ class use_winograd:
 
 def chosen(way, N, C, K, groups, method=None):
     """The form for these windows over N images of C channels by K filters: the one that `method` names, or the fastest
-    of those that `use_winograd` allows.
+    of those that `use_winograd` allows.  Raises ValueError for a method that doesn't do such windows.
     """
     if method is not None:
+        if not FORMS[method].does(way, groups):
+            raise ValueError(f"conv: the method {method} does {FORMS[method].DOES}; leave method out")
         return FORMS[method]
     if _winograd and N >= 16 and C >= 8 and winograd.does(way, groups):
         return winograd
