@@ -1,8 +1,7 @@
 """Batch norm: statistics that are kept, evaluation, what is fused (shi fig3), threads, and bad input."""
 
-import re
-
 import os
+import re
 
 import numpy as np
 import pytest
@@ -68,8 +67,11 @@ def test_fused_equals_one_after_the_other():
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("forward", [batch_norm_forward, pytest.param(batch_norm_forward_fast, marks=pytest.mark.skipif(
-    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="without compilation sums lose more, one after the other"))])
+LOOPS = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0",
+                           reason="loops in Python add one number after the other, and lose more digits")
+
+
+@pytest.mark.parametrize("forward", [batch_norm_forward, pytest.param(batch_norm_forward_fast, marks=LOOPS)])
 def test_a_mean_far_from_0_costs_no_digits(forward):
     X, gain, bias, _ = (a.astype(np.float32) for a in drawn(N=16, H=16, W=16))
     X, u = 1000 + X, 2**-24
