@@ -52,8 +52,16 @@ def _names(folder):
 
 def _children():
     """Processes that this one has started and that still run."""
-    found = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
-    return [pid for pid in found if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = [pid for task in Path("/proc/self/task").glob("*/children") for pid in _text(task).split()]
+    return [pid for pid in found if "child.py" in _text(Path(f"/proc/{pid}/cmdline"))]
+
+
+def _text(path):
+    """What a file in /proc holds, nothing where its thread or process has ended meanwhile."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @locked
