@@ -24,6 +24,9 @@ def _openblas():
         return None
 
 
+BY_ROWS, AS_IT_IS, TURNED = map(np.int32, (101, 111, 112))          # words of CBLAS
+
+
 def gemm(dtype):
     """The matrix product cblas_sgemm or cblas_dgemm of NumPy's OpenBLAS, as an argument for compiled loops.
 

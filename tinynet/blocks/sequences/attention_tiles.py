@@ -27,9 +27,9 @@ import numpy as np
 from tinynet import threads
 from tinynet.blocks.units.float32_kernels import exp32, ordered
 from tinynet.jit import PARTS, contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
+from tinynet.threads import AS_IT_IS, BY_ROWS, TURNED
 
 QUERIES, KEYS = 64, 128
-BY_ROWS, AS_IT_IS, TURNED = map(np.int32, (101, 111, 112))          # words of CBLAS
 
 
 # %% 1. Within a tile of b queries and n keys, the corner of S, P or D (QUERIES, KEYS)

@@ -34,7 +34,7 @@ class LeNet(nn.Module):
                                         Linear(120, 84, rng=rng, **made), sigma, Linear(84, classes, rng=rng, **made))
 
     def forward(self, X):
-        if X.shape[2:] != (28, 28) != X.shape[1:3]:         # the convolution tells of (N, H, W, C)
+        if (28, 28) not in (X.shape[2:], X.shape[1:3]):     # of (N, 28, 28, C) the convolution tells
             raise ShapeError(f"LeNet: X has shape {X.shape}, but must be (N, C, 28, 28); cut or pad the images to 28 x "
                              "28 pixels")
         maps = self.features(X)

@@ -43,11 +43,11 @@ def _windows(X, W, b, stride, padding, dilation, groups, method):
     must_be_pixels(X)
     must_have_channels(X, channels * groups, f"W (K C R S) = {W.shape} with groups={groups} needs")
     windows = walk(X, (R, S), stride, padding, dilation)
-    _must_exist(method)
+    _must_be_a_method(method)
     return windows
 
 
-def _must_exist(method, block="conv"):
+def _must_be_a_method(method, block="conv"):
     if method is not None and method not in METHODS:
         raise ValueError(f"{block}: there is no method {method!r}; choose one of {', '.join(METHODS)}, or None")
 
@@ -196,7 +196,7 @@ class Conv(nn.Module):
             must_fall_into_groups(count, groups, whose, "Conv")
         for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
             pair(name, value, least, "Conv")
-        _must_exist(method, "Conv")
+        _must_be_a_method(method, "Conv")
         size = pair("size", size, 1, "Conv")
         fan_in = C_in // groups * size[0] * size[1]
         self.W = nn.Parameter(nn.he_normal(rng, (C_out, fan_in), dtype).reshape(C_out, C_in // groups, *size))

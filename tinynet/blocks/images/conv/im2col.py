@@ -17,11 +17,11 @@ import numpy as np
 
 from tinynet import threads
 from tinynet.jit import PARTS, contiguous, inner_jit, parallel_jit, prange
+from tinynet.threads import AS_IT_IS, BY_ROWS
 
 DOES = "every convolution"
 COLUMNS = 2**20         # numbers, 4 MiB in float32: what the columns of some rows may take
 LARGE = 2**23           # multiplications, half a millisecond: what is worth a second thread
-BY_ROWS, AS_IT_IS = np.int32(101), np.int32(111)            # words of CBLAS
 
 
 def does(way, groups):
@@ -111,7 +111,7 @@ def _block(gemm, a, b, c, rows, columns):
 
 @parallel_jit
 def _multiply(gemm, a, b, c, high, wide):
-    """c = a b in blocks of `high` rows or `wide` columns."""
+    """c = a b, one block after the other: `high` rows and `wide` columns of c."""
     m, n = c.shape
     across = -(-n // wide)
     for block in prange(-(-m // high) * across):
