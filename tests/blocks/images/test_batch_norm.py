@@ -14,7 +14,7 @@ from tinynet.blocks.images.batch_norm import (
     batch_norm_forward,
     batch_norm_forward_fast,
 )
-from tinynet.blocks.images.group_norm import GroupNorm, group_norm_forward
+from tinynet.blocks.images.group_norm import GroupNorm, group_norm_backward, group_norm_forward
 from tinynet.blocks.units.layer_norm import layer_norm_forward
 from tinynet.check import gradcheck
 
@@ -162,6 +162,8 @@ def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
 @pytest.mark.parametrize(("call", "sentence"), [
     (lambda: group_norm_forward(X, C, C, groups=2), "group_norm: X (N C H W) = (1, 3, 1, 1) has C = 3, which doesn't"),
     (lambda: group_norm_forward(X, C, C, groups=3), "has C H W / groups = 1 numbers a group, and their variance needs"),
+    (lambda: group_norm_backward(X[:, :1], group_norm_forward(np.zeros((1, 3, 2, 1)), C, C)[1]),
+     "group_norm: dY has shape (1, 1, 1, 1) and Y (N C H W) = (1, 3, 2, 1); make them equal"),
     (lambda: GroupNorm(2, 3), "GroupNorm: channels = 3, which doesn't fall into 2 groups"),
     (lambda: BatchNorm(3, momentum=3), "BatchNorm: momentum is 3; give the share"),
     (lambda: BatchNorm(3, momentum=None), "BatchNorm: momentum is None; give the share"),

@@ -25,7 +25,7 @@ from tinynet.blocks.images.conv_transpose import (
     conv_transpose_forward,
     conv_transpose_forward_fast,
 )
-from tinynet.blocks.images.upsample import upsample_forward
+from tinynet.blocks.images.upsample import upsample_backward, upsample_forward
 from tinynet.blocks.images.windows import walk
 from tinynet.check import gradcheck
 from tinynet.engine import Tensor
@@ -306,6 +306,8 @@ def test_a_gradient_of_another_shape_is_told():
         Y, cache = forward(X, W[:3])
         with pytest.raises(ValueError, match="conv_transpose: dY has shape"):
             backward(Y[:, :, :-1], cache)
+    with pytest.raises(ValueError, match="upsample: dY has shape"):
+        upsample_backward(X, upsample_forward(X)[1])
 
 
 def test_a_size_may_be_numpys():

@@ -7,6 +7,7 @@ from tinynet.blocks.images.pool import (
     AveragePool,
     GlobalAverage,
     MaxPool,
+    average_pool_backward,
     average_pool_forward,
     global_average_backward,
     global_average_forward,
@@ -99,6 +100,7 @@ X = np.zeros((2, 3, 4, 4))
     (lambda: AveragePool(2, stride=0), "AveragePool: stride is 0; give"),
     (lambda: max_pool_forward(X.astype(np.uint8)), "max_pool: X holds uint8"),
     (lambda: average_pool_forward(X[0]), "average_pool: X has shape (3, 4, 4), but needs 4 axes"),
+    (lambda: average_pool_backward(X, average_pool_forward(X)[1]), "average_pool: dY has shape (2, 3, 4, 4) and Y"),
     (lambda: global_average_forward(X[:, :, :0]), "global_average: X (N C H W) = (2, 3, 0, 4) has no pixels"),
 ])
 def test_bad_input_is_told_in_one_sentence(call, sentence):

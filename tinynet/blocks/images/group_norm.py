@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import must_be_pixels, must_fall_into_groups, must_have_channels
+from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_fall_into_groups, must_have_channels
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, sizes
 
@@ -45,6 +45,7 @@ def group_norm_forward(X, gain, bias, groups=1, eps=1e-5):
 
 def group_norm_backward(dY, cache):
     Z, r, gain = cache
+    must_be_of_shape(dY, Z.shape)
     dbias, dgain = dY.sum(axis=(0, 2, 3)), (dY * Z).sum(axis=(0, 2, 3))     # (5)
     rows = *r.shape[:2], math.prod(Z.shape[1:]) // r.shape[1]
     dz, z = (gain[:, None, None] * dY).reshape(rows), Z.reshape(rows)   # (6)

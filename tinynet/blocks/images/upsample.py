@@ -9,7 +9,7 @@ X (N, C, H, W)   Y (N, C, f H, f W)   N images, C channels, f a whole number
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import is_whole, must_be_pixels
+from tinynet.blocks.images.windows import is_whole, must_be_of_shape, must_be_pixels
 from tinynet.engine import Op
 from tinynet.shapes import sizes
 
@@ -29,6 +29,7 @@ def upsample_forward(X, factor=2):
 
 def upsample_backward(dY, cache):
     (N, C, H, W), f = cache
+    must_be_of_shape(dY, (N, C, f * H, f * W))
     return dY.reshape(N, C, H, f, W, f).sum(axis=(3, 5))                            # (2)
 
 
