@@ -7,10 +7,12 @@
 Slides: shi fig1, fig3, fig4, fig5, 1.6; csc321 cifar, resmath
 Blocks: conv, batch_norm, conv_residual, pool
 Run time: 45 s, --quick 6 s (one core)
-Figures: shi_fig4_fig5_convolutions.png, csc321_cifar_plain-and-residual.png, csc321_cifar_gradients.png
+Figures: shi_fig4_fig5_convolutions.png, csc321_cifar_plain-and-residual.png, csc321_cifar_gradients.png,
+shi_fig1_cifar-10.png, shi_fig4_fig5_cifar-10.png
 
 He et al. train nets of 20 to 56 layers on CIFAR-10.  This lesson trains the same nets, with two widths in place of
-three, on 1,280 scanned digits of 8 x 8 pixels.  `--data DIR` adds CIFAR-10 itself: the table's runs and two short ones.
+three, on 1,280 scanned digits of 8 x 8 pixels, and shows the table's runs on CIFAR-10.  `--data DIR` adds two short
+runs there.
 """
 
 # %%
@@ -187,7 +189,7 @@ plot.legend_below(fig, ax)
 lesson.save(fig, "csc321_cifar_gradients")
 
 # %% [markdown]
-# ## CIFAR-10 itself, with `--data`
+# ## CIFAR-10 itself, from the ledger
 # `python -m lessons.tables images --data DIR` trains every net for 16 epochs on all 50,000 images, and its ledger keeps
 # the runs. Here are those that stand there so far, some of them single ones.
 
@@ -205,20 +207,19 @@ def runs_of_table(folder):
     return dict(sorted(found.items(), key=lambda item: (item[0][0] != "plain", item[0][1])))
 
 
-if lesson.data:
-    table = runs_of_table(FIGURES)
-    lesson.number("CIFAR-10: nets in the table's ledger", len(table))
-    for kind, depth in table:
-        stated = CIFAR_10.of_paper(f"{kind}-{depth}", "CIFAR-10", CIFAR_10.columns[0]) or "a figure alone"
-        lesson.number(f"CIFAR-10, {kind}-{depth}: training error %", of(table, kind, depth, "training error"))
-        lesson.number(f"CIFAR-10, {kind}-{depth}: test error %", of(table, kind, depth, "test error"), stated,
-                      "He et al. 2016, 164 epochs")
-    if table:
-        over_depth(table, "CIFAR-10, after 16 epochs (dots: seeds)", "shi_fig1_cifar-10")
-        over_epochs(table, "curve of test error", "test error (%)", "CIFAR-10", "shi_fig4_fig5_cifar-10")
+table = runs_of_table(FIGURES)
+lesson.number("CIFAR-10: nets in the table's ledger", len(table))
+for kind, depth in table:
+    stated = CIFAR_10.of_paper(f"{kind}-{depth}", "CIFAR-10", CIFAR_10.columns[0]) or "a figure alone"
+    lesson.number(f"CIFAR-10, {kind}-{depth}: training error %", of(table, kind, depth, "training error"))
+    lesson.number(f"CIFAR-10, {kind}-{depth}: test error %", of(table, kind, depth, "test error"), stated,
+                  "He et al. 2016, 164 epochs")
+if table:                                                   # a copy of the lessons alone has no ledger
+    over_depth(table, "CIFAR-10, after 16 epochs (dots: seeds)", "shi_fig1_cifar-10")
+    over_epochs(table, "curve of test error", "test error (%)", "CIFAR-10", "shi_fig4_fig5_cifar-10")
 
 # %% [markdown]
-# Two short runs of the same recipe, with 20 layers: 2 epochs of 5,000 images.
+# With `--data`, two short runs of the same recipe, with 20 layers: 2 epochs of 5,000 images.
 
 # %%
 if lesson.data and not lesson.quick:
