@@ -26,8 +26,8 @@ def on(run, recipe):
 
 
 COLUMNS = (Column("test error", digits=2), Column("training error", digits=2),
-           Column("curve of test error", "test error", digits=2, axis="epoch"),
-           Column("curve of loss", "training loss", digits=3, axis="epoch"))
+           Column("curve of test error", "test error (%)", digits=2, axis="epoch"),
+           Column("curve of loss", "training loss (nats)", digits=3, axis="epoch"))
 CIFAR_10 = Table("shi fig1", "error %", ("CIFAR-10",), {
     system: {"CIFAR-10": OF_PAPER[system]} if system in OF_PAPER else {} for system in CIFAR
 }, {system: {system: partial(on, recipe=recipe)} for system, recipe in CIFAR.items()}, columns=COLUMNS, needs=cifar10,

@@ -82,7 +82,7 @@ def average_pool_forward(X, size=2, stride=None, padding=0):
 
 
 def average_pool_backward(dY, way):
-    must_be_of_shape(dY, (*dY.shape[:2], *way.out))
+    must_be_of_shape(dY, (*dY.shape[:2], *way.out))                         # `way` knows neither N nor C
     dXp = np.zeros_like(dY, shape=(*dY.shape[:2], *way.room()))
     share = dY / dY.dtype.type(way.size[0] * way.size[1])                   # (4)
     for r, s in way.taps():
