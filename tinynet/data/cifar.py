@@ -29,6 +29,7 @@ BATCHES = {
     "test_batch": "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
 }
 PARTS = *(f"train_{i}.npy.xz" for i in range(1, 6)), "test.npy.xz"
+FORMS = ((*PARTS, "labels.npz"), "cifar10"), (tuple(BATCHES), "cifar-10-batches-py")
 COPY = f"copy it again from where it came, or get the published files from {SOURCE}"
 
 
@@ -48,28 +49,16 @@ def cifar10(root=None):
     root  a folder with the published batches or with the arrays, else TINYNET_DATA, else they are downloaded
     Raises FileNotFoundError where files are missing, ValueError for a file that is damaged or not the published one.
     """
-    where = _folder(root)
+    where, names = files.find_form("cifar10", FORMS, root, SOURCE)
     if where is None:
         kept = files.kept("cifar10", ARCHIVE, 1, _downloaded)
         parts = [(kept[f"X_{name}"], kept[f"y_{name}"]) for name in BATCHES]
-    elif (where / "labels.npz").is_file():
+    elif "labels.npz" in names:
         parts = _from_arrays(where)
     else:
         parts = [_batch(name, data) for name, data in files.published("cifar10", where, BATCHES, SOURCE).items()]
     *train, (X_test, y_test) = parts
     return Split(np.concatenate([X for X, _ in train]), np.concatenate([y for _, y in train]), X_test, y_test)
-
-
-def _folder(root):
-    """The folder of the batches or of the arrays; where neither is whole, the message is about the one that lacks less.
-    """
-    lacking = []
-    for names, subfolder in (((*PARTS, "labels.npz"), "cifar10"), (tuple(BATCHES), "cifar-10-batches-py")):
-        try:
-            return files.find_folder("cifar10", names, subfolder, root, SOURCE)
-        except FileNotFoundError as error:
-            lacking.append(error)
-    raise min(lacking, key=lambda error: str(error).count(", "))        # one comma less, one file less
 
 
 def _downloaded():
@@ -95,30 +84,35 @@ def _batch(name, data):
 
 def _from_arrays(folder):
     """[(images (N, 3, 32, 32), labels (N))] of the six parts."""
-    return [_part(folder, part) for part in PARTS]
+    labels = _undamaged(folder / "labels.npz", _labels)
+    return [_matching(part, _undamaged(folder / part, _unpacked), labels[part]) for part in PARTS]
 
 
-def _part(folder, part):
+def _undamaged(path, read):
     try:
-        path = folder / "labels.npz"
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as labels:
-            y = labels[part.partition(".")[0]].astype(np.int64)
-        path = folder / part
-        X = _unpacked(path)
+        return read(path.read_bytes())
     except Exception as error:              # what damaged bytes can raise has no end
         raise ValueError(f"cifar10: {path} is damaged ({error}); {COPY}") from error
+
+
+def _labels(data):
+    with np.load(io.BytesIO(data), allow_pickle=False) as labels:
+        return {part: labels[part.partition(".")[0]].astype(np.int64) for part in PARTS}
+
+
+def _unpacked(data):
+    """(N, 3, 32, 32) from the differences of the planes G, R - G, B - G; sums of bytes wrap, and are meant to."""
+    planes = np.load(io.BytesIO(lzma.decompress(data)), allow_pickle=False)
+    planes = np.cumsum(np.cumsum(planes, axis=2, dtype=np.uint8), axis=3, dtype=np.uint8)
+    green, red, blue = planes
+    return np.stack([red + green, green, blue + green], axis=1)
+
+
+def _matching(part, X, y):
     if X.shape[1:] != (3, 32, 32) or y.shape != X.shape[:1]:
-        raise ValueError(f"cifar10: {path} holds images {X.shape}, and labels.npz has labels {y.shape} for them; they "
+        raise ValueError(f"cifar10: {part} holds images {X.shape}, and labels.npz has labels {y.shape} for them; they "
                          f"must be (N, 3, 32, 32) and (N,); {COPY}")
     if y.size and not 0 <= y.min() <= y.max() < len(CLASSES):
         raise ValueError(f"cifar10: labels.npz has labels from {y.min()} to {y.max()} for {part}, but the classes are "
                          f"0 to 9; {COPY}")
     return X, y
-
-
-def _unpacked(path):
-    """(N, 3, 32, 32) from the differences of the planes G, R - G, B - G; sums of bytes wrap, and are meant to."""
-    planes = np.load(io.BytesIO(lzma.decompress(path.read_bytes())), allow_pickle=False)
-    planes = np.cumsum(np.cumsum(planes, axis=2, dtype=np.uint8), axis=3, dtype=np.uint8)
-    green, red, blue = planes
-    return np.stack([red + green, green, blue + green], axis=1)

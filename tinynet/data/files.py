@@ -18,16 +18,24 @@ def find_folder(who, names, subfolder, root, source):
 
     Raises FileNotFoundError naming the files that the given folder lacks and the source where they are to be had.
     """
+    return find_form(who, [(names, subfolder)], root, source)[0]
+
+
+def find_form(who, forms, root, source):
+    """(folder, names) of the first of the forms [(names, subfolder), ...] in which the same data are whole there, as
+    `find_folder`; (None, None) where no folder is given.  The error names what lacks for the form that lacks least.
+    """
     root = root or os.environ.get("TINYNET_DATA")
     if not root:
-        return None
+        return None, None
     if not Path(root).is_dir():
-        raise FileNotFoundError(f"{who}: there is no folder {root} with {', '.join(names)}; get them from {source}")
-    folders = Path(root), Path(root, subfolder)
-    missing = [[name for name in names if not (folder / name).is_file()] for folder in folders]
-    for folder, absent in zip(folders, missing, strict=True):
+        raise FileNotFoundError(f"{who}: there is no folder {root} with {', '.join(forms[0][0])}; get them from "
+                                f"{source}")
+    places = [(folder, names) for names, subfolder in forms for folder in (Path(root), Path(root, subfolder))]
+    missing = [[name for name in names if not (folder / name).is_file()] for folder, names in places]
+    for place, absent in zip(places, missing, strict=True):
         if not absent:
-            return folder
+            return place
     raise FileNotFoundError(f"{who}: {root} lacks {', '.join(min(missing, key=len))}; get them from {source}")
 
 

@@ -38,11 +38,12 @@ def mnist(root=None, name="mnist"):
     """
     if name not in SOURCES:
         raise ValueError(f"mnist: there are no images named {name!r}; choose one of {', '.join(SOURCES)}")
-    where, ending = _folder(name, root)
+    zipped = [f"{n}.gz" for n in NAMES]
+    where, names = files.find_form(name, [(zipped, name), (NAMES, name)], root, SOURCES[name])
     if where is None:
-        raise FileNotFoundError(f"{name}: no folder is given; get {', '.join(n + '.gz' for n in NAMES)} from "
-                                f"{SOURCES[name]}, and name their folder by root=... or TINYNET_DATA")
-    arrays = [read_idx((where / f"{n}{ending}").read_bytes(), name, f"{n}{ending}") for n in NAMES]
+        raise FileNotFoundError(f"{name}: no folder is given; get {', '.join(zipped)} from {SOURCES[name]}, and name "
+                                "their folder by root=... or TINYNET_DATA")
+    arrays = [read_idx((where / n).read_bytes(), name, n) for n in names]
     for (X, y) in (arrays[:2], arrays[2:]):
         if X.shape[1:] != (28, 28) or y.shape != X.shape[:1]:
             raise ValueError(f"{name}: the files in {where} hold images {X.shape} and labels {y.shape}, but must hold "
@@ -57,16 +58,6 @@ def mnist(root=None, name="mnist"):
 def fashion_mnist(root=None):
     """Fashion-MNIST, as `mnist`; its classes are FASHION."""
     return mnist(root, "fashion_mnist")
-
-
-def _folder(name, root):
-    try:
-        return files.find_folder(name, tuple(f"{n}.gz" for n in NAMES), name, root, SOURCES[name]), ".gz"
-    except FileNotFoundError as zipped:
-        try:
-            return files.find_folder(name, NAMES, name, root, SOURCES[name]), ""
-        except FileNotFoundError:
-            raise zipped from None
 
 
 def read_idx(data, who, name):
