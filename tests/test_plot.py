@@ -33,6 +33,10 @@ def test_numbers_are_written_in_a_colour_that_differs_from_the_cell():
     assert [(text.get_text(), text.get_color()) for text in ax.texts] == [("0.0", "white"), ("1.0", "black")]
 
 
+def test_no_two_lines_look_alike():
+    assert len({tuple(plot.look(i).values()) for i in range(36)}) == 36
+
+
 def test_one_legend_serves_all_panels():
     fig, axes = plot.subplots(1, 2)
     for ax in axes:

@@ -45,6 +45,12 @@ def subplots(rows=1, columns=1, height=None, **settings):
     return _pyplot().subplots(rows, columns, figsize=(WIDTH, height or max(4.4, 3.2 * rows)), **settings)
 
 
+def look(i):
+    """Colour, dashes and marker of line i; from the seventh on the colours return, with other dashes and markers."""
+    other = (i + i // 6) % 6
+    return dict(color=COLOURS[i % 6], linestyle=DASHES[other], marker=MARKERS[other])
+
+
 def curves(ax, x, named, legend="upper right", **settings):
     """One line for each name: values in `named`, over the shared x, with about eight markers on each.
 
@@ -54,9 +60,8 @@ def curves(ax, x, named, legend="upper right", **settings):
     x, lines = list(x), []
     for i, (name, y) in enumerate(named.items()):
         every = max(1, len(x) // 8)
-        look = dict(color=COLOURS[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6],
-                    markevery=(i * every // max(len(named), 1), every), label=name)
-        lines += ax.plot(x, y, **(look | settings))
+        own = look(i) | dict(markevery=(i * every // max(len(named), 1), every), label=name)
+        lines += ax.plot(x, y, **(own | settings))
     if legend and len(lines) > 1:
         ax.legend(loc=legend)
     return lines

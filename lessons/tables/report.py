@@ -157,11 +157,12 @@ def draw_curves(table, column, runs, path):
     """A panel for each dataset: the mean over the seeds of every system's curve."""
     fig, axes = plot.subplots(1, len(table.datasets), sharey=True, squeeze=False)
     for ax, dataset in zip(axes[0], table.datasets, strict=True):
-        for system in table.run:
+        for i, system in enumerate(table.run):
             curves = [curve for curve in ours(table, system, dataset, runs)[1].get(column.metric, ()) if curve]
             if curves:
                 points = list(zip(*curves, strict=False))
-                ax.plot([p[0][0] for p in points], [fmean(y for _, y in p) for p in points], label=system)
+                ax.plot([p[0][0] for p in points], [fmean(y for _, y in p) for p in points], label=system,
+                        **plot.look(i))
         ax.set(title=table.names.get(dataset, dataset), xlabel=column.axis)
     axes[0, 0].set_ylabel(column.title or column.metric)
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
