@@ -191,8 +191,7 @@ lesson.save(fig, "csc321_cifar_gradients")
 # %% [markdown]
 # ## CIFAR-10 itself, from the ledger
 # `python -m lessons.tables images --data DIR` trains every net for 16 epochs on all 50,000 images, and its ledger keeps
-# the runs, all of which are here. Where a net has one seed only, a difference of a point says little: look at the way
-# from 20 layers to 56.
+# the runs. Where a net has one seed only, a difference of a point says little: compare 20 layers with 56.
 
 
 # %%
