@@ -1,9 +1,12 @@
-"""sizes(): the letters bind, and a mismatch is told in letters, sizes and a remedy."""
+"""sizes(): the letters bind, and a mismatch is told in letters, sizes and a remedy; so are counts that aren't whole."""
+
+import re
 
 import numpy as np
 import pytest
 
-from tinynet.shapes import ShapeError, sizes
+from tinynet.blocks.units.linear import Linear
+from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
 def softmax_forward(pattern, *arrays):
@@ -43,3 +46,21 @@ def test_a_helper_speaks_in_its_blocks_name():
 
     with pytest.raises(ShapeError, match=r"^layer_norm: "):
         layer_norm_backward_fast()
+
+
+@pytest.mark.parametrize("n", [3, np.int8(3), np.uint64(3)])
+def test_whole_numbers_of_python_and_numpy_are_taken(n):
+    must_be_whole("Linear", "d_in", n, 3)
+
+
+@pytest.mark.parametrize("n", [3.0, np.float64(3), True, np.True_, "3", None, np.array([3]), 2, -3])
+def test_what_is_no_whole_number_or_too_small_is_told_in_the_name_of_the_block(n):
+    with pytest.raises(ValueError, match=re.escape(f"Linear: d_in is {n!r}; give a whole number, 3 or more")):
+        must_be_whole("Linear", "d_in", n, 3)
+
+
+def test_sizes_of_a_linear_layer_that_are_no_whole_numbers_are_told():
+    with pytest.raises(ValueError, match=r"^Linear: d_in is 3\.0; give a whole number, 0 or more$"):
+        Linear(3.0, 4)
+    with pytest.raises(ValueError, match=r"^Linear: d_out is -1; "):
+        Linear(3, -1)

@@ -7,10 +7,13 @@
 
 A letter means the same size wherever it stands.  `1` and other numbers stand for themselves, a
 leading `...` for any number of axes, and an array that is None is passed over.
+
+Sizes that are given as numbers, like d_in, are checked by `must_be_whole`.
 """
 
 import sys
 from functools import cache, lru_cache
+from numbers import Integral
 
 
 class ShapeError(ValueError):
@@ -80,3 +83,14 @@ def block_name(depth=1):
     for ending in ("_fast", "_forward", "_backward"):
         name = name.removesuffix(ending)
     return name
+
+
+def is_whole(n, least=1):
+    """Is n a whole number, `least` or more?  Neither True nor 2.0 is one."""
+    return isinstance(n, Integral) and not isinstance(n, bool) and n >= least
+
+
+def must_be_whole(block, name, n, least=1):
+    """Raises ValueError, in the name of `block`, unless n is a whole number, `least` or more."""
+    if not is_whole(n, least):
+        raise ValueError(f"{block}: {name} is {n!r}; give a whole number, {least} or more")

@@ -161,7 +161,7 @@ NAN[[3, 7]] = np.nan
     (dict(data=(X[:0], Y[:0])), "train has no examples"),
     (dict(data=(X, np.array(["a"] * 20))), "train holds .* give arrays of numbers"),
     (dict(data=()), "train holds"),
-    (dict(batch_size=0), "batch_size is 0; it must be a whole number, 1 or more"),
+    (dict(batch_size=0), "batch_size is 0; give a whole number, 1 or more"),
     (dict(batch_size=2.5), "batch_size is 2.5"),
     (dict(epochs=-1), "epochs is -1"),
     (dict(steps=3), "either epochs= or steps="),

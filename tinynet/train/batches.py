@@ -13,6 +13,8 @@ once, in order, as validation needs it.  `len` is the number of batches in an ep
 
 import numpy as np
 
+from tinynet.shapes import must_be_whole
+
 
 class Shuffled:
     """Arrays whose first axis counts the examples, in a new order every epoch; a batch is a tuple of arrays.
@@ -244,8 +246,7 @@ def _several(arrays):
 
 
 def _whole(name, number):
-    if not isinstance(number, int | np.integer) or number < 1:
-        raise ValueError(f"batches: {name} is {number!r}; it must be a whole number, 1 or more")
+    must_be_whole("batches", name, number)
     return int(number)
 
 

@@ -27,6 +27,7 @@ from tinynet import nn
 from tinynet.backend import no_grad
 from tinynet.engine import Op, Tensor
 from tinynet.optim import clip_grad_norm
+from tinynet.shapes import must_be_whole
 from tinynet.train import batches
 from tinynet.train.evaluation import Means, counted, evaluate, mode, numbers, taken_apart
 from tinynet.train.history import History
@@ -59,8 +60,7 @@ def fit(model, loss, train, optimizer, epochs=None, batch_size=32, val=None, met
     Raises ValueError for bad data and settings before work starts, CheckpointError for a checkpoint that can't be
     used, FloatingPointError when the loss is no longer finite.
     """
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(f"fit: batch_size is {batch_size!r}; it must be a whole number, 1 or more")
+    must_be_whole("fit", "batch_size", batch_size)
     train, val = batches.of("train", train, batch_size), _of_val(val)
     length = _length(epochs, steps, every, len(train))
     _check_settings(model, loss, optimizer, clip, rule, balance, shared)
@@ -101,8 +101,8 @@ def _length(epochs, steps, every, epoch):
     if (epochs is None) == (steps is None):
         raise ValueError("fit: give either epochs= or steps=, how long to train")
     for name, number, least in (("epochs", epochs, 0), ("steps", steps, 0), ("every", every, 1)):
-        if number is not None and not (isinstance(number, int | np.integer) and number >= least):
-            raise ValueError(f"fit: {name} is {number!r}; it must be a whole number, {least} or more")
+        if number is not None:
+            must_be_whole("fit", name, number, least)
     if steps is None:
         if every is not None:
             raise ValueError("fit: every= goes with steps=; with epochs= each epoch is measured")

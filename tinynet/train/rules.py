@@ -11,6 +11,8 @@ rule may remember whatever it likes.
 
 import numpy as np
 
+from tinynet.shapes import must_be_whole
+
 
 class EarlyStopping:
     """Keep the weights with the lowest `metric`; stop when it hasn't improved for so many epochs.
@@ -20,8 +22,8 @@ class EarlyStopping:
     """
 
     def __init__(self, epochs=10, metric="val_loss", largest=False):
-        if epochs is not None and (not isinstance(epochs, int | np.integer) or epochs < 1):
-            raise ValueError(f"EarlyStopping: epochs is {epochs!r}; it must be a whole number, 1 or more, or None")
+        if epochs is not None:
+            must_be_whole("EarlyStopping", "epochs", epochs)
         self.epochs, self.metric, self.sign = epochs, metric, -1 if largest else 1
         self.best, self.waited = np.inf, 0
 

@@ -165,6 +165,9 @@ def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
     (lambda: group_norm_backward(X[:, :1], group_norm_forward(np.zeros((1, 3, 2, 1)), C, C)[1]),
      "group_norm: dY has shape (1, 1, 1, 1) and Y (N C H W) = (1, 3, 2, 1); make them equal"),
     (lambda: GroupNorm(2, 3), "GroupNorm: channels = 3, which doesn't fall into 2 groups"),
+    (lambda: GroupNorm(1, 3.0), "GroupNorm: channels is 3.0; give a whole number, 0 or more"),
+    (lambda: BatchNorm(True), "BatchNorm: channels is True; give a whole number, 0 or more"),
+    (lambda: BatchNorm(3, eps=None), "BatchNorm: eps is None; give 0 or more"),
     (lambda: BatchNorm(3, momentum=3), "BatchNorm: momentum is 3; give the share"),
     (lambda: BatchNorm(3, momentum=None), "BatchNorm: momentum is None; give the share"),
 ])

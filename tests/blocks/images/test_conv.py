@@ -281,11 +281,13 @@ def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
 @pytest.mark.parametrize(("call", "sentence"), [
     (lambda: Conv(4, 6, 3, groups=4), "Conv: C_out = 6, which doesn't fall into 4 groups"),
     (lambda: conv_forward_fast(X, W, stride=2, method="winograd"), "winograd does 3 x 3 filters of stride 1"),
+    (lambda: Conv(3.0, 4, 3), "Conv: C_in is 3.0; give a whole number, 0 or more"),
     (lambda: Conv(3, 4, 2.5), "Conv: size is 2.5; give a whole number, 1 or more"),
     (lambda: Conv(3, 4, (3,)), "Conv: size is (3,); give"),
     (lambda: Conv(3, 4, 3, stride=0), "Conv: stride is 0; give a whole number, 1 or more"),
     (lambda: Conv(3, 4, 3, padding=-1), "Conv: padding is -1; give a whole number, 0 or more"),
     (lambda: Conv(3, 4, 3, method="fft"), "there is no method 'fft'"),
+    (lambda: ConvTranspose(3, "4", 3), "ConvTranspose: C_out is '4'; give a whole number, 0 or more"),
     (lambda: ConvTranspose(3, 4, 3, stride=1.5), "ConvTranspose: stride is 1.5; give a whole number"),
     (lambda: ConvTranspose(3, 4, 3, groups=2), "ConvTranspose: C_in = 3, which doesn't fall into 2 groups"),
     (lambda: conv_transpose_forward(X, W[:3], stride=0, padding=2), "conv_transpose: stride is 0; give"),

@@ -27,7 +27,7 @@ from tinynet.blocks.images.batch_last import aligned, batch_first
 from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_have_channels
 from tinynet.engine import Op
 from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
-from tinynet.shapes import ShapeError, sizes
+from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
 def _check(X, gain, bias, skip, eps, fixed):
@@ -46,7 +46,7 @@ def _check(X, gain, bias, skip, eps, fixed):
 
 
 def _must_not_be_negative(eps, block):
-    if not eps >= 0:
+    if eps is None or not eps >= 0:
         raise ValueError(f"{block}: eps is {eps}; give 0 or more, since it is added to a variance")
 
 
@@ -243,10 +243,12 @@ class BatchNorm(nn.Module):
     In training it normalises by the batch's own mean and variance and moves its buffers `mean` and `var` by the share
     `momentum` towards them (the variance with M - 1 in the denominator, as in PyTorch); in evaluation it uses these.
     relu  cut off below 0 after the norm (and after the skip)
-    Raises ValueError for a momentum that isn't a share, from 0 to 1, and for a negative eps.
+    Raises ValueError for channels that are no whole number, a momentum that isn't a share, from 0 to 1, and a negative
+    eps.
     """
 
     def __init__(self, channels, relu=False, eps=1e-5, momentum=0.1, dtype=np.float32):
+        must_be_whole("BatchNorm", "channels", channels, 0)
         _must_not_be_negative(eps, "BatchNorm")
         if momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: momentum is {momentum}; give the share by which buffers move, from 0 to 1")

@@ -24,9 +24,9 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.images.batch_norm import BatchNorm, batch_norm
 from tinynet.blocks.images.conv import Conv, conv
-from tinynet.blocks.images.windows import is_whole, must_be_pixels, must_have_channels
+from tinynet.blocks.images.windows import must_be_pixels, must_have_channels
 from tinynet.engine import Op
-from tinynet.shapes import ShapeError, sizes
+from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
 def _do(op, *arrays, **settings):
@@ -141,7 +141,7 @@ def _layers(X, weights, stride, projected, preactivated):
     if projected and preactivated:
         raise ValueError("conv_residual: the pre-activation form keeps X free on its way, so it takes no projection; "
                          "leave one of the two out")
-    _must_be_a_step(stride, "conv_residual")
+    must_be_whole("conv_residual", "stride", stride)
     N, _, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
     layers = [tuple(weights[i:i + 3]) for i in range(0, len(weights), 3)]
@@ -165,11 +165,6 @@ def _layers(X, weights, stride, projected, preactivated):
         raise ShapeError(f"conv_residual: F ends with {channels} channels and the projection with "
                          f"{len(layers[-1][0])}; make them equal")
     return layers
-
-
-def _must_be_a_step(stride, block):
-    if not is_whole(stride, 1):
-        raise ValueError(f"{block}: stride is {stride!r}; give a whole number, 1 or more")
 
 
 def _must_add_channels(C, channels, block):
@@ -199,7 +194,7 @@ class ConvResidual(nn.Module):
     def __init__(self, C, channels, stride=1, inner=None, shortcut="A", preactivated=False, rng=None, dtype=np.float32):
         if shortcut not in ("A", "B"):
             raise ValueError(f"ConvResidual: there is no shortcut {shortcut!r}; choose A (zeros) or B (a projection)")
-        _must_be_a_step(stride, "ConvResidual")
+        must_be_whole("ConvResidual", "stride", stride)
         if shortcut == "A":
             _must_add_channels(C, channels, "ConvResidual")
         rng = np.random.default_rng(rng)

@@ -34,7 +34,7 @@ from tinynet.blocks.images.windows import (
     pair,
 )
 from tinynet.engine import Op
-from tinynet.shapes import ShapeError, sizes
+from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
 def _windows(X, W, b, stride, padding, dilation, groups, extra):
@@ -115,6 +115,7 @@ class ConvTranspose(nn.Module):
     def __init__(self, C_in, C_out, size, stride=1, padding=0, dilation=1, groups=1, extra=0, bias=True, rng=None,
                  dtype=np.float32):
         for count, whose in ((C_in, "C_in"), (C_out, "C_out")):
+            must_be_whole("ConvTranspose", whose, count, 0)
             must_fall_into_groups(count, groups, whose, "ConvTranspose")
         (R, S), (u, v), *_ = _pairs("ConvTranspose", size, stride, padding, dilation, extra)
         W = np.random.default_rng(rng).normal(size=(C_in, C_out // groups, R, S))

@@ -19,7 +19,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_fall_into_groups, must_have_channels
 from tinynet.engine import Op
-from tinynet.shapes import ShapeError, sizes
+from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
 # %% 1. The mathematics
@@ -67,6 +67,7 @@ class GroupNorm(nn.Module):
     """
 
     def __init__(self, groups, channels, eps=1e-5, dtype=np.float32):
+        must_be_whole("GroupNorm", "channels", channels, 0)
         must_fall_into_groups(channels, groups, "channels", "GroupNorm")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))
         self.settings = dict(groups=groups, eps=eps)

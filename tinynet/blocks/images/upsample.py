@@ -9,9 +9,9 @@ X (N, C, H, W)   Y (N, C, f H, f W)   N images, C channels, f a whole number
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import is_whole, must_be_of_shape, must_be_pixels
+from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels
 from tinynet.engine import Op
-from tinynet.shapes import sizes
+from tinynet.shapes import must_be_whole, sizes
 
 
 # %% 1. The mathematics
@@ -19,8 +19,7 @@ def upsample_forward(X, factor=2):
     """X (N, C, H, W) -> (N, C, factor H, factor W); raises ValueError unless factor is 1, 2, 3, ..."""
     N, C, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
-    if not is_whole(factor, 1):
-        raise ValueError(f"upsample: factor is {factor!r}; give a whole number, 1 or more")
+    must_be_whole("upsample", "factor", factor)
     Y = np.empty_like(X, shape=(N, C, factor * H, factor * W))      # in X's memory order
     for r, s in np.ndindex(factor, factor):
         Y[:, :, r::factor, s::factor] = X                                           # (1)

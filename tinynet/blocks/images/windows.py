@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinynet.shapes import ShapeError, block_name
+from tinynet.shapes import ShapeError, block_name, is_whole
 
 
 class Windows(NamedTuple):
@@ -72,11 +72,6 @@ def walk(X, size, stride=1, padding=0, dilation=1):
 
 
 # %% Settings and arrays that fit; the errors name `block`, or else the block whose function called
-def is_whole(n, least):
-    """Is n a whole number, `least` or more?  Neither True nor 2.0 is one."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least
-
-
 def pair(name, value, least, block=None):
     """The setting `name` as a pair (along the height, along the width); raises ValueError unless it is whole numbers
     of `least` or more, one or two of them.

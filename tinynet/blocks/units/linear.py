@@ -15,7 +15,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.engine import Op
 from tinynet.ops.broadcasting import summed
-from tinynet.shapes import sizes
+from tinynet.shapes import must_be_whole, sizes
 from tinynet.threads import matmul
 
 
@@ -47,9 +47,12 @@ class Linear(nn.Module):
     """y = x W' + b with W (d_out, d_in) Glorot-uniform and b (d_out) zero.
 
     x (..., d_in) -> y (..., d_out).  bias=False leaves b out; rng is a seed or np.random.Generator.
+    Raises ValueError for sizes that are no whole numbers.
     """
 
     def __init__(self, d_in, d_out, bias=True, rng=None, dtype=np.float32):
+        for name, size in (("d_in", d_in), ("d_out", d_out)):
+            must_be_whole("Linear", name, size, 0)
         self.W = nn.Parameter(nn.glorot_uniform(rng, (d_out, d_in), dtype))
         self.b = nn.Parameter(np.zeros(d_out, dtype)) if bias else None
 

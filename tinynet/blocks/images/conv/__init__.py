@@ -31,7 +31,7 @@ from tinynet.blocks.images.windows import (
 )
 from tinynet.engine import Op, Tensor
 from tinynet.jit import contiguous
-from tinynet.shapes import sizes
+from tinynet.shapes import must_be_whole, sizes
 
 METHODS = "direct", "winograd", "few_images", "im2col"      # of the fast twin, see below
 
@@ -193,6 +193,7 @@ class Conv(nn.Module):
     def __init__(self, C_in, C_out, size, stride=1, padding=0, dilation=1, groups=1, bias=True, method=None, rng=None,
                  dtype=np.float32):
         for count, whose in ((C_in, "C_in"), (C_out, "C_out")):
+            must_be_whole("Conv", whose, count, 0)
             must_fall_into_groups(count, groups, whose, "Conv")
         for name, value, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
             pair(name, value, least, "Conv")
