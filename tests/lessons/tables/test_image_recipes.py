@@ -79,11 +79,13 @@ def test_the_lesson_shows_the_runs_that_stand_in_the_ledger(tmp_path, monkeypatc
     runpy.run_path(str(FOLDER / "shi" / "20_cifar.py"))
     told = {label: (np.ravel(ours).tolist(), beside) for label, ours, beside, _ in lesson.numbers if "CIFAR" in label}
     assert told == {
-        "CIFAR-10: nets in the table's ledger": ([3], None),
+        "CIFAR-10: nets in the table's ledger": ([4], None),
         "CIFAR-10, plain-20: training error %": ([4.75, 4.95], None),
         "CIFAR-10, plain-20: test error %": ([9.5, 9.9], "a figure alone"),
         "CIFAR-10, plain-56: training error %": ([7.0], None),
         "CIFAR-10, plain-56: test error %": ([14.0], "a figure alone"),
         "CIFAR-10, ResNet-20: training error %": ([4.55], None),
-        "CIFAR-10, ResNet-20: test error %": ([9.1], "8.75")}
+        "CIFAR-10, ResNet-20: test error %": ([9.1], "8.75"),
+        "CIFAR-10, ResNet-20, 60 epochs: training error %": ([4.0], None),
+        "CIFAR-10, ResNet-20, 60 epochs: test error %": ([8.0], "8.75")}
     assert {"shi_fig1_cifar-10.png", "shi_fig4_fig5_cifar-10.png"} <= {path.name for path in tmp_path.iterdir()}
