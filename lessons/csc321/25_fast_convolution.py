@@ -4,7 +4,7 @@
 # %% [markdown]
 """Six forms of one convolution: what makes each of them faster than the one before?
 
-Slides: csc321 vgg, cnn-jacobian
+Slides: csc321 vgg
 Blocks: conv
 Run time: 15 s, --quick 4 s (one core); the first run compiles for half a minute
 Figures: csc321_vgg_ladder.png
@@ -87,9 +87,9 @@ def by_taps():
 
 
 # %% [markdown]
-# ## 4. One product (im2col)
-# The pixels under each window become a column; then one product does everything.  Y is written once, but each pixel is
-# copied nine times.
+# ## 4. One product for all taps (im2col)
+# The pixels under each window become a column of a matrix; then one product does all taps at once, a few rows of Y at
+# a time, so that the columns stay in the processor's cache.  Y is written once, but each pixel is copied nine times.
 
 # %%
 def by_columns():
@@ -111,7 +111,9 @@ def directly():
 # %% [markdown]
 # ## 6. Fewer multiplications (Winograd)
 # $$ y = A^T \left[(G w G^T) \odot (B^T d\, B)\right] A $$
-# Tiles of 6 x 6 pixels give 4 x 4 results with 36 multiplications in place of 144.
+# $d$ is a tile of 6 x 6 pixels, $w$ a filter and $y$ the 4 x 4 results; $B$, $G$ and $A$ are fixed matrices of small
+# numbers. In place of 144 multiplications there are 36, those of $\odot$: what the fixed matrices do is shared by all
+# filters or all channels.
 
 # %%
 def by_winograd():
@@ -131,7 +133,7 @@ def best_time(form, repeats=7):
 
 # %%
 ladder = {"1 seven loops": (in_python, N * K), "2 compiled": (by_compiled_loops, 1), "3 nine products": (by_taps, 1),
-          "4 one product": (by_columns, 1), "5 direct": (directly, 1), "6 Winograd": (by_winograd, 1)}
+          "4 im2col": (by_columns, 1), "5 direct": (directly, 1), "6 Winograd": (by_winograd, 1)}
 exact = conv_forward(X.astype(float), W.astype(float), padding=1)[0]
 seconds, gaps = {}, {}
 for name, (form, scale) in ladder.items():
@@ -154,8 +156,8 @@ ax.set(xscale="log", xlabel="thousand million additions and multiplications of t
 ax.invert_yaxis()
 lesson.save(fig, "csc321_vgg_ladder")
 gain = seconds["1 seven loops"] / min(seconds.values())
-lesson.shown(f"six forms of one sum, the fastest {gain:,.0f} times as fast as seven loops in Python: compiled, then in "
-             "vectors, then with fewer copies, then with fewer multiplications")
+lesson.shown(f"six forms of one sum: the fastest, {min(seconds, key=seconds.get)[2:]}, is {gain:,.0f} times as fast as "
+             "seven loops in Python")
 
 # %% [markdown]
 # ## Five questions: predict, then run

@@ -32,6 +32,23 @@ from tinynet.models.images.res_net import DEPTHS, ResNet
 from tinynet.models.images.vgg import STAGES, VGG16
 
 # %% [markdown]
+# A picture and weights of your own are read first, so that a wrong name is told before anything is computed.
+
+# %%
+picture, weights = os.environ.get("TINYNET_PICTURE"), os.environ.get("TINYNET_WEIGHTS")
+own = {}
+if picture or weights:
+    from tinynet.bridges.torchvision import load_torchvision
+    from tinynet.data.images import photo
+
+    kind = os.environ.get("TINYNET_NET", "50")
+    kinds = {"alexnet": AlexNet, "vgg16": VGG16, **{str(depth): partial(ResNet, depth) for depth in DEPTHS}}
+    if not (picture and weights and kind in kinds):
+        raise ValueError(f"a picture of your own: TINYNET_PICTURE is {picture}, TINYNET_WEIGHTS {weights}, TINYNET_NET "
+                         f"{kind}; give the two files, and a net out of {', '.join(kinds)}")
+    own = {"image": photo(picture), "net": load_torchvision(kinds[kind](), weights).eval()}
+
+# %% [markdown]
 # ## The deck's numbers: top-5 error on ImageNet
 # They can't be measured here (ImageNet isn't free to copy), so they stand as quoted.
 
@@ -84,7 +101,8 @@ def multiplications(layers):
 
 # %% [markdown]
 # ## alexnet, vgg, imagenet: the three kinds, the residual net in two depths
-# Layers are counted as the papers do: the shortcuts' convolutions don't count.
+# Layers are counted as the papers do: the shortcuts' convolutions don't count. AlexNet is the one-column form of
+# Krizhevsky 2014 that libraries ship; the net of 2012 had two columns, one for each graphics card of its time.
 
 # %%
 NETS = {"AlexNet": (AlexNet, 8, 61_100_840), "VGG-16": (VGG16, 16, 138_357_544),
@@ -115,11 +133,8 @@ for name in chosen:
     del net
 
 # %% [markdown]
-# ## depth: where the weights are
-# In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
-
-# %% [markdown]
-# VGG's layers follow a plan: 3 x 3 everywhere; each stage halves the side, and doubles the channels up to 512.
+# ## vgg: layers by a plan
+# 3 x 3 everywhere; each stage halves the side, and doubles the channels up to 512.
 
 # %%
 before, plan = 3, []
@@ -133,6 +148,10 @@ lesson.number("VGG-16 by its plan: parameters", weights, 138_357_544, "torchvisi
 assert weights == 138_357_544
 assert shapes.setdefault("VGG-16", plan) == plan
 
+# %% [markdown]
+# ## depth: where the weights are
+# In AlexNet and VGG most are in the layers of units; a residual net has one such layer, behind the mean of each map.
+
 # %%
 for name, layers in shapes.items():
     units = sum(int(np.prod(W)) for kind, W, _ in layers if kind == "linear")
@@ -141,7 +160,7 @@ for name, layers in shapes.items():
 
 
 # %% [markdown]
-# ## The pictures of the slides: maps that get smaller and more
+# ## The pictures of the slides: smaller and smaller maps, and many of them
 # A block's width is the root of its channels, its height the root of its maps' side, so that 3 and 4,096 channels fit
 # into one picture. Blocks of one size carry their numbers once.
 
@@ -183,7 +202,7 @@ for ax, title, values, unit in zip(axes.flat, titles, zip(*facts.values(), stric
     ax.bar_label(bars, fmt="{:,.0f}", fontsize=11)
     ax.set(title=title)
     ax.margins(y=0.12)
-    ax.tick_params(axis="x", labelsize=11)
+    ax.tick_params(axis="x", labelsize=10)
 fig.suptitle("Nets for large images, the deepest of them residual")
 lesson.save(fig, "csc321_imagenet_three-nets")
 
@@ -191,28 +210,18 @@ lesson.save(fig, "csc321_imagenet_three-nets")
 # ## A picture of your own
 
 # %%
-picture, weights = os.environ.get("TINYNET_PICTURE"), os.environ.get("TINYNET_WEIGHTS")
-if picture or weights:
-    from tinynet.bridges.torchvision import load_torchvision
-    from tinynet.data.images import photo
-
-    kind = os.environ.get("TINYNET_NET", "50")
-    kinds = {"alexnet": AlexNet, "vgg16": VGG16, **{str(depth): partial(ResNet, depth) for depth in DEPTHS}}
-    if not (picture and weights and kind in kinds):
-        raise ValueError(f"a picture of your own: TINYNET_PICTURE is {picture}, TINYNET_WEIGHTS {weights}, TINYNET_NET "
-                         f"{kind}; give the two files, and a net out of {', '.join(kinds)}")
-    net = load_torchvision(kinds[kind](), weights).eval()
+if own:
     with no_grad():
-        logits = net(photo(picture)).data[0]
+        logits = own["net"](own["image"]).data[0]
     chance = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     for c in np.argsort(-chance)[:5]:
         lesson.number(f"class {c} of ImageNet, counted from 0: probability", chance[c])
 
 # %%
 deepest = chosen[-1]
-lesson.shown(f"{deepest} has {facts[deepest][0]} layers and {facts[deepest][1] / 1e6:.0f} million parameters, AlexNet "
-             f"{facts['AlexNet'][0]} and {facts['AlexNet'][1] / 1e6:.0f} million; depths that can be built: "
-             f"{', '.join(map(str, DEPTHS))}")
+more = [high / low for high, low in zip(facts[deepest], facts["AlexNet"], strict=True)]
+lesson.shown(f"beside AlexNet, {deepest} has {more[0]:.0f} times the layers, {more[1]:.2g} times the parameters and "
+             f"{more[2]:.0f} times the multiplications, and takes {more[3]:.1f} times as long for an image here")
 
 # %% [markdown]
 # ## Five questions: predict, then run

@@ -4,11 +4,11 @@
 # %% [markdown]
 """Why can a net of 64 layers learn once every block adds to what came in?
 
-Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5, erratum 2; csc321 block, resmath, cifar
+Slides: shi 1.1-1.6, fig1, fig3, fig4, fig5, erratum 2; csc321 block, resmath
 Blocks: residual, linear, cross_entropy
 Run time: 12 s, --quick 3 s
 Figures: shi_fig3_block.png, shi_1.6_two-terms.png, shi_fig1_degradation.png, shi_fig1_fading-signal.png,
-shi_fig4_fig5_training.png, csc321_cifar_depth.png
+shi_fig4_fig5_training.png, shi_fig1_depth.png
 
 The formulas are written out and compared with the block. Then nets of 4 to 64 layers learn the digits.
 """
@@ -235,7 +235,7 @@ fig.suptitle(f"Plain nets of 64 layers at the start, mean of {len(draws)} draws"
 lesson.save(fig, "shi_fig1_fading-signal")
 
 # %% [markdown]
-# ## shi fig1, shi fig4, shi fig5; csc321 cifar: learning
+# ## shi fig1, shi fig4, shi fig5: learning
 # Plain and residual nets, 32 units wide, on 1,297 digits. All take the same steps.
 
 # %%
@@ -292,7 +292,7 @@ ax.set(xscale="log", xticks=depths, xticklabels=depths, xlabel="layers of weight
        title=f"Digits, after {epochs} epochs (mean and s.d. of {len(seeds)} seeds)")
 ax.minorticks_off()
 ax.legend(loc="upper left")
-lesson.save(fig, "csc321_cifar_depth")
+lesson.save(fig, "shi_fig1_depth")
 ends = {name: [run[:, -1, 0].mean() for run in of_depth.values()] for name, of_depth in runs.items()}
 assert ends["plain"][-1] > max(ends["plain"][0], ends["residual"][-1])
 told = [f"{name} nets goes from {errors[0]:.0f} to {errors[-1]:.0f} %" for name, errors in ends.items()]

@@ -146,24 +146,39 @@ def draw(table, runs, path):
         ax.set(title=table.names.get(dataset, dataset), xlabel=unit, yticks=range(len(table.paper)),
                ylim=(len(table.paper) - 0.5, -0.5))
     axes[0, 0].set_yticklabels(table.paper)
-    named = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    if len(named) > 1:
-        axes[0, -1].legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1))
-    fig.suptitle("Bars: standard deviation over the seeds")
-    fig.savefig(path, format="png")
+    if any(table.paper.values()):
+        legend_beside(axes[0])
+    if any(line.has_xerr for ax in axes[0] for line in ax.containers):
+        fig.suptitle("Bars: standard deviation over the seeds")
+    save(fig, path)
 
 
 def draw_curves(table, column, runs, path):
-    """A panel for each dataset: the mean over the seeds of every system's curve."""
-    fig, axes = plot.subplots(1, len(table.datasets), sharey=True, squeeze=False)
-    for ax, dataset in zip(axes[0], table.datasets, strict=True):
+    """A panel for each dataset, one more for systems that train longer: the mean over the seeds of every curve."""
+    panels = [(dataset, longer) for dataset in table.datasets for longer in range(1 + bool(table.longer))]
+    fig, axes = plot.subplots(1, len(panels), sharey=True, squeeze=False)
+    for ax, (dataset, longer) in zip(axes[0], panels, strict=True):
         for i, system in enumerate(table.run):
             curves = [curve for curve in ours(table, system, dataset, runs)[1].get(column.metric, ()) if curve]
-            if curves:
+            if curves and (system in table.longer) == longer:
                 points = list(zip(*curves, strict=False))
                 ax.plot([p[0][0] for p in points], [fmean(y for _, y in p) for p in points], label=system,
-                        **plot.look(i))
-        ax.set(title=table.names.get(dataset, dataset), xlabel=column.axis)
+                        markevery=max(1, len(points) // 8), **plot.look(i))
+        ax.set(title=table.names.get(dataset, dataset) + ", longer" * longer, xlabel=column.axis)
     axes[0, 0].set_ylabel(column.title or column.metric)
-    axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes[0])
+    save(fig, path)
+
+
+def legend_beside(axes):
+    """One legend beside the last panel, for what stands in any of them."""
+    named = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    axes[-1].legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def save(fig, path):
+    """Write the figure, and let pyplot forget it: the tables of all topics have more than it likes to keep."""
+    import matplotlib.pyplot as plt
+
     fig.savefig(path, format="png")
+    plt.close(fig)

@@ -57,6 +57,7 @@ class Table(NamedTuple):
     names: dict = MappingProxyType({})  # {dataset: how it is written}
     needs: Callable = None              # needs(folder) raises FileNotFoundError where a reader has to bring the files
     beside: str = ""                    # the system that every other row is compared with, seed by seed
+    longer: tuple = ()                  # systems that train longer: their curves have a panel of their own
 
     metric = property(lambda self: self.columns[0].metric)
     slug = property(lambda self: self.name.replace(" ", "_"))

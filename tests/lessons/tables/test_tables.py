@@ -1,5 +1,6 @@
 """The papers' tables: the ledger survives what may happen to it, and the same table comes out however it was filled."""
 
+import importlib
 import json
 import os
 import signal
@@ -236,9 +237,14 @@ def test_the_papers_values_are_those_of_the_deck():
         "0.396", "0.422", "0.500", "0.598", "0.612", "0.600", "0.768", "0.934 +- 0.006", "0.973 +- 0.002"]
 
 
-def test_what_is_committed_is_what_the_ledger_says(tmp_path):
-    text = report.write(graph.TABLES, ledger.read_all(graph.TABLES, command.FIGURES), tmp_path, "graphs")
-    assert text == (command.FIGURES / "results" / "graphs.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("topic", command.TOPICS)
+def test_what_is_committed_is_what_the_ledger_says(topic, tmp_path):
+    tables = importlib.import_module(f"lessons.tables.{topic}.tables").TABLES
+    text = report.write(tables, ledger.read_all(tables, command.FIGURES), tmp_path, topic)
+    assert text == (command.FIGURES / "results" / f"{topic}.md").read_text(encoding="utf-8")
+
+
+def test_the_graphs_papers_values_are_numbers_and_their_runs_have_rows():
     for table in graph.TABLES:
         for row in table.paper.values():
             assert all(report.stated(value) for value in row.values())
@@ -276,6 +282,20 @@ def test_several_columns_and_a_curve(tmp_path):
     book = tmp_path / "t.jsonl"
     ledger.append(book, CELL, {"curve": [(1, 9.0), (2, 5.0)]}, 1)
     assert ledger.read(book)[CELL]["curve"][0] == [[1, 9.0], [2, 5.0]]
+
+
+def test_curves_of_a_longer_training_have_a_panel_of_their_own(tmp_path, monkeypatch):
+    table = Table("t", "%", ("a",), {"short": {}, "long": {}}, {name: {name: resuming} for name in ("short", "long")},
+                  columns=(Column("error"), Column("curve", axis="epoch")), longer=("long",))
+    runs = {Cell("t", name, "a", 0): {"error": (5.0, 1.0), "curve": ([[i, 9.0 / i] for i in range(1, n + 1)], 1.0)}
+            for name, n in (("short", 4), ("long", 40))}
+    drawn, subplots = [], report.plot.subplots
+    monkeypatch.setattr(report.plot, "subplots", lambda *a, **k: drawn.append(subplots(*a, **k)) or drawn[-1])
+    report.draw_curves(table, table.columns[1], runs, tmp_path / "curve.png")
+    short, longer = drawn[0][1][0]
+    assert [len(line.get_xdata()) for line in short.lines] == [4]
+    assert [len(line.get_xdata()) for line in longer.lines] == [40]
+    assert [text.get_text() for text in longer.get_legend().get_texts()] == ["short", "long"]
 
 
 def test_a_run_that_was_stopped_finds_its_own_folder_again_and_it_is_removed_at_the_end(tmp_path, monkeypatch):
