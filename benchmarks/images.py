@@ -22,7 +22,10 @@ from tinynet.blocks.images.pool import max_pool_backward_fast, max_pool_forward_
 from tinynet.blocks.losses.cross_entropy import cross_entropy
 from tinynet.models.images.cifar_net import CifarNet
 
-SHAPES = {"s1": (128, 16, 16, 32), "s2": (128, 32, 32, 16), "s3": (128, 64, 64, 8)}     # N, C, K, H = W: ResNet-20's
+# N, C, K, H = W and the stride: ResNet-20's, and one of ResNet-18's
+SHAPES = {"stem": (128, 3, 16, 32, 1), "s1": (128, 16, 16, 32, 1), "s1_s2": (128, 16, 32, 32, 2),
+          "s2": (128, 32, 32, 16, 1), "s2_s3": (128, 32, 64, 16, 2), "s3": (128, 64, 64, 8, 1),
+          "large": (32, 64, 64, 28, 1)}
 
 
 def images(N, C, H, seed=0):
@@ -33,20 +36,20 @@ def images(N, C, H, seed=0):
 # %% One convolution, part by part
 def conv_parts(shape, part):
     import torch
-    N, C, K, H = SHAPES[shape]
-    X, W, dY = images(N, C, H), images(K, C, 3, 1).copy(), images(N, K, H, 2)
-    way = conv_forward_fast(X, W, padding=1)[1][3]
-    run = {"forward": lambda: conv_forward_fast(X, W, padding=1)[0], "dX": lambda: image_gradient_fast(dY, W, way, 1),
-           "dW": lambda: filter_gradient_fast(dY, X, way, 1)}
+    N, C, K, H, stride = SHAPES[shape]
+    X, W, dY = images(N, C, H), images(K, C, 3, 1).copy(), images(N, K, H // stride, 2)
+    way = conv_forward_fast(X, W, stride=stride, padding=1)[1][3]
+    run = {"forward": lambda: conv_forward_fast(X, W, stride=stride, padding=1)[0],
+           "dX": lambda: image_gradient_fast(dY, W, way, 1), "dW": lambda: filter_gradient_fast(dY, X, way, 1)}
     contenders = {"tinynet": run[part]}
     for layout in LAYOUTS:
         x, w, d = (in_layout(a, layout) for a in (X, W, dY))
         if part == "forward":
-            contenders[layout] = lambda x=x, w=w: torch.nn.functional.conv2d(x, w, padding=1)
+            contenders[layout] = lambda x=x, w=w: torch.nn.functional.conv2d(x, w, stride=stride, padding=1)
         else:
             wanted = [part == "dX", part == "dW", False]
             contenders[layout] = lambda x=x, w=w, d=d, wanted=wanted: torch.ops.aten.convolution_backward(
-                d, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)[wanted.index(True)]
+                d, x, w, None, [stride, stride], [1, 1], [1, 1], False, [0, 0], 1, wanted)[wanted.index(True)]
     return compared(contenders)
 
 
@@ -54,12 +57,13 @@ def _register(shape, part):
     def make():
         return conv_parts(shape, part)
     make.__name__ = f"image_conv_{shape}_{part}"
-    N, C, K, H = SHAPES[shape]
-    benchmark(f"convolution, {part}: N {N}, {C} to {K} channels, {H} x {H}, 3 x 3")(make)
+    N, C, K, H, stride = SHAPES[shape]
+    step = f", stride {stride}" if stride > 1 else ""
+    benchmark(f"convolution, {part}: N {N}, {C} to {K} channels, {H} x {H}, 3 x 3{step}")(make)
 
 
 for _shape in SHAPES:
-    for _part in ("forward", "dX", "dW"):
+    for _part in ("forward", "dX", "dW") if _shape != "stem" else ("forward", "dW"):        # nobody needs its dX
         _register(_shape, _part)
 
 
