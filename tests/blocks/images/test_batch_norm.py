@@ -112,11 +112,22 @@ def test_float16_overflows_no_count():
     assert np.linalg.norm(ours - exact) < 0.01 * np.linalg.norm(exact)
 
 
+@pytest.mark.parametrize(("forward", "backward"), [
+    (batch_norm_forward, batch_norm_backward), (batch_norm_forward_fast, batch_norm_backward_fast),
+    (batch_norm_forward_fast, batch_norm_backward), (group_norm_forward, group_norm_backward)])
+def test_whole_numbers_are_computed_in_the_gains_dtype(forward, backward):
+    X, gain, bias, _ = drawn(dtype=np.float32)
+    Y, cache = forward(X.astype(int), gain, bias)
+    assert [a.dtype for a in (Y, *backward(Y, cache)) if a is not None] == 4 * [np.float32]
+
+
 def test_one_and_two_threads_give_the_same_bits():
     numba = pytest.importorskip("numba")
     X, gain, bias, skip = drawn(N=32, C=5, H=16, W=16, dtype=np.float32)
     before, results = numba.get_num_threads(), []
-    for threads in (1, min(2, before)):
+    if before < 2:
+        pytest.skip("numba has one thread here")
+    for threads in (1, 2):
         numba.set_num_threads(threads)
         y, cache = batch_norm_forward_fast(X, gain, bias, skip, relu=True)
         results.append([y, *batch_norm_backward_fast(X, cache)])
@@ -152,6 +163,7 @@ X, C = np.zeros((1, 3, 1, 1)), np.zeros(3)
     ((X, C, C), dict(fixed=(C, np.zeros(2))), "C is 3 and 2; make them equal"),
     ((X, C, C), dict(fixed=(C,)), "batch_norm: fixed has length 1; give two arrays, (mean, variance)"),
     ((X, C, C), dict(eps=-1), "batch_norm: eps is -1; give 0 or more"),
+    ((X, C, C), dict(eps="a"), "batch_norm: eps is 'a'; give 0 or more"),
 ])
 def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
     with pytest.raises((ValueError, TypeError)) as error:
@@ -168,6 +180,11 @@ def test_bad_input_is_told_in_one_sentence(forward, arrays, settings, sentence):
     (lambda: GroupNorm(1, 3.0), "GroupNorm: channels is 3.0; give a whole number, 0 or more"),
     (lambda: BatchNorm(True), "BatchNorm: channels is True; give a whole number, 0 or more"),
     (lambda: BatchNorm(3, eps=None), "BatchNorm: eps is None; give 0 or more"),
+    (lambda: BatchNorm(3, eps="a"), "BatchNorm: eps is 'a'; give 0 or more"),
+    (lambda: group_norm_forward(X, C, C, eps=-1), "group_norm: eps is -1; give 0 or more"),
+    (lambda: group_norm_forward(X, C, C, eps=None), "group_norm: eps is None; give 0 or more"),
+    (lambda: GroupNorm(1, 3, eps=-1), "GroupNorm: eps is -1; give 0 or more"),
+    (lambda: BatchNorm(3, momentum="a"), "BatchNorm: momentum is 'a'; give the share"),
     (lambda: BatchNorm(3, momentum=3), "BatchNorm: momentum is 3; give the share"),
     (lambda: BatchNorm(3, momentum=None), "BatchNorm: momentum is None; give the share"),
 ])

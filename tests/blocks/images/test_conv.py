@@ -25,7 +25,7 @@ from tinynet.blocks.images.conv_transpose import (
     conv_transpose_forward,
     conv_transpose_forward_fast,
 )
-from tinynet.blocks.images.upsample import upsample_backward, upsample_forward
+from tinynet.blocks.images.upsample import Upsample, upsample_backward, upsample_forward
 from tinynet.blocks.images.windows import walk
 from tinynet.check import gradcheck
 from tinynet.engine import Tensor
@@ -148,6 +148,26 @@ def test_without_winograd_nets_are_as_exact_as_the_direct_sum():
     with use_winograd(False):
         assert error() < rounded(288)
     assert error() > rounded(288)
+
+
+@pytest.mark.parametrize(("forward", "backward"), [(conv_forward_fast, conv_backward_fast),
+                                                   (conv_transpose_forward_fast, conv_transpose_backward_fast)])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_backward_takes_the_form_that_its_forward_took(forward, backward, allowed):
+    X, W, _ = drawn(K=8)
+    with use_winograd(allowed):
+        Y, cache = forward(X, W, padding=1)
+        dX, dW, _ = backward(Y, cache)
+    with use_winograd(not allowed):
+        later_dX, later_dW, _ = backward(Y, cache)
+        assert not np.array_equal(forward(X, W, padding=1)[0], Y)       # the other form rounds otherwise
+    assert np.array_equal(dX, later_dX)
+    assert np.array_equal(dW, later_dW)
+
+
+def test_winograd_is_allowed_or_not():
+    with pytest.raises(TypeError, match="use_winograd: allowed is 'no'; give True or False"):
+        use_winograd("no")
 
 
 # %% Threads, memory
@@ -295,6 +315,8 @@ def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
     (lambda: conv_transpose_forward(X, W[:3], extra=-1), "conv_transpose: extra is -1; give a whole number, 0 or more"),
     (lambda: conv_transpose_forward(X, W[:3], stride=2, extra=2), "extra is (2, 2) and the stride (2, 2); extra must"),
     (lambda: conv_transpose_forward(X[:, :, :3, :1], W[:3], padding=3), "would give images of -1 x -3 pixels"),
+    (lambda: Upsample(0), "Upsample: factor is 0; give a whole number, 1 or more"),
+    (lambda: Upsample(1.5), "Upsample: factor is 1.5; give a whole number, 1 or more"),
 ])
 def test_settings_that_cannot_be_are_told(call, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
@@ -313,6 +335,11 @@ def test_a_gradient_of_another_shape_is_told():
             backward(Y[:, :, :-1], cache)
     with pytest.raises(ValueError, match="upsample: dY has shape"):
         upsample_backward(X, upsample_forward(X)[1])
+
+
+def test_filters_may_be_of_no_channels():
+    assert Conv(0, 4, 3).W.shape == (4, 0, 3, 3)
+    assert ConvTranspose(0, 4, 3).W.shape == (0, 4, 3, 3)
 
 
 def test_a_size_may_be_numpys():

@@ -13,13 +13,15 @@ from tinynet.blocks.images.conv_residual import (
     shortcut_forward,
 )
 from tinynet.check import gradcheck
+from tinynet.engine import Tensor
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(3, 4, 6, 6))
 
 
 def weights(*shapes):
-    return [a for K, C, R in shapes for a in (rng.normal(size=(K, C, R, R)) / 6, np.ones(K), np.zeros(K))]
+    return [a for K, C, R, *S in shapes
+            for a in (rng.normal(size=(K, C, R, *(S or [R]))) / 6, np.ones(K), np.zeros(K))]
 
 
 def test_where_F_is_0_a_block_hands_on_what_it_gets_csc321_block():
@@ -84,6 +86,16 @@ def test_every_norm_keeps_its_own_statistics():
     assert all(np.array_equal(before[name], array) for name, array in block.state_dict().items())
 
 
+@pytest.mark.parametrize("settings", [dict(channels=4), dict(channels=6, stride=2, preactivated=True),
+                                      dict(channels=8, inner=2, stride=2, shortcut="B")])
+def test_evaluation_takes_an_empty_batch(settings):
+    block = ConvResidual(4, **settings, rng=0, dtype=float).eval()
+    x = Tensor(X[:0], requires_grad=True)
+    Y = block(x)
+    Y.sum().backward()
+    assert (Y.shape, x.grad.shape) == ((0, *block(X).shape[1:]), (0, 4, 6, 6))
+
+
 @pytest.mark.parametrize(("arrays", "settings", "sentence"), [
     (weights((4, 4, 3)), {}, "conv_residual: 3 arrays of weights are given"),
     (weights((3, 3, 3), (3, 3, 3)), {}, "C = 4 channels and the first W (K C R S) = (3, 3, 3, 3) needs 3; make"),
@@ -97,6 +109,12 @@ def test_every_norm_keeps_its_own_statistics():
     (weights((4, 4, 3), (2, 4, 3)), {}, "F ends with 2 channels and X has 4; option A adds channels of zeros"),
     (weights((4, 4, 3), (8, 4, 3), (6, 4, 1)), dict(projected=True), "8 channels and the projection with 6"),
     (weights((4, 4, 3), (4, 4, 3), (4, 4, 1)), dict(projected=True, preactivated=True), "it takes no projection"),
+    (weights((4, 4, 1, 3), (4, 4, 1)), dict(preactivated=True), "a W (K C R S) = (4, 4, 1, 3) has filters of 1 x 3; "
+                                                                "make them odd squares, e.g. 3 x 3"),
+    (weights((4, 4, 2), (4, 4, 2)), dict(preactivated=True), "a W (K C R S) = (4, 4, 2, 2) has filters of 2 x 2; make"),
+    (weights((4, 4, 2), (4, 4, 2)), {}, "a W (K C R S) = (4, 4, 2, 2) has filters of 2 x 2; make them odd squares"),
+    (weights((4, 4, 3), (8, 4, 3), (8, 4, 3)), dict(projected=True), "the projection's W (K C R S) = (8, 4, 3, 3) has "
+                                                                     "filters of 3 x 3; make them 1 x 1"),
 ])
 def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
     with pytest.raises(ValueError, match="conv_residual: ") as error:
@@ -104,10 +122,24 @@ def test_bad_input_is_told_in_one_sentence(arrays, settings, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("stride", [0, "a"])
+def test_a_shortcut_tells_a_stride_that_is_no_whole_number(stride):
+    with pytest.raises(ValueError, match=f"conv_residual: stride is {stride!r}; give a whole number, 1 or more"):
+        shortcut_forward(X, 8, stride)
+
+
+def test_images_without_pixels_are_told():
+    with pytest.raises(ValueError, match=r"conv_residual: X \(N C H W\) = \(3, 4, 0, 6\) has no pixels; give images"):
+        conv_residual_forward(X[:, :, :0], *weights((4, 4, 3), (4, 4, 3)))
+
+
 @pytest.mark.parametrize(("settings", "sentence"), [
     (dict(channels=8, shortcut="C"), "there is no shortcut 'C'"),
     (dict(channels=8, stride=0), "ConvResidual: stride is 0; give a whole number"),
     (dict(channels=2), "ConvResidual: F ends with 2 channels and X has 4; option A"),
+    (dict(channels="8"), "ConvResidual: channels is '8'; give a whole number, 0 or more"),
+    (dict(channels=None), "ConvResidual: channels is None; give a whole number, 0 or more"),
+    (dict(channels=8, shortcut="B", preactivated=True), "ConvResidual: the pre-activation form keeps X free"),
 ])
 def test_settings_that_cannot_be_are_told(settings, sentence):
     with pytest.raises(ValueError, match=sentence):

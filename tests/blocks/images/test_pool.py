@@ -96,12 +96,15 @@ X = np.zeros((2, 3, 4, 4))
     (lambda: max_pool_forward(X, size=5), "max_pool: the window covers 5 x 5 pixels and the padded image (H, W) has 4"),
     (lambda: max_pool_forward_fast(X, stride=0), "max_pool: stride is 0; give a whole number, 1 or more"),
     (lambda: average_pool_forward(X, size=2, padding=2), "average_pool: padding is 2 and the window 2"),
+    (lambda: MaxPool(3, padding=2), "MaxPool: padding is 2 and the window 3; pad by at most half of the window"),
     (lambda: MaxPool(0), "MaxPool: size is 0; give a whole number, 1 or more"),
     (lambda: AveragePool(2, stride=0), "AveragePool: stride is 0; give"),
     (lambda: max_pool_forward(X.astype(np.uint8)), "max_pool: X holds uint8"),
     (lambda: average_pool_forward(X[0]), "average_pool: X has shape (3, 4, 4), but needs 4 axes"),
     (lambda: average_pool_backward(X, average_pool_forward(X)[1]), "average_pool: dY has shape (2, 3, 4, 4) and Y"),
     (lambda: global_average_forward(X[:, :, :0]), "global_average: X (N C H W) = (2, 3, 0, 4) has no pixels"),
+    (lambda: global_average_backward(X[:, :, 0, 0].T, X.shape), "global_average: dY has shape (3, 2) and Y (N C) = "
+                                                                "(2, 3); make them equal"),
 ])
 def test_bad_input_is_told_in_one_sentence(call, sentence):
     with pytest.raises((ValueError, TypeError)) as error:

@@ -231,8 +231,20 @@ def test_small_nets_pass_the_check():
     gradcheck(CifarNet(6, False, (2, 3), 1, 3, norm=False, rng=0, dtype=float), X).raise_if_wrong()
 
 
+def test_evaluation_takes_an_empty_batch():
+    for residual in (True, False):
+        net = CifarNet(8, residual, rng=0).eval()
+        assert net(np.zeros((0, 3, 8, 8), np.float32)).shape == (0, 10)
+
+
 def test_lenet_takes_digits():
     assert LeNet(modern=True, rng=0)(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 10)
+
+
+def test_images_may_be_lists(no_drawing):
+    X = np.zeros((2, 3, 28, 28))
+    for net in (LeNet(channels=3), ResNet(18), EfficientNetLite()):
+        assert net(X.tolist()).shape == net(X).shape
 
 
 # %% Bad input
@@ -246,7 +258,16 @@ def test_lenet_takes_digits():
     (lambda: load_torchvision(ResNet(18), dict(names_of_state(34))), "weights of another net than ResNet"),
     (lambda: load_torchvision(ResNet(18), {"layer1.0.attn.weight": np.zeros(1)}), "weights of another net than ResNet"),
     (lambda: load_torchvision(ResNet(18), __file__), "is no whole .npz of arrays"),
-    (lambda: CifarNet(20, widths=()), "CifarNet: widths is empty; give each stage's channels"),
+    (lambda: CifarNet(20, widths=()), r"CifarNet: widths is \(\); give each stage's channels"),
+    (lambda: CifarNet(20, widths=16), "CifarNet: widths is 16; give each stage's channels"),
+    (lambda: CifarNet(6, widths=(4, "8")), "CifarNet: a width is '8'; give a whole number, 1 or more"),
+    (lambda: CifarNet(6, widths=(8, 4)), r"CifarNet: widths is \(8, 4\); a shortcut adds channels"),
+    (lambda: CifarNet(20.0), "CifarNet: depth is 20.0; give a whole number, 1 or more"),
+    (lambda: CifarNet("20"), "CifarNet: depth is '20'; give a whole number, 1 or more"),
+    (lambda: LeNet()([[1.0]]), r"LeNet: X has shape \(1, 1\), but must be \(N, C, 28, 28\)"),
+    (lambda: ResNet(18)([[1.0]]), r"ResNet-18: X has shape \(1, 1\), but must be \(N, 3, H, W\)"),
+    (lambda: PlainNet(3.0, 4, 4), "PlainNet: depth is 3.0; give a whole number, 1 or more"),
+    (lambda: ResidualNet(4.0, 4, 4), "ResidualNet: depth is 4.0; a first and a last layer"),
     (lambda: LeNet()(np.zeros((1, 28, 28, 1))), "conv: .*X looks like"),
     (lambda: LeNet()(np.zeros((1, 1, 32, 32))), r"LeNet: X has shape \(1, 1, 32, 32\), but must be \(N, C, 28, 28\)"),
     (lambda: PlainNet(3, 2, 2, activation="gelu"), "PlainNet: there is no activation 'gelu'; choose one of relu"),

@@ -19,19 +19,28 @@ One pass for norm, skip and relu saves reading and writing the images twice.   I
 Lesson: convolution
 """
 
+from numbers import Real
+
 import numpy as np
 
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.batch_last import aligned, batch_first
-from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_have_channels
+from tinynet.blocks.images.windows import (
+    dtype_of,
+    must_be_of_shape,
+    must_be_pixels,
+    must_have_channels,
+    must_not_be_negative,
+)
 from tinynet.engine import Op
 from tinynet.jit import contiguous, inner_jit, parallel_jit, prange, reordering_inner_jit
 from tinynet.shapes import ShapeError, must_be_whole, sizes
 
 
-def _check(X, gain, bias, skip, eps, fixed):
-    _must_not_be_negative(eps, "batch_norm")
+def _checked(X, gain, bias, skip, eps, fixed):
+    """X in the dtype in which both twins compute, once it is sure that all fits."""
+    must_not_be_negative(eps, "batch_norm")
     sizes("X: N C H W", X)
     must_be_pixels(X)
     must_have_channels(X, *sizes("gain: C", gain), f"gain (C) = {gain.shape} has")
@@ -43,11 +52,7 @@ def _check(X, gain, bias, skip, eps, fixed):
     elif N * H * W < 2:
         raise ShapeError(f"batch_norm: X (N C H W) = {X.shape} has N H W = {N * H * W} numbers a channel, and their "
                          "variance needs 2 or more; give more images, or call eval() on the net")
-
-
-def _must_not_be_negative(eps, block):
-    if eps is None or not eps >= 0:
-        raise ValueError(f"{block}: eps is {eps}; give 0 or more, since it is added to a variance")
+    return X.astype(dtype_of(X, gain, bias, skip), copy=False)
 
 
 def _each(channel):
@@ -63,14 +68,14 @@ def batch_norm_forward(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=Non
     observe  observe(mean, variance, M) is called with the batch's own, each (C), and with how many numbers they are of
     Raises ShapeError, e.g. where a channel has fewer than 2 numbers to take a variance of, TypeError and ValueError.
     """
-    _check(X, gain, bias, skip, eps, fixed)
+    X = _checked(X, gain, bias, skip, eps, fixed)
     if fixed is None:
         mu = X.mean(axis=(0, 2, 3))                                         # (1)
         v = ((X - _each(mu)) ** 2).mean(axis=(0, 2, 3))                     # (2)
         if observe:
             observe(mu, v, len(X) * X.shape[2] * X.shape[3])
     else:
-        mu, v = (np.asarray(a, gain.dtype) for a in fixed)
+        mu, v = (np.asarray(a, X.dtype) for a in fixed)
     r = 1 / np.sqrt(v + v.dtype.type(eps))                                  # (3)
     Y = _each(gain) * ((X - _each(mu)) * _each(r)) + _each(bias)            # (4) (5)
     Y = Y if skip is None else Y + skip                                     # (5)
@@ -206,7 +211,7 @@ def _flat(x):
 
 
 def batch_norm_forward_fast(X, gain, bias, skip=None, relu=False, eps=1e-5, fixed=None, observe=None):
-    _check(X, gain, bias, skip, eps, fixed)
+    X = _checked(X, gain, bias, skip, eps, fixed)
     x, s, g, b = contiguous(X.transpose(1, 2, 3, 0), None if skip is None else skip.transpose(1, 2, 3, 0), gain, bias)
     y, (mu, v, r) = aligned(x.shape, x.dtype), np.empty((3, len(x)), x.dtype)
     if fixed is not None:
@@ -249,9 +254,9 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels, relu=False, eps=1e-5, momentum=0.1, dtype=np.float32):
         must_be_whole("BatchNorm", "channels", channels, 0)
-        _must_not_be_negative(eps, "BatchNorm")
-        if momentum is None or not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm: momentum is {momentum}; give the share by which buffers move, from 0 to 1")
+        must_not_be_negative(eps, "BatchNorm")
+        if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: momentum is {momentum!r}; give the share by which buffers move, from 0 to 1")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))
         self.mean, self.var = nn.Buffer(np.zeros(channels, dtype)), nn.Buffer(np.ones(channels, dtype))
         self.relu, self.eps, self.momentum = relu, eps, momentum

@@ -11,7 +11,7 @@
     (9)  dW of each convolution from dP dF/dW                   shi 1.5, erratum 2
 
 P = h(X) + F(X, W); dP is dY where the last relu let it pass, and all of dY in the pre-activation form.
-X (N, C, H, W)   Y (N, K, H / u, W / u)   u stride   N images, C and K channels; each norm has gain and bias
+X (N, C, H, W)   Y (N, K, ceil(H / u), ceil(W / u))   u stride   N images, C and K channels; each norm has gain and bias
 In (8) with (4) the first term is dP itself: it reaches X whatever the weights are.  Erratum 2: 1.5 prints dx_L/dx_l.
 He et al. 2016, arXiv:1512.03385 (option A: zeros, option B: projection) and arXiv:1603.05027 (pre-activation).
 Lesson: cifar
@@ -46,13 +46,15 @@ def shortcut_forward(X, channels, stride, projection=None, settings=None):
     """h(X): the identity, option A, or option B where a projection (Ws, gain, bias) is given.
 
     settings  those of the projection's batch norm
-    Raises ShapeError where option A would have to take channels away, and what conv and batch_norm raise.
+    Raises ShapeError where option A would have to take channels away, ValueError for a stride that is no whole number,
+    and what conv and batch_norm raise.
     """
     if projection is not None:
         Ws, gain, bias = projection
         Z, convolved = _do(conv, X, Ws, stride=stride)                          # (6)
         Y, normed = _do(batch_norm, Z, gain, bias, **(settings or {}))          # (6)
         return Y, ("B", (convolved, normed))
+    must_be_whole("conv_residual", "stride", stride)
     _must_add_channels(X.shape[1], channels, "conv_residual")
     if channels == X.shape[1] and stride == 1:
         return X, ("identity", None)                                            # (4)
@@ -138,15 +140,14 @@ def _layers(X, weights, stride, projected, preactivated):
     if len(weights) % 3 or count not in (2, 3):
         raise ShapeError(f"conv_residual: {len(weights)} arrays of weights are given; give W, gain, bias of two or "
                          "three layers, and of the projection where projected=True")
-    if projected and preactivated:
-        raise ValueError("conv_residual: the pre-activation form keeps X free on its way, so it takes no projection; "
-                         "leave one of the two out")
+    _must_leave_X_free(projected, preactivated, "conv_residual")
     must_be_whole("conv_residual", "stride", stride)
-    N, _, H, W = sizes("X: N C H W", X)
+    _, _, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
+    if H * W == 0:
+        raise ShapeError(f"conv_residual: X (N C H W) = {X.shape} has no pixels; give images of 1 x 1 or more")
     layers = [tuple(weights[i:i + 3]) for i in range(0, len(weights), 3)]
-    for Ws, *_ in layers:
-        sizes("W: K C R S", Ws)
+    _must_keep_sizes(layers, count)
     first = layers[0][0].shape
     must_have_channels(X, first[1], f"the first W (K C R S) = {first} needs")
     for (before, *_), (after, *_) in pairwise(layers[:count]):
@@ -156,8 +157,6 @@ def _layers(X, weights, stride, projected, preactivated):
     if projected and layers[-1][0].shape[1] != X.shape[1]:
         raise ShapeError(f"conv_residual: the projection reads {layers[-1][0].shape[1]} channels and X has "
                          f"{X.shape[1]}; make them equal")
-    if N * H * W == 0:
-        raise ShapeError(f"conv_residual: X (N C H W) = {X.shape} has no pixels, which have no mean; give it some")
     channels = len(layers[count - 1][0])
     if not projected:
         _must_add_channels(X.shape[1], channels, "conv_residual")
@@ -165,6 +164,22 @@ def _layers(X, weights, stride, projected, preactivated):
         raise ShapeError(f"conv_residual: F ends with {channels} channels and the projection with "
                          f"{len(layers[-1][0])}; make them equal")
     return layers
+
+
+def _must_keep_sizes(layers, count):
+    """Raises ShapeError where F and h(X) would have images of different sizes: the margin is half a filter."""
+    for i, (W, *_) in enumerate(layers):
+        *_, R, S = sizes("W: K C R S", W)
+        if R != S or R % 2 == 0 or (i == count and R != 1):
+            whose, needed = ("the projection's", "1 x 1") if i == count else ("a", "odd squares, e.g. 3 x 3")
+            raise ShapeError(f"conv_residual: {whose} W (K C R S) = {W.shape} has filters of {R} x {S}; make them "
+                             f"{needed}, so that F and h(X) agree in size")
+
+
+def _must_leave_X_free(projected, preactivated, block):
+    if projected and preactivated:
+        raise ValueError(f"{block}: the pre-activation form keeps X free on its way, so it takes no projection; leave "
+                         "one of the two out")
 
 
 def _must_add_channels(C, channels, block):
@@ -181,7 +196,7 @@ conv_residual = Op(conv_residual_forward, conv_residual_backward)
 
 # %% 4. The module
 class ConvResidual(nn.Module):
-    """X (N, C, H, W) -> Y (N, channels, H / stride, W / stride).
+    """X (N, C, H, W) -> Y (N, channels, ceil(H / stride), ceil(W / stride)).
 
     channels      of Y
     inner         None: two layers of 3 x 3; a number: a bottleneck with so many channels inside
@@ -194,13 +209,15 @@ class ConvResidual(nn.Module):
     def __init__(self, C, channels, stride=1, inner=None, shortcut="A", preactivated=False, rng=None, dtype=np.float32):
         if shortcut not in ("A", "B"):
             raise ValueError(f"ConvResidual: there is no shortcut {shortcut!r}; choose A (zeros) or B (a projection)")
-        must_be_whole("ConvResidual", "stride", stride)
+        for name, value, least in (("C", C, 0), ("channels", channels, 0), ("stride", stride, 1)):
+            must_be_whole("ConvResidual", name, value, least)
         if shortcut == "A":
             _must_add_channels(C, channels, "ConvResidual")
+        self.projected = shortcut == "B" and (stride != 1 or channels != C)
+        _must_leave_X_free(self.projected, preactivated, "ConvResidual")
         rng = np.random.default_rng(rng)
         shapes = [(C, channels, 3), (channels, channels, 3)] if inner is None else [(C, inner, 1), (inner, inner, 3),
                                                                                     (inner, channels, 1)]
-        self.projected = shortcut == "B" and (stride != 1 or channels != C)
         if self.projected:
             shapes.append((C, channels, 1))
         self.convs = [Conv(*shape, bias=False, rng=rng, dtype=dtype) for shape in shapes]

@@ -18,6 +18,7 @@ import numpy as np
 from tinynet import nn
 from tinynet.backend import at_least
 from tinynet.blocks.images.conv import (
+    chosen,
     conv_forward,
     conv_forward_fast,
     filter_gradient,
@@ -74,11 +75,11 @@ def conv_transpose_forward(X, W, b=None, stride=1, padding=0, dilation=1, groups
     """
     way = _windows(X, W, b, stride, padding, dilation, groups, extra)
     Y = image_gradient(X, W, way, groups)                               # (1)
-    return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups)        # (1)
+    return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups, None)  # (1)
 
 
 def conv_transpose_backward(dY, cache):
-    X, W, has_b, way, groups = cache
+    X, W, has_b, way, groups, _ = cache
     must_be_of_shape(dY, (len(X), W.shape[1] * groups, *way.image))
     dX, _ = conv_forward(dY, W, None, way.stride, way.padding, way.dilation, groups)           # (2)
     return dX, filter_gradient(X, dY, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None  # (3) (4)
@@ -87,15 +88,17 @@ def conv_transpose_backward(dY, cache):
 # %% 2. The fast twin: conv's
 def conv_transpose_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, extra=0):
     way = _windows(X, W, b, stride, padding, dilation, groups, extra)
-    Y = image_gradient_fast(X, W, way, groups)                          # (1)
-    return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups)        # (1)
+    method = chosen(way, len(X), W.shape[1] * groups, len(W), groups)   # for the backward, too
+    Y = image_gradient_fast(X, W, way, groups, method)                  # (1)
+    return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups, method)    # (1)
 
 
 def conv_transpose_backward_fast(dY, cache):
-    X, W, has_b, way, groups = cache
+    X, W, has_b, way, groups, method = cache
     must_be_of_shape(dY, (len(X), W.shape[1] * groups, *way.image))
-    dX, _ = conv_forward_fast(dY, W, None, way.stride, way.padding, way.dilation, groups)      # (2)
-    return dX, filter_gradient_fast(X, dY, way, groups), dY.sum(axis=(0, 2, 3)) if has_b else None     # (3) (4)
+    dX, _ = conv_forward_fast(dY, W, None, way.stride, way.padding, way.dilation, groups, method)  # (2)
+    dW = filter_gradient_fast(X, dY, way, groups, method)               # (3)
+    return dX, dW, dY.sum(axis=(0, 2, 3)) if has_b else None            # (4)
 
 
 # %% 3. The op
@@ -119,7 +122,7 @@ class ConvTranspose(nn.Module):
             must_fall_into_groups(count, groups, whose, "ConvTranspose")
         (R, S), (u, v), *_ = _pairs("ConvTranspose", size, stride, padding, dilation, extra)
         W = np.random.default_rng(rng).normal(size=(C_in, C_out // groups, R, S))
-        self.W = nn.Parameter((W * np.sqrt(2 * groups * u * v / (C_in * R * S))).astype(dtype))
+        self.W = nn.Parameter((W * np.sqrt(2 * groups * u * v / max(C_in * R * S, 1))).astype(dtype))
         self.b = nn.Parameter(np.zeros(C_out, dtype)) if bias else None
         self.settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups, extra=extra)
 

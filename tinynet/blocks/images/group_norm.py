@@ -17,7 +17,14 @@ import math
 import numpy as np
 
 from tinynet import nn
-from tinynet.blocks.images.windows import must_be_of_shape, must_be_pixels, must_fall_into_groups, must_have_channels
+from tinynet.blocks.images.windows import (
+    dtype_of,
+    must_be_of_shape,
+    must_be_pixels,
+    must_fall_into_groups,
+    must_have_channels,
+    must_not_be_negative,
+)
 from tinynet.engine import Op
 from tinynet.shapes import ShapeError, must_be_whole, sizes
 
@@ -26,8 +33,10 @@ from tinynet.shapes import ShapeError, must_be_whole, sizes
 def group_norm_forward(X, gain, bias, groups=1, eps=1e-5):
     """Normalise X (N, C, H, W) over each of the groups of channels.
 
-    Raises ShapeError where the groups don't divide C, or have fewer than 2 numbers to take a variance of.
+    Raises ShapeError where the groups don't divide C, or have fewer than 2 numbers to take a variance of, ValueError
+    for a negative eps.
     """
+    must_not_be_negative(eps, "group_norm")
     N, C, H, W = sizes("X: N C H W", X)
     must_be_pixels(X)
     must_have_channels(X, *sizes("gain: C, bias: C", gain, bias), f"gain (C) = {gain.shape} has")
@@ -36,7 +45,7 @@ def group_norm_forward(X, gain, bias, groups=1, eps=1e-5):
     if M < 2:
         raise ShapeError(f"group_norm: X (N C H W) = {X.shape} has C H W / groups = {M} numbers a group, and their "
                          "variance needs 2 or more; give larger images, or choose fewer groups")
-    x = X.reshape(N, groups, M)
+    x = X.astype(dtype_of(X, gain, bias), copy=False).reshape(N, groups, M)
     Z = x - x.mean(axis=2, keepdims=True)                               # (1)
     r = 1 / np.sqrt((Z * Z).mean(axis=2, keepdims=True) + Z.dtype.type(eps))    # (2)
     Z = (Z * r).reshape(X.shape)                                        # (3)
@@ -63,12 +72,13 @@ group_norm = Op(group_norm_forward, group_norm_backward)
 class GroupNorm(nn.Module):
     """X (N, C, H, W) -> Y of the same shape; gain starts at 1 and bias at 0.
 
-    Raises ShapeError where the groups don't divide the channels.
+    Raises ShapeError where the groups don't divide the channels, ValueError for a negative eps.
     """
 
     def __init__(self, groups, channels, eps=1e-5, dtype=np.float32):
         must_be_whole("GroupNorm", "channels", channels, 0)
         must_fall_into_groups(channels, groups, "channels", "GroupNorm")
+        must_not_be_negative(eps, "GroupNorm")
         self.gain, self.bias = nn.Parameter(np.ones(channels, dtype)), nn.Parameter(np.zeros(channels, dtype))
         self.settings = dict(groups=groups, eps=eps)
 

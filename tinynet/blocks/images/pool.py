@@ -28,15 +28,15 @@ from tinynet.shapes import ShapeError, block_name, sizes
 def _windows(X, size, stride, padding):
     sizes("X: N C H W", X)
     must_be_pixels(X)
-    _must_see_something(size, stride, padding, block_name(2))
+    _must_pad_by_half(size, stride, padding, block_name(2))
     return walk(X, size, size if stride is None else stride, padding)
 
 
-def _must_see_something(size, stride, padding, block):
+def _must_pad_by_half(size, stride, padding, block):
     pair("stride", 1 if stride is None else stride, 1, block)
     if any(2 * p > n for p, n in zip(pair("padding", padding, 0, block), pair("size", size, 1, block), strict=True)):
-        raise ValueError(f"{block}: padding is {padding} and the window {size}; a window in the corner would see "
-                         "nothing, so pad by at most half of it")
+        raise ValueError(f"{block}: padding is {padding} and the window {size}; pad by at most half of the window, as "
+                         "in PyTorch")
 
 
 # %% 1. The mathematics
@@ -104,6 +104,8 @@ def global_average_forward(X):
 
 
 def global_average_backward(dY, shape):
+    if dY.shape != shape[:2]:
+        raise ShapeError(f"global_average: dY has shape {dY.shape} and Y (N C) = {shape[:2]}; make them equal")
     share = dY / shape[2] / shape[3]            # one after the other, for H W may overflow in float16
     return np.broadcast_to(share[:, :, None, None], shape)                  # (6)
 
@@ -206,7 +208,7 @@ class MaxPool(nn.Module):
     """X (N, C, H, W) -> (N, C, Ho, Wo), the largest number of each window; settings as in max_pool."""
 
     def __init__(self, size=2, stride=None, padding=0):
-        _must_see_something(size, stride, padding, "MaxPool")
+        _must_pad_by_half(size, stride, padding, "MaxPool")
         self.settings = dict(size=size, stride=stride, padding=padding)
 
     def forward(self, X):
@@ -217,7 +219,7 @@ class AveragePool(nn.Module):
     """X (N, C, H, W) -> (N, C, Ho, Wo), the mean of each window; settings as in average_pool."""
 
     def __init__(self, size=2, stride=None, padding=0):
-        _must_see_something(size, stride, padding, "AveragePool")
+        _must_pad_by_half(size, stride, padding, "AveragePool")
         self.settings = dict(size=size, stride=stride, padding=padding)
 
     def forward(self, X):

@@ -40,9 +40,10 @@ upsample = Op(upsample_forward, upsample_backward)
 
 # %% 4. The module
 class Upsample(nn.Module):
-    """X (N, C, H, W) -> (N, C, factor H, factor W)."""
+    """X (N, C, H, W) -> (N, C, factor H, factor W); raises ValueError unless factor is 1, 2, 3, ..."""
 
     def __init__(self, factor=2):
+        must_be_whole("Upsample", "factor", factor)
         self.factor = factor
 
     def forward(self, X):

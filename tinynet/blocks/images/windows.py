@@ -7,6 +7,7 @@
     (16, 16)
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,12 @@ def must_fall_into_groups(count, groups, whose, block=None):
     if not is_whole(groups, 1) or count % groups:
         raise ShapeError(f"{block or block_name(2)}: {whose} = {count}, which doesn't fall into {groups!r} groups; "
                          f"choose a whole number of groups that divides {count}")
+
+
+def must_not_be_negative(eps, block):
+    """Raises ValueError unless eps is a number, 0 or more."""
+    if not isinstance(eps, Real) or not eps >= 0:
+        raise ValueError(f"{block}: eps is {eps!r}; give 0 or more, since it is added to a variance")
 
 
 def must_be_pixels(X):

@@ -12,6 +12,8 @@ each channel and one layer of units.  He et al. 2016, arXiv:1512.03385, section 
 plain and a residual net have the same parameters.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from tinynet import nn
@@ -21,6 +23,7 @@ from tinynet.blocks.images.conv_residual import ConvResidual
 from tinynet.blocks.images.pool import GlobalAverage
 from tinynet.blocks.units.activations import relu
 from tinynet.blocks.units.linear import Linear
+from tinynet.shapes import must_be_whole
 
 
 class ConvNormRelu(nn.Module):
@@ -35,6 +38,20 @@ class ConvNormRelu(nn.Module):
         return relu(Y) if self.norm is None else self.norm(Y)
 
 
+def _blocks_of_a_stage(depth, widths):
+    if not isinstance(widths, (tuple, list)) or not widths:
+        raise ValueError(f"CifarNet: widths is {widths!r}; give each stage's channels, e.g. (16, 32, 64)")
+    for width in widths:
+        must_be_whole("CifarNet", "a width", width)
+    must_be_whole("CifarNet", "depth", depth)
+    step = 2 * len(widths)
+    n, rest = divmod(depth - 2, step)
+    if rest or n < 1:
+        raise ValueError(f"CifarNet: depth is {depth}; with {len(widths)} widths it is {step}n + 2: {step + 2}, "
+                         f"{2 * step + 2}, {3 * step + 2}, ...")
+    return n
+
+
 class CifarNet(nn.Module):
     """X (N, channels, H, W) -> logits (N, classes).
 
@@ -43,20 +60,17 @@ class CifarNet(nn.Module):
     widths    channels of each stage; at its start height and width are halved, but for the first
     channels  of the images: 3 for colours, 1 for grey
     norm      False, in a plain net: no batch norm
-    Raises ValueError for other depths, for no widths, and for a residual net without norms.
+    Raises ValueError for other depths, for no widths, and for a residual net without norms or with falling widths.
     """
 
     def __init__(self, depth, residual=True, widths=(16, 32, 64), channels=3, classes=10, norm=True, rng=None,
                  dtype=np.float32):
-        if not widths:
-            raise ValueError("CifarNet: widths is empty; give each stage's channels, e.g. (16, 32, 64)")
-        n, rest = divmod(depth - 2, 2 * len(widths))
-        if rest or n < 1:
-            step = 2 * len(widths)
-            raise ValueError(f"CifarNet: depth is {depth}; with {len(widths)} widths it is {step}n + 2: {step + 2}, "
-                             f"{2 * step + 2}, {3 * step + 2}, ...")
+        n = _blocks_of_a_stage(depth, widths)
         if residual and not norm:
             raise ValueError("CifarNet: a residual block has its norms; leave out norm=False, or take residual=False")
+        if residual and any(after < before for before, after in pairwise(widths)):
+            raise ValueError(f"CifarNet: widths is {widths}; a shortcut adds channels and can't take any away, so let "
+                             "no width be less than the one before, or take residual=False")
         made = dict(rng=np.random.default_rng(rng), dtype=dtype)
         self.first, self.blocks, before = ConvNormRelu(channels, widths[0], norm=norm, **made), [], widths[0]
         for stage, width in enumerate(widths):

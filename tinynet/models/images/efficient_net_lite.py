@@ -35,7 +35,7 @@ class NormedConv(nn.Module):
         self.size, self.stride, self.bent = size, stride, bent
 
     def forward(self, X):
-        margins = [max((-(-n // self.stride) - 1) * self.stride + self.size - n, 0) for n in X.shape[2:]]
+        margins = [max((-(-n // self.stride) - 1) * self.stride + self.size - n, 0) for n in np.shape(X)[2:]]
         if any(margins):
             X = ops.pad(X, widths=((0, 0), (0, 0), *((m // 2, m - m // 2) for m in margins)))
         Y = self.norm(self.conv(X))

@@ -34,8 +34,9 @@ class LeNet(nn.Module):
                                         Linear(120, 84, rng=rng, **made), sigma, Linear(84, classes, rng=rng, **made))
 
     def forward(self, X):
-        if (28, 28) not in (X.shape[2:], X.shape[1:3]):     # of (N, 28, 28, C) the convolution tells
-            raise ShapeError(f"LeNet: X has shape {X.shape}, but must be (N, C, 28, 28); cut or pad the images to 28 x "
+        shape = np.shape(X)
+        if (28, 28) not in (shape[2:], shape[1:3]):         # of (N, 28, 28, C) the convolution tells
+            raise ShapeError(f"LeNet: X has shape {shape}, but must be (N, C, 28, 28); cut or pad the images to 28 x "
                              "28 pixels")
         maps = self.features(X)
         return self.classifier(maps.flatten(1))

@@ -17,6 +17,7 @@ from tinynet import nn
 from tinynet.blocks.units.activations import relu, sigmoid, tanh
 from tinynet.blocks.units.linear import Linear
 from tinynet.blocks.units.residual import ResidualStack
+from tinynet.shapes import is_whole, must_be_whole
 
 SIGMA = dict(relu=relu, sigmoid=sigmoid, tanh=tanh)
 
@@ -40,12 +41,11 @@ class PlainNet(nn.Module):
     activation  "relu", "sigmoid" or "tanh"
     init        first weights: init(rng, shape, dtype), e.g. nn.he_normal or nn.glorot_uniform
     rng         a seed or np.random.Generator
-    Raises ValueError for a depth below 1 and an unknown activation.
+    Raises ValueError for another depth and an unknown activation.
     """
 
     def __init__(self, depth, d_in, d_out, width=64, activation="relu", init=nn.he_normal, rng=None, dtype=np.float32):
-        if depth < 1:
-            raise ValueError(f"PlainNet: depth is {depth}; a net needs 1 layer or more")
+        must_be_whole("PlainNet", "depth", depth)
         self.sigma = _sigma("PlainNet", activation)
         rng, sizes = np.random.default_rng(rng), [d_in] + [width] * (depth - 1) + [d_out]
         self.layers = [_dense(*pair, init, rng, dtype) for pair in pairwise(sizes)]
@@ -64,8 +64,8 @@ class ResidualNet(nn.Module):
     """
 
     def __init__(self, depth, d_in, d_out, width=64, activation="relu", init=nn.he_normal, rng=None, dtype=np.float32):
-        if depth < 2 or depth % 2:
-            raise ValueError(f"ResidualNet: depth is {depth}; a first and a last layer and blocks of two "
+        if not is_whole(depth, 2) or depth % 2:
+            raise ValueError(f"ResidualNet: depth is {depth!r}; a first and a last layer and blocks of two "
                              "make it 2, 4, 6, ...")
         self.sigma, rng = _sigma("ResidualNet", activation), np.random.default_rng(rng)
         self.first = _dense(d_in, width, init, rng, dtype)

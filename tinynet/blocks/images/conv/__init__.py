@@ -114,11 +114,13 @@ class use_winograd:
     """May convolutions that name no method take Winograd's forms, which round more?  They may until this says False.
 
     It takes effect at once and for good, inside nets, too.  As a context (`with use_winograd(False):`) it is undone at
-    the end.  A forward and a backward each ask when they run.
+    the end.  A backward takes the form that its forward took.  Raises TypeError unless `allowed` is True or False.
     """
 
     def __init__(self, allowed):
         global _winograd
+        if not isinstance(allowed, bool):
+            raise TypeError(f"use_winograd: allowed is {allowed!r}; give True or False")
         self.before, _winograd = _winograd, allowed
 
     def __enter__(self):
@@ -130,27 +132,27 @@ class use_winograd:
 
 
 def chosen(way, N, C, K, groups, method=None):
-    """The form for these windows over N images of C channels by K filters: the one that `method` names, or the fastest
-    of those that `use_winograd` allows.  Raises ValueError for a method that doesn't do such windows.
+    """The method for these windows over N images of C channels by K filters: `method` itself, or the fastest of those
+    that `use_winograd` allows.  Raises ValueError for a method that doesn't do such windows.
     """
     if method is not None:
         if not FORMS[method].does(way, groups):
             raise ValueError(f"conv: the method {method} does {FORMS[method].DOES}; leave method out")
-        return FORMS[method]
+        return method
     if _winograd and N >= 16 and C >= 8 and winograd.does(way, groups):
-        return winograd
+        return "winograd"
     if N >= 16 and direct.does(way, groups):
-        return direct
+        return "direct"
     if _winograd and few_images.does(way, groups) and few_images.worthwhile(way, N, C, K):
-        return few_images
-    return im2col
+        return "few_images"
+    return "im2col"
 
 
 def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method=None, need_dX=True):
     way = _windows(X, W, b, stride, padding, dilation, groups, method)
-    form = chosen(way, *X.shape[:2], len(W), groups, method)
+    method = chosen(way, *X.shape[:2], len(W), groups, method)      # for the backward, too, which may run later
     x, w, bias = contiguous(X.transpose(1, 2, 3, 0), W, b)
-    y = form.forward(x, w, way, groups)                                         # (1)
+    y = FORMS[method].forward(x, w, way, groups)                                # (1)
     if b is not None:
         y += bias[:, None, None, None]                                          # (1)
     return batch_first(y), (X, W, b is not None, way, groups, method, need_dX)
@@ -165,13 +167,13 @@ def conv_backward_fast(dY, cache):
 
 
 def image_gradient_fast(dY, W, way, groups, method=None):
-    form = chosen(way, len(dY), W.shape[1] * groups, len(W), groups, method)
+    form = FORMS[chosen(way, len(dY), W.shape[1] * groups, len(W), groups, method)]
     dy, w = contiguous(dY.transpose(1, 2, 3, 0), W)
     return batch_first(form.image_gradient(dy, w, way, groups))                 # (2)
 
 
 def filter_gradient_fast(dY, X, way, groups, method=None):
-    form = chosen(way, *X.shape[:2], dY.shape[1], groups, method)
+    form = FORMS[chosen(way, *X.shape[:2], dY.shape[1], groups, method)]
     return form.filter_gradient(*batch_last(dY, X), way, groups)                # (3)
 
 
