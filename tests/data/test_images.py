@@ -160,11 +160,22 @@ def test_damaged_arrays_are_told(name, damage, tmp_path):
     (y[:7], r"train_1\.npy\.xz holds images \(12, 3, 32, 32\), and labels\.npz has labels \(7,\) for them"),
     (y + 1, r"labels\.npz has labels from 1 to 10 for train_1\.npy\.xz, but the classes are 0 to 9"),
     (y - 1, "labels from -1 to 8"),
+    (y + 0.5, r"labels\.npz has labels of float64 for train_1\.npy\.xz, but the classes are whole numbers; copy it"),
+    (y.astype(str), r"labels\.npz has labels of <U21 for train_1\.npy\.xz"),
 ])
 def test_labels_of_other_images_are_told(labels, sentence, tmp_path):
     arrays(tmp_path)
     with_labels(tmp_path, labels)
     with pytest.raises(ValueError, match=sentence):
+        cifar.cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("planes", [np.full((3, 12, 32, 32), np.nan), np.zeros((3, 12, 32, 32), np.int64) + 1000])
+def test_images_that_are_no_bytes_are_told(planes, tmp_path):
+    arrays(tmp_path)
+    with lzma.open(tmp_path / "train_3.npy.xz", "wb") as file:
+        np.save(file, planes)
+    with pytest.raises(ValueError, match=rf"train_3\.npy\.xz is damaged \(its planes are {planes.dtype}, not uint8\)"):
         cifar.cifar10(tmp_path)
 
 
