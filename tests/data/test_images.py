@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import pickle
 import struct
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,6 +235,7 @@ def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
     data = mnist.mnist(tmp_path)
     assert np.array_equal(data.X_train[:, 0], X[:, 0, :28, :28])
     assert np.array_equal(data.y_test, y)
+    assert all(array.flags.writeable for array in data)
     for labels, sentence in ((y[:5], r"hold images \(12, 28, 28\) and labels \(5,\)"),
                              (y + 191, "hold a label 200, but the classes are 0 to 9")):
         (tmp_path / f"{mnist.NAMES[1]}{ending}").write_bytes(idx(labels.astype(np.uint8)))
@@ -244,6 +247,27 @@ def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
 def test_another_or_cut_idx_file_is_told(data):
     with pytest.raises(ValueError, match="mnist: images is no whole IDX file of bytes"):
         mnist.read_idx(data, "mnist", "images")
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_the_other_sets_files_are_told(part, tmp_path, monkeypatch):
+    for name in mnist.NAMES:
+        labels = (y + name.startswith(part)) % 10
+        (tmp_path / name).write_bytes(idx((X[:, 0, :28, :28] if "images" in name else labels).astype(np.uint8)))
+    assert len(mnist.mnist(tmp_path).y_train) == len(mnist.fashion_mnist(tmp_path).y_train)     # labels nobody knows
+    data = (tmp_path / f"{part}-labels-idx1-ubyte").read_bytes()
+    monkeypatch.setitem(mnist.LABELLED, hashlib.sha256(data).hexdigest(), "fashion_mnist")
+    with pytest.raises(ValueError, match=r"mnist: .* are those of fashion_mnist, .*, or call fashion_mnist\(\)"):
+        mnist.mnist(tmp_path)
+    assert len(mnist.fashion_mnist(tmp_path).y_train) == 12
+
+
+@pytest.mark.skipif(not os.environ.get("TINYNET_DATA"), reason="needs the real files: set TINYNET_DATA")
+@pytest.mark.parametrize(("load", "other"), [(mnist.mnist, "fashion_mnist"), (mnist.fashion_mnist, "mnist")])
+def test_the_real_files_of_the_other_set_are_told(load, other):
+    assert load().X_train.shape == (60000, 1, 28, 28)
+    with pytest.raises(ValueError, match=f"are those of {other}, which have the same names"):
+        load(Path(os.environ["TINYNET_DATA"], other))
 
 
 def test_there_are_two_sets():
