@@ -278,6 +278,32 @@ def test_a_damaged_npz_or_a_single_array_is_told(tmp_path, no_drawing):
             load_torchvision(ResNet(18), tmp_path / name)
 
 
+def plain_state():
+    """Weights of ResNet-18 under torchvision's names, all 1."""
+    return {name: array + 1 for name, array in names_of_state(18).items()}
+
+
+@pytest.mark.parametrize("array", [np.full((1000,), "many"), np.full((1000,), None), np.full((1000,), 1j)])
+def test_weights_that_are_no_numbers_are_told_and_the_net_stays(array, no_drawing):
+    net = ResNet(18)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=f"load_torchvision: the state holds {array.dtype} in place of real numbers"):
+        load_torchvision(net, plain_state() | {"fc.bias": array})
+    assert all(np.array_equal(before[name], array) for name, array in net.state_dict().items())
+
+
+@pytest.mark.parametrize("source", [None, 18, [np.zeros(3)]])
+def test_a_source_of_another_kind_is_told(source, no_drawing):
+    with pytest.raises(TypeError, match=f"source is of type {type(source).__name__}; give the path of a file, or"):
+        load_torchvision(ResNet(18), source)
+
+
+def test_of_several_arrays_that_differ_the_first_by_name_is_told(no_drawing):
+    state = {name: np.zeros(9) for name in plain_state()}
+    with pytest.raises(ValueError, match=r"another net than ResNet: blocks\.0\.convs\.0\.W has shape \(9,\) there"):
+        load_torchvision(ResNet(18), state)
+
+
 def test_missing_weights_are_told(no_drawing):
     with pytest.raises(FileNotFoundError, match=r"there is no file nowhere\.npz"):
         load_torchvision(ResNet(18), "nowhere.npz")
