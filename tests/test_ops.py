@@ -280,6 +280,16 @@ def test_split_sort_topk_tile_and_the_rest_are_numpys():
         ops.pad(p, widths=-1)
 
 
+def test_flatten_takes_an_axis_of_the_tensor():
+    x = Tensor(np.zeros((2, 3, 4, 5)))
+    assert [x.flatten(*start).shape for start in ((), (1,), (3,), (-2,), (np.int64(2),))] == [
+        (120,), (2, 60), (2, 3, 4, 5), (2, 3, 20), (2, 3, 20)]
+    assert Tensor(np.array(1.0)).flatten().shape == (1,)
+    for start in (9, 4, -5, 1.0, None):
+        with pytest.raises(ShapeError, match=rf"flatten: x has shape \(2, 3, 4, 5\), which has no axis {start}; give"):
+            x.flatten(start)
+
+
 def test_the_norm_neither_overflows_nor_vanishes():
     x = Tensor(np.array([[3e-30, 4e-30], [3e30, 4e30]], np.float32))
     np.testing.assert_allclose(x.norm(axis=1).data, [5e-30, 5e30], rtol=1e-6)

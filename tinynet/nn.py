@@ -133,8 +133,8 @@ class Module:
     def load_state_dict(self, state):
         """Fill the parameters and the other state from arrays by name.
 
-        Raises KeyError when names are missing or unknown and ValueError when a shape differs;
-        nothing is changed then.
+        Raises KeyError when names are missing or unknown, ValueError when a shape differs, and what NumPy raises for
+        an array that doesn't hold numbers; nothing is changed then.
         """
         own = {name: (holder, key, thing) for name, holder, key, thing in self._all(_STATE)}
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -144,8 +144,9 @@ class Module:
             if thing.shape != np.shape(state[name]):
                 raise ValueError(f"{type(self).__name__}: {name} has shape {thing.shape} here "
                                  f"and {np.shape(state[name])} in the state; build the same model first")
-        for name, (holder, key, thing) in own.items():
-            _set(holder, key, thing, np.array(state[name], thing.dtype))
+        arrays = {name: np.array(state[name], thing.dtype) for name, (_, _, thing) in own.items()}
+        for name, (holder, key, thing) in own.items():          # only now, when all arrays could be converted
+            _set(holder, key, thing, arrays[name])
 
     def __repr__(self):
         """The tree of layers, each with the shapes of its own parameters, and how many numbers they hold."""

@@ -10,11 +10,20 @@ import zipfile
 import numpy as np
 import pytest
 
+from tinynet.blocks.units.linear import Linear
 from tinynet.bridges import gpt2 as writer
 from tinynet.bridges import pytorch, safetensors
 from tinynet.data.byte_pairs import BytePairs, pieces, printable_bytes
 from tinynet.models.sequences.generate import generate
 from tinynet.models.sequences.gpt2 import gpt2
+
+
+def test_a_state_that_cannot_be_converted_leaves_the_net_as_it_was():
+    net = Linear(2, 3, rng=0)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        net.load_state_dict({"W": np.zeros((3, 2)), "b": np.full(3, "many")})
+    assert np.array_equal(net.W.data, before["W"])
 
 
 # %% .safetensors

@@ -4,9 +4,13 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import pickle
 import struct
+import sys
 import tarfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,9 +76,61 @@ def test_a_batch_of_another_layout_is_told(change):
         change(F[0], np.random.default_rng(0))
 
 
-def test_bytes_take_no_noise_and_grey_images_no_mean_of_red():
-    with pytest.raises(TypeError, match="noise: X holds uint8"):
-        images.noise(X, np.random.default_rng(0))
+@pytest.mark.parametrize("shape", [(2, 64, 48, 1), (2, 32, 32, 4), (2, 8, 8, 3)])
+def test_images_with_their_channels_last_are_told_of_every_size(shape):
+    with pytest.raises(ValueError, match="looks like"):
+        images.flip(np.zeros(shape, np.float32), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 5, 1), (2, 2, 10, 3), (2, 64, 8, 4), (2, 3, 40, 3), (2, 1, 28, 28)])
+def test_narrow_maps_are_taken(shape):
+    assert images.flip(np.zeros(shape, np.float32), np.random.default_rng(0)).shape == shape
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int8, bool])
+def test_whole_numbers_take_no_noise(dtype):
+    with pytest.raises(TypeError, match=rf"noise: X holds {np.dtype(dtype)}, .* convert it to floating numbers near 1"):
+        images.noise(X.astype(dtype), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_only_bytes_are_divided_by_255(dtype):
+    with pytest.raises(TypeError, match=rf"normalised: X holds {np.dtype(dtype)}, but must hold uint8"):
+        images.normalised(X.astype(dtype), cifar.MEAN, cifar.STD)
+
+
+@pytest.mark.parametrize("pad", [-1, 1.5, (1, 2), True])
+def test_a_pad_that_is_no_whole_number_is_told(pad):
+    with pytest.raises(ValueError, match=r"pad_and_crop: pad is .*; give a whole number, 0 or more"):
+        images.pad_and_crop(X, np.random.default_rng(0), pad)
+    assert np.array_equal(images.pad_and_crop(X, np.random.default_rng(0), 0), X)
+
+
+@pytest.mark.parametrize(("batch", "settings", "sentence"), [
+    (X, dict(size=-2), "cutout: size is -2; give a whole number, 0 or more"),
+    (X, dict(size=2.5), r"cutout: size is 2\.5; give a whole number"),
+    (X, dict(value=300), "cutout: value is 300, but X holds uint8; give one number that uint8 can hold"),
+    (X, dict(value=-1), "cutout: value is -1"),
+    (X, dict(value=0.5), r"cutout: value is 0\.5, but X holds uint8"),
+    (X, dict(value=float("nan")), "cutout: value is nan, but X holds uint8"),
+    (F, dict(value=[1, 2, 3]), r"cutout: value is \[1, 2, 3\], but X holds float32; give one number"),
+    (F, dict(value="grey"), "cutout: value is 'grey'"),
+    (X[:, :, :0], {}, r"cutout: X \(N C H W\) = \(12, 3, 0, 32\) has no pixels; give images of 1 x 1 or more"),
+])
+def test_a_hole_that_cannot_be_is_told(batch, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        images.cutout(batch, np.random.default_rng(0), **settings)
+
+
+@pytest.mark.parametrize(("batch", "value"), [(X, 255), (X, np.uint8(7)), (X, 128.0), (F, 0.5), (F, np.float32(0.1)),
+                                              (F, -3), (F, X.mean())])
+def test_a_hole_is_filled_with_any_number_of_the_batch(batch, value):
+    out = images.cutout(batch, np.random.default_rng(0), size=80, value=value)
+    assert out.dtype == batch.dtype
+    assert (out == batch.dtype.type(value)).all()
+
+
+def test_grey_images_have_no_mean_of_red():
     with pytest.raises(ValueError, match=r"normalised: .* C is 1 and 3; make them equal"):
         images.normalised(X[:, :1], cifar.MEAN, cifar.STD)
 
@@ -160,11 +216,22 @@ def test_damaged_arrays_are_told(name, damage, tmp_path):
     (y[:7], r"train_1\.npy\.xz holds images \(12, 3, 32, 32\), and labels\.npz has labels \(7,\) for them"),
     (y + 1, r"labels\.npz has labels from 1 to 10 for train_1\.npy\.xz, but the classes are 0 to 9"),
     (y - 1, "labels from -1 to 8"),
+    (y + 0.5, r"labels\.npz has labels of float64 for train_1\.npy\.xz, but the classes are whole numbers; copy it"),
+    (y.astype(str), r"labels\.npz has labels of <U21 for train_1\.npy\.xz"),
 ])
 def test_labels_of_other_images_are_told(labels, sentence, tmp_path):
     arrays(tmp_path)
     with_labels(tmp_path, labels)
     with pytest.raises(ValueError, match=sentence):
+        cifar.cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("planes", [np.full((3, 12, 32, 32), np.nan), np.zeros((3, 12, 32, 32), np.int64) + 1000])
+def test_images_that_are_no_bytes_are_told(planes, tmp_path):
+    arrays(tmp_path)
+    with lzma.open(tmp_path / "train_3.npy.xz", "wb") as file:
+        np.save(file, planes)
+    with pytest.raises(ValueError, match=rf"train_3\.npy\.xz is damaged \(its planes are {planes.dtype}, not uint8\)"):
         cifar.cifar10(tmp_path)
 
 
@@ -222,6 +289,7 @@ def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
     data = mnist.mnist(tmp_path)
     assert np.array_equal(data.X_train[:, 0], X[:, 0, :28, :28])
     assert np.array_equal(data.y_test, y)
+    assert all(array.flags.writeable for array in data)
     for labels, sentence in ((y[:5], r"hold images \(12, 28, 28\) and labels \(5,\)"),
                              (y + 191, "hold a label 200, but the classes are 0 to 9")):
         (tmp_path / f"{mnist.NAMES[1]}{ending}").write_bytes(idx(labels.astype(np.uint8)))
@@ -233,6 +301,27 @@ def test_idx_files_are_read_zipped_and_not(ending, tmp_path):
 def test_another_or_cut_idx_file_is_told(data):
     with pytest.raises(ValueError, match="mnist: images is no whole IDX file of bytes"):
         mnist.read_idx(data, "mnist", "images")
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_the_other_sets_files_are_told(part, tmp_path, monkeypatch):
+    for name in mnist.NAMES:
+        labels = (y + name.startswith(part)) % 10
+        (tmp_path / name).write_bytes(idx((X[:, 0, :28, :28] if "images" in name else labels).astype(np.uint8)))
+    assert len(mnist.mnist(tmp_path).y_train) == len(mnist.fashion_mnist(tmp_path).y_train)     # labels nobody knows
+    data = (tmp_path / f"{part}-labels-idx1-ubyte").read_bytes()
+    monkeypatch.setitem(mnist.LABELLED, hashlib.sha256(data).hexdigest(), "fashion_mnist")
+    with pytest.raises(ValueError, match=r"mnist: .* are those of fashion_mnist, .*, or call fashion_mnist\(\)"):
+        mnist.mnist(tmp_path)
+    assert len(mnist.fashion_mnist(tmp_path).y_train) == 12
+
+
+@pytest.mark.skipif(not os.environ.get("TINYNET_DATA"), reason="needs the real files: set TINYNET_DATA")
+@pytest.mark.parametrize(("load", "other"), [(mnist.mnist, "fashion_mnist"), (mnist.fashion_mnist, "mnist")])
+def test_the_real_files_of_the_other_set_are_told(load, other):
+    assert load().X_train.shape == (60000, 1, 28, 28)
+    with pytest.raises(ValueError, match=f"are those of {other}, which have the same names"):
+        load(Path(os.environ["TINYNET_DATA"], other))
 
 
 def test_there_are_two_sets():
@@ -263,9 +352,94 @@ def test_pictures_of_the_readers_own(tmp_path):
         images.photo(tmp_path / "dog" / "one.png", size=300)
 
 
-def test_a_folder_without_classes_has_no_labels(tmp_path):
+def save_picture(path):
+    path.parent.mkdir(exist_ok=True)
+    pytest.importorskip("PIL.Image").fromarray(X[0].transpose(1, 2, 0)).save(path)
+    return path
+
+
+def test_a_hidden_folder_is_no_class(tmp_path):
+    for name in (".ipynb_checkpoints", "cat", "dog"):
+        save_picture(tmp_path / name / "one.png")
+    _, labels, classes = images.folder(tmp_path)
+    assert (labels.tolist(), classes) == ([0, 1], ["cat", "dog"])
+
+
+def test_an_empty_class_is_told(tmp_path):
+    save_picture(tmp_path / "cat" / "one.png")
+    for name in ("dog", "emu"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"folder: .* has no pictures of dog, emu; put some into each"):
+        images.folder(tmp_path)
+
+
+def test_pictures_beside_the_classes_are_told(tmp_path):
+    for name in ("cat/one.png", "two.png", "three.png"):
+        save_picture(tmp_path / name)
+    with pytest.raises(ValueError, match=r"folders of classes \(cat\) and pictures beside them, of which the first is "
+                                         r"three\.png; move these 2 to their classes or elsewhere"):
+        images.folder(tmp_path)
+
+
+def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
+    (tmp_path / "one.png").touch()
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ModuleNotFoundError, match=r'photo: .* by Pillow, .* run pip install "tinynet\[pictures\]"'):
+        images.photo(tmp_path / "one.png")
+    with pytest.raises(ModuleNotFoundError, match="folder: pictures are read by Pillow"):
+        images.folder(tmp_path)
+
+
+def test_a_picture_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"photo: there is no file .*nowhere\.png; give the path of a picture"):
+        images.photo(tmp_path / "nowhere.png")
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1.5, True])
+def test_a_length_that_is_no_whole_number_is_told(length, tmp_path):
+    path = save_picture(tmp_path / "one.png")
+    for call, sentence in ((lambda: images.photo(path, size=length), "photo: size is "),
+                           (lambda: images.photo(path, shorter=length), "photo: shorter is "),
+                           (lambda: images.folder(tmp_path, size=length), "folder: size is ")):
+        with pytest.raises(ValueError, match=f"{sentence}{length}; give a whole number, 1 or more"):
+            call()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, *chunks):
+    """The beginning of a PNG of grey pixels."""
+    head = chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks)
+
+
+@pytest.mark.parametrize("data", [
+    png(30_000, 30_000, chunk(b"IDAT", b"")),                                   # Pillow's DecompressionBombError
+    png(9, 9, chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1 << 21)))),      # its ValueError: too large a text
+], ids=["pixels", "text"])
+def test_whatever_pillow_raises_is_told_in_one_sentence(data, tmp_path):
+    pytest.importorskip("PIL.Image")
+    (tmp_path / "one.png").write_bytes(data)
+    with pytest.raises(ValueError, match=r"photo: .*one\.png can't be read as a picture \(.*\); give e\.g\. a JPEG"):
+        images.photo(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (100, 1)])
+def test_a_strip_is_told(shape, tmp_path):
     Image = pytest.importorskip("PIL.Image")
-    Image.fromarray(X[0].transpose(1, 2, 0)).save(tmp_path / "one.png")
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "strip.png")
+    with pytest.raises(ValueError, match=rf"photo: .*strip\.png is a strip of {shape[1]} x {shape[0]} pixels; give a "
+                                         "picture whose longer side is less than 100 times the shorter"):
+        images.photo(tmp_path / "strip.png")
+    Image.fromarray(np.zeros((2, 199), np.uint8)).save(tmp_path / "strip.png")
+    assert images.folder(tmp_path, size=2)[0].shape == (1, 3, 2, 2)
+
+
+def test_a_folder_without_classes_has_no_labels(tmp_path):
+    save_picture(tmp_path / "one.png")
+    (tmp_path / "notes").mkdir()
     found, labels, classes = images.folder(tmp_path)
     assert np.array_equal(found, X[:1])
     assert (labels, classes) == (None, [])

@@ -7,6 +7,7 @@ The reader brings the file: the published .pth, a .safetensors, or an .npz, whic
 """
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,12 @@ def load_torchvision(net, source):
     """Fill `net` with torchvision's weights and return it.
 
     source  the path of a .pth, .safetensors or .npz file, or {torchvision's name: array}
-    Raises FileNotFoundError, and ValueError for a damaged file, another kind of file, and weights of another net.
+    Raises FileNotFoundError, TypeError for another kind of source, and ValueError for a damaged file, another kind of
+    file, weights of another net, and arrays of anything but numbers; the net stays as it was then.
     """
+    if not isinstance(source, (dict, str, os.PathLike)):
+        raise TypeError(f"load_torchvision: source is of type {type(source).__name__}; give the path of a file, or "
+                        "{torchvision's name: array}, e.g. what state_dict() returns")
     state = dict(source) if isinstance(source, dict) else _read(Path(source))
     what = f"load_torchvision: {'the state' if isinstance(source, dict) else source}"
     ours = {}
@@ -32,7 +37,7 @@ def load_torchvision(net, source):
             ours[own] = np.asarray(array)
     wanted = {name: array.shape for name, array in net.state_dict().items()}
     missing, unknown = sorted(wanted.keys() - ours.keys()), sorted(ours.keys() - wanted.keys())
-    differing = [name for name in wanted.keys() & ours.keys() if wanted[name] != ours[name].shape]
+    differing = sorted(name for name in wanted.keys() & ours.keys() if wanted[name] != ours[name].shape)
     if missing or unknown or differing:
         if differing:
             example = f"{differing[0]} has shape {ours[differing[0]].shape} there and {wanted[differing[0]]} here"
@@ -40,6 +45,9 @@ def load_torchvision(net, source):
             example = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}"
         raise ValueError(f"{what} holds the weights of another net than {type(net).__name__}: {example}; "
                          "build the net that they belong to")
+    if strange := sorted(name for name, array in ours.items() if array.dtype.kind not in "biuf"):
+        raise ValueError(f"{what} holds {ours[strange[0]].dtype} in place of real numbers for {strange[0]}; give the "
+                         "arrays as torchvision publishes them")
     net.load_state_dict(ours)
     return net
 

@@ -97,12 +97,14 @@ def _undamaged(path, read):
 
 def _labels(data):
     with np.load(io.BytesIO(data), allow_pickle=False) as labels:
-        return {part: labels[part.partition(".")[0]].astype(np.int64) for part in PARTS}
+        return {part: labels[part.partition(".")[0]] for part in PARTS}
 
 
 def _unpacked(data):
     """(N, 3, 32, 32) from the differences of the planes G, R - G, B - G; sums of bytes wrap, and are meant to."""
     planes = np.load(io.BytesIO(lzma.decompress(data)), allow_pickle=False)
+    if planes.dtype != np.uint8:
+        raise ValueError(f"its planes are {planes.dtype}, not uint8")
     planes = np.cumsum(np.cumsum(planes, axis=2, dtype=np.uint8), axis=3, dtype=np.uint8)
     green, red, blue = planes
     return np.stack([red + green, green, blue + green], axis=1)
@@ -112,7 +114,10 @@ def _matching(part, X, y):
     if X.shape[1:] != (3, 32, 32) or y.shape != X.shape[:1]:
         raise ValueError(f"cifar10: {part} holds images {X.shape}, and labels.npz has labels {y.shape} for them; they "
                          f"must be (N, 3, 32, 32) and (N,); {COPY}")
+    if y.dtype.kind not in "iu":
+        raise ValueError(f"cifar10: labels.npz has labels of {y.dtype} for {part}, but the classes are whole numbers; "
+                         f"{COPY}")
     if y.size and not 0 <= y.min() <= y.max() < len(CLASSES):
         raise ValueError(f"cifar10: labels.npz has labels from {y.min()} to {y.max()} for {part}, but the classes are "
                          f"0 to 9; {COPY}")
-    return X, y
+    return X, y.astype(np.int64)

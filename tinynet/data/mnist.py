@@ -4,6 +4,7 @@ LeCun, Cortes and Burges 1998; Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
 """
 
 import gzip
+import hashlib
 import struct
 import zlib
 from typing import NamedTuple
@@ -17,6 +18,12 @@ SOURCES = {"mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
            "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"}
 STATISTICS = {"mnist": ((0.1307,), (0.3081,)), "fashion_mnist": ((0.2860,), (0.3530,))}     # mean and deviation, of 1
 NAMES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+LABELLED = {            # SHA-256 of the unpacked files of labels: both sets give their files the same names
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5": "mnist",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2": "mnist",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9": "fashion_mnist",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": "fashion_mnist",
+}
 IMAGES, LABELS = 0x0803, 0x0801         # the first number of an IDX file: bytes, with three axes or with one
 
 
@@ -34,7 +41,7 @@ def mnist(root=None, name="mnist"):
 
     root  a folder with the four files, gzipped or not, or with a folder of this name that has them; else TINYNET_DATA
     name  "mnist" or "fashion_mnist"
-    Raises FileNotFoundError where files are missing, ValueError for a file that is damaged.
+    Raises FileNotFoundError where files are missing, ValueError for a file that is damaged and for the other set's.
     """
     if name not in SOURCES:
         raise ValueError(f"mnist: there are no images named {name!r}; choose one of {', '.join(SOURCES)}")
@@ -51,6 +58,10 @@ def mnist(root=None, name="mnist"):
         if (y > 9).any():
             raise ValueError(f"{name}: the files in {where} hold a label {y.max()}, but the classes are 0 to 9; get "
                              f"them again from {SOURCES[name]}")
+        whose = LABELLED.get(hashlib.sha256(struct.pack(">2I", LABELS, len(y)) + y.tobytes()).hexdigest(), name)
+        if whose != name:
+            raise ValueError(f"{name}: the files in {where} are those of {whose}, which have the same names; give the "
+                             f"folder with the files of {name}, or call {whose}()")
     X_train, y_train, X_test, y_test = arrays
     return Split(X_train[:, None], y_train.astype(np.int64), X_test[:, None], y_test.astype(np.int64))
 
@@ -70,7 +81,7 @@ def read_idx(data, who, name):
         axes = kind & 0xFF
         shape = struct.unpack(f">{axes}I", data[4:4 + 4 * axes])
         array = np.frombuffer(data, np.uint8, offset=4 + 4 * axes)
-        return array.reshape(shape)
+        return array.reshape(shape).copy()              # the bytes themselves can't be written to
     except (ValueError, EOFError, OSError, struct.error, zlib.error) as error:
         raise ValueError(f"{who}: {name} is no whole IDX file of bytes ({error}); get it again from "
                          f"{SOURCES.get(who, 'where it came from')}") from error

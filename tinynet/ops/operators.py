@@ -10,7 +10,7 @@ from tinynet.ops import elementwise, moves, reductions
 from tinynet.ops.arithmetic import absolute, add, divide, exp, log, multiply, negative, power, sqrt, subtract
 from tinynet.ops.moves import getitem, reshape, transpose
 from tinynet.ops.products import matmul
-from tinynet.shapes import ShapeError
+from tinynet.shapes import ShapeError, is_whole
 
 
 def _comparison(ufunc):
@@ -51,6 +51,14 @@ def _swap(x, first, second):
         raise ShapeError(f"swapaxes: x has shape {x.shape}, which has no axes {first} and {second}")
     axes[first], axes[second] = axes[second], axes[first]
     return transpose(x, axes=tuple(axes))
+
+
+def _flatten(x, start=0):
+    """All axes from `start` on in one."""
+    if not (is_whole(start, -x.ndim) and start < max(x.ndim, 1)):
+        raise ShapeError(f"flatten: x has shape {x.shape}, which has no axis {start!r}; give the first of the axes "
+                         "that become one, as a whole number")
+    return x.reshape(*x.shape[:start], math.prod(x.shape[start:]))
 
 
 for _name, _op in dict(add=add, sub=subtract, mul=multiply, truediv=divide, matmul=matmul).items():
@@ -100,7 +108,7 @@ Tensor.repeat = _method(moves.repeat, "count", "axis")
 Tensor.gather = lambda self, axis, indices: moves.take_along_axis(self, indices, axis=axis)
 Tensor.split, Tensor.tile, Tensor.sort, Tensor.topk = moves.split, moves.tile, moves.sort, moves.topk
 Tensor.squeeze, Tensor.unsqueeze, Tensor.moveaxis = moves.squeeze, moves.expand_dims, moves.moveaxis
-Tensor.flatten = lambda self, start=0: self.reshape(*self.shape[:start], math.prod(self.shape[start:]))
+Tensor.flatten = _flatten
 Tensor.expand = Tensor.broadcast_to = lambda self, *shape: moves.broadcast_to(self, shape=_filled(self, _shape(shape)))
 for _name in ("sum", "mean", "max"):
     setattr(Tensor, _name, _method(getattr(reductions, _name), "axis", "keepdims"))

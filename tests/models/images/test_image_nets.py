@@ -180,20 +180,26 @@ def test_where_the_wheel_is_missing_or_empty_it_is_told(tmp_path, monkeypatch):
         efficient_net.weights()
 
 
-def test_alexnet_gives_what_torchvisions_layers_give(no_drawing):
+@pytest.mark.parametrize(("make", "convs", "window", "linears"), [
+    (AlexNet, {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}, (3, (0, 3, 10)), (1, 4, 6)),
+    (VGG16, dict.fromkeys((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), (1, 1)), (2, (2, 7, 14, 21, 28)),
+     (0, 3, 6)),
+], ids=["AlexNet", "VGG16"])
+def test_a_plain_net_gives_what_torchvisions_layers_give(make, convs, window, linears, no_drawing):
+    """convs {place: (stride, padding)}; window: its size, and the convolutions with a pooling behind them."""
     torch = pytest.importorskip("torch")
-    net = AlexNet(classes=10).eval()
+    net = make(classes=10).eval()
     shapes = {name.replace(".W", ".weight").replace(".b", ".bias"): a.shape for name, a in net.state_dict().items()}
     state = {name: (rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[1:], dtype=int))))
              for name, shape in shapes.items()}
     load_torchvision(net, state)
     X = rng.normal(size=(1, 3, 224, 224)).astype(np.float32)
     F, T, x = torch.nn.functional, {name: torch.from_numpy(a) for name, a in state.items()}, torch.from_numpy(X)
-    for i, stride, padding in ((0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1)):
+    for i, (stride, padding) in convs.items():
         x = F.relu(F.conv2d(x, T[f"features.{i}.weight"], T[f"features.{i}.bias"], stride, padding))
-        x = F.max_pool2d(x, 3, 2) if i in (0, 3, 10) else x
+        x = F.max_pool2d(x, window[0], 2) if i in window[1] else x
     x = x.flatten(1)
-    for i in (1, 4, 6):
+    for i in linears:
         x = F.linear(x, T[f"classifier.{i}.weight"], T[f"classifier.{i}.bias"])
         x = F.relu(x) if i < 6 else x
     with no_grad():
@@ -297,6 +303,32 @@ def test_a_damaged_npz_or_a_single_array_is_told(tmp_path, no_drawing):
     for name in ("damaged.npz", "array.npz"):
         with pytest.raises(ValueError, match=rf"load_torchvision: .*{name} is no whole \.npz of arrays"):
             load_torchvision(ResNet(18), tmp_path / name)
+
+
+def plain_state():
+    """Weights of ResNet-18 under torchvision's names, all 1."""
+    return {name: array + 1 for name, array in names_of_state(18).items()}
+
+
+@pytest.mark.parametrize("array", [np.full((1000,), "many"), np.full((1000,), None), np.full((1000,), 1j)])
+def test_weights_that_are_no_numbers_are_told_and_the_net_stays(array, no_drawing):
+    net = ResNet(18)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=f"load_torchvision: the state holds {array.dtype} in place of real numbers"):
+        load_torchvision(net, plain_state() | {"fc.bias": array})
+    assert all(np.array_equal(before[name], array) for name, array in net.state_dict().items())
+
+
+@pytest.mark.parametrize("source", [None, 18, [np.zeros(3)]])
+def test_a_source_of_another_kind_is_told(source, no_drawing):
+    with pytest.raises(TypeError, match=f"source is of type {type(source).__name__}; give the path of a file, or"):
+        load_torchvision(ResNet(18), source)
+
+
+def test_of_several_arrays_that_differ_the_first_by_name_is_told(no_drawing):
+    state = {name: np.zeros(9) for name in plain_state()}
+    with pytest.raises(ValueError, match=r"another net than ResNet: blocks\.0\.convs\.0\.W has shape \(9,\) there"):
+        load_torchvision(ResNet(18), state)
 
 
 def test_missing_weights_are_told(no_drawing):
