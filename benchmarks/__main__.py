@@ -70,8 +70,8 @@ def main():
         os.execve(sys.executable, sys.orig_argv, os.environ | dict.fromkeys(THREADS, count))
     memory.keep()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks; graph: those on graphs, "
-                        "which read the folder TINYNET_DATA; images: those on images (default: all others)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks, or a group of them: "
+                        f"{', '.join(GROUPS)}; graph reads the folder TINYNET_DATA (default: all in no group)")
     parser.add_argument("--json", metavar="FILE", help="write the rows: name, ours_ms, other, other_ms, ratio, goal")
     parser.add_argument("--plot", metavar="FILE", default="benchmarks/ratios.png", help="where the plot goes")
     options = parser.parse_args()
@@ -79,7 +79,7 @@ def main():
     names = chosen(options.names, known)
     unknown = [name for name in names if name not in known]
     if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}; choose from graph, {', '.join(known)}")
+        parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join([*GROUPS, *known])}")
     print(f"{count} threads each, {', '.join(f'{name} {version(name)}' for name in ('numpy', 'numba', 'torch'))}")
     print(f"{'median milliseconds, forward + backward':66} {'tinynet':>11} {'':20} {'other':>11} {'ratio':>7}")
     rows = []

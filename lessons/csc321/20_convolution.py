@@ -188,7 +188,7 @@ for row, (title, pictures) in zip(axes, rows.items(), strict=True):
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(title)
     fig.colorbar(shown, ax=row, ticks=[-top, 0, top] if signed else [0, top], format="%.1f")
-fig.suptitle("Eight filters of each layer; each row has one scale")
+fig.suptitle("A net that learnt digits: eight filters of each layer, one scale a row")
 lesson.save(fig, "csc321_depth_features")
 
 # %% [markdown]

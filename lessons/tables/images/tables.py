@@ -2,7 +2,7 @@
 
 Slides: shi fig1, fig4, fig5; csc321 cifar
 
-`python -m lessons.tables images --data DIR` runs one seed of each.  For CIFAR-10 that is 5 to 6 hours of two cores with
+`python -m lessons.tables images --data DIR` runs one seed of each.  For CIFAR-10 that is 6 to 7 hours of two cores with
 AVX-512, where ResNet-44 took 84 minutes of one core; without it ResNet-20 took 61 and ResNet-56 150.
 `--only "ours fashion"` takes a quarter of an hour.
 """
@@ -33,7 +33,8 @@ CIFAR_10 = Table("shi fig1", "error %", ("CIFAR-10",), {
 }, {system: {system: partial(on, recipe=recipe)} for system, recipe in CIFAR.items()}, columns=COLUMNS, needs=cifar10,
     longer=("ResNet-20, 60 epochs",),
     about="16 epochs where the paper has 164, one with 60; the training error is that of a fixed 10,000 images without "
-          "augmentation.  The paper gives its plain nets' errors in figures alone.")
+          "augmentation.  The paper gives its plain nets' errors in figures alone.  Two machines took part, so that "
+          "one row's seconds say little of another's.")
 FASHION_MNIST = Table("ours fashion", "error %", ("Fashion-MNIST",), {system: {} for system in FASHION},
                       {system: {system: partial(on, recipe=recipe)} for system, recipe in FASHION.items()},
                       columns=COLUMNS, needs=fashion_mnist,
