@@ -6,7 +6,7 @@
 
 Slides: csc321 vgg
 Blocks: conv
-Run time: 15 s, --quick 4 s (one core); the first run compiles for half a minute
+Run time: 15 s, --quick 4 s (one core); the first run compiles for up to half a minute
 Figures: csc321_vgg_ladder.png
 
 All compute the same sum for 64 images of 16 channels and 32 x 32 pixels, by 16 filters of 3 x 3.  Which of the last
