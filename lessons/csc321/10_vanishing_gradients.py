@@ -270,9 +270,8 @@ np.testing.assert_allclose(start.grad.ravel(), c.ravel() @ J[-1], rtol=1e-8, ato
 # %% [markdown]
 # A ReLU passes half of the variance. Of the nine taps on 4 x 4 pixels 6.25 lie inside the image on average, so $g = 2$
 # would keep the product's size if all places were alike (He et al. 2015). Those near the centre have more taps: in the
-# long run the expected square grows to $\frac{g}{2} \cdot 6.85 / 6.25$ of itself a layer (6.85 is the square of the
-# largest eigenvalue of `near` below). And the mean size says nothing of the single directions: a few grow, and most of
-# them vanish.
+# long run the expected square grows to $\frac{g}{2} \cdot 6.85 / 6.25$ of itself a layer (by `near` below). The mean
+# size says nothing of the single directions: a few grow, and most of them vanish.
 
 # %%
 def expected_size(depth, g):
@@ -295,13 +294,10 @@ for g in (1, 4, 2):
     singular = np.array([np.linalg.svd(J[-1], compute_uv=False) for J in draws])
 fig, _ = draw_products(jacobians, "layer t", "CNN; g / (6.25 C) is the weights' variance; one draw")
 lesson.save(fig, "csc321_cnn-jacobian")
-first, later = singular[:, [0, 63]].T                       # those of the last g, which is 2
-lesson.number(f"g = 2: largest of {len(singular[0])} singular values, three draws", first)
-lesson.number("g = 2: the 64th of them", later)
-assert later.max() < 0.1 < 1 < first.min()
-lesson.shown("a gradient is a product with one factor per layer or step: sigmoids and small weights make it vanish, "
-             "large weights make it explode; orthogonal weights keep it near h = 0, He weights nearly keep its mean "
-             "size alone")
+lesson.number("g = 2: 1st and 64th singular value, of each draw", singular[:, [0, 63]])     # the last g
+assert singular[:, 63].max() < 0.1 < 1 < singular[:, 0].min()
+lesson.shown("a gradient is a product with a factor per layer or step: sigmoids and small weights let it vanish, large "
+             "weights make it explode; orthogonal weights keep it near h = 0, He weights keep its mean size, nearly")
 
 # %% [markdown]
 # ## Five questions: predict, then run
