@@ -128,6 +128,8 @@ def over_epochs(runs, column, label, title, name, **scale):
                     legend=None)
         ax.set(xlabel="epoch", title=kind, xticks=range(0, epochs + 1, 4 if epochs > 10 else 2))
     axes[0, 0].set(ylabel=label, **scale)
+    for ax in axes[0]:
+        ax.minorticks_off()
     plot.legend_below(fig, ax)
     fig.suptitle(f"{title}, {seeds_of(runs)}")
     lesson.save(fig, name)
