@@ -13,7 +13,8 @@ Sizes that are given as numbers, like d_in, are checked by `must_be_whole`.
 
 import sys
 from functools import cache, lru_cache
-from numbers import Integral
+
+import numpy as np
 
 
 class ShapeError(ValueError):
@@ -87,7 +88,7 @@ def block_name(depth=1):
 
 def is_whole(n, least=1):
     """Is n a whole number, `least` or more?  Neither True nor 2.0 is one."""
-    return isinstance(n, Integral) and not isinstance(n, bool) and n >= least
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least
 
 
 def must_be_whole(block, name, n, least=1):

@@ -148,7 +148,7 @@ def draw(table, runs, path):
     axes[0, 0].set_yticklabels(table.paper)
     if any(table.paper.values()):
         legend_beside(axes[0])
-    if any(line.has_xerr for ax in axes[0] for line in ax.containers):
+    if any(points.has_xerr for ax in axes[0] for points in ax.containers):
         fig.suptitle("Bars: standard deviation over the seeds")
     save(fig, path)
 

@@ -88,7 +88,7 @@ def conv_transpose_backward(dY, cache):
 # %% 2. The fast twin: conv's
 def conv_transpose_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, extra=0):
     way = _windows(X, W, b, stride, padding, dilation, groups, extra)
-    method = chosen(way, len(X), W.shape[1] * groups, len(W), groups)   # for the backward, too
+    method = chosen(way, len(X), W.shape[1] * groups, len(W), groups)   # the backward takes the same
     Y = image_gradient_fast(X, W, way, groups, method)                  # (1)
     return Y if b is None else Y + b[:, None, None], (X, W, b is not None, way, groups, method)    # (1)
 

@@ -150,7 +150,7 @@ def chosen(way, N, C, K, groups, method=None):
 
 def conv_forward_fast(X, W, b=None, stride=1, padding=0, dilation=1, groups=1, method=None, need_dX=True):
     way = _windows(X, W, b, stride, padding, dilation, groups, method)
-    method = chosen(way, *X.shape[:2], len(W), groups, method)      # for the backward, too, which may run later
+    method = chosen(way, *X.shape[:2], len(W), groups, method)      # the backward takes the same
     x, w, bias = contiguous(X.transpose(1, 2, 3, 0), W, b)
     y = FORMS[method].forward(x, w, way, groups)                                # (1)
     if b is not None:
