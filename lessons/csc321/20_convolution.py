@@ -215,7 +215,7 @@ assert lesson.quick or after["moved"].mean() > after["as they are"].mean()
 # the training images is worth it where they say so.
 #
 # ## augment: the test images, too?
-# The nets that learnt images as they are are measured on test images moved in ten draws.
+# The first nets learnt images as they are. What is their error on test images that were moved, in ten draws?
 
 # %%
 for net, seed, error in zip(nets[0], seeds, test[0], strict=True):
